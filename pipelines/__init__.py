@@ -1,0 +1,1 @@
+"""From raw corpora to verified Parquet shards, and from shards to batches."""

@@ -1,0 +1,25 @@
+"""The corpora that `prepare` reads: one module each, and one line each in the registry."""
+
+import difflib
+
+from pipelines.corpora.base import Corpus, Kind, Listing, SourceItem, Split
+from pipelines.corpora.iam_ondb import IamOndb
+from pipelines.corpora.timit import Timit
+from pipelines.errors import InputError
+
+__all__ = ["CORPORA", "Corpus", "Kind", "Listing", "SourceItem", "Split", "find_corpus"]
+
+CORPORA: dict[str, Corpus] = {corpus.name: corpus for corpus in (Timit(), IamOndb())}
+
+
+def find_corpus(name: str) -> Corpus:
+    """The adapter called `name`.
+
+    Raises:
+        InputError: there is none; the message names the nearest one.
+    """
+    if corpus := CORPORA.get(name):
+        return corpus
+    near = difflib.get_close_matches(name, CORPORA, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(CORPORA))}"
+    raise InputError(f"no corpus named {name!r}; {hint}")

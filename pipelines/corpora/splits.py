@@ -1,0 +1,36 @@
+"""Splits for corpora, or parts of corpora, that come without an official one.
+
+Whole groups (speakers, pages) are assigned, never single sequences, so that no voice or hand is on both
+sides. A group's place depends on its name and the seed alone, through a hash: the same on every machine,
+and another group's absence does not reshuffle the rest more than the counts demand.
+"""
+
+import hashlib
+from collections.abc import Iterable
+
+from pipelines.corpora.base import Split
+
+__all__ = ["hashed_order", "hold_out", "three_way"]
+
+
+def hashed_order(groups: Iterable[str], seed: int) -> list[str]:
+    """The distinct groups in a seeded order that does not depend on the order given."""
+    return sorted(set(groups), key=lambda group: hashlib.sha256(f"{seed}\0{group}".encode()).digest())
+
+
+def hold_out(groups: Iterable[str], fraction: float, seed: int = 0) -> frozenset[str]:
+    """A `fraction` of the groups, at least one and never all where there are two or more."""
+    order = hashed_order(groups, seed)
+    count = min(max(1, round(fraction * len(order))), max(len(order) - 1, 0))
+    return frozenset(order[:count])
+
+
+def three_way(groups: Iterable[str], seed: int = 0) -> dict[str, Split]:
+    """Map each group to `train`, `valid` or `test`, 0.9 / 0.05 / 0.05, each of the last two at least one.
+
+    With one group there is only `train`; with two, `train` and `test`.
+    """
+    names = set(groups)
+    test = hold_out(names, 0.05, seed)
+    valid = hold_out(names - test, 0.05 / 0.95, seed) if len(names) > 2 else frozenset()
+    return {name: "test" if name in test else "valid" if name in valid else "train" for name in names}

@@ -1,0 +1,115 @@
+"""TIMIT (LDC93S1): read sentences of 630 American English speakers, 16 kHz.
+
+Provenance: https://catalog.ldc.upenn.edu/LDC93S1 (licensed; nothing is downloaded).
+
+Layout, in either letter case, below any directory:
+
+    TRAIN/DR1/FCJF0/SA1.WAV  .TXT  .WRD  .PHN        TEST/...
+
+and the flattened form in which copies circulate, `dr1-fcjf0/sa1.wav`. `.WAV` is NIST SPHERE in the original
+and RIFF in converted copies; the bytes tell, never the suffix. `.TXT` holds `START END SENTENCE`.
+
+Sentences: SA1 and SA2 are the same two for every speaker, and the corpus's own documentation says to leave
+them out of training and testing, so they are left out unless asked for.
+
+Split: TEST is test. TIMIT has no validation set: 5 % of the training speakers, by a seeded hash, are held
+out as `valid`. A copy without a TEST tree is split by speaker, 0.9 / 0.05 / 0.05, and says so.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from pipelines.corpora.base import Kind, Listing, SourceItem, Split
+from pipelines.corpora.splits import hold_out, three_way
+from pipelines.errors import InputError
+from pipelines.storage import FoundFile, Location
+
+__all__ = ["Timit"]
+
+_UTTERANCE = re.compile(
+    r"(?:^|/)(?:(?P<tree>train|test)/)?dr(?P<dialect>[1-8])[-/](?P<speaker>[fm][a-z]{3}[0-9])/"
+    r"(?P<sentence>(?:sa|si|sx)[0-9]+)\.wav$",
+    re.IGNORECASE,
+)
+_VALID_FRACTION = 0.05
+
+
+@dataclass(frozen=True)
+class _Utterance:
+    file: FoundFile
+    tree: str
+    speaker: str
+    sentence: str
+
+    @property
+    def id(self) -> str:
+        return f"{self.speaker}-{self.sentence}"
+
+
+class Timit:
+    """The adapter for TIMIT."""
+
+    name = "timit"
+    kind: Kind = "speech"
+    sample_rate: int | None = 16000
+    options: Mapping[str, bool | int] = {"include_sa": False}
+
+    def list_items(self, raw: Location, options: Mapping[str, bool | int]) -> Listing:
+        """List the utterances below `raw`, ordered by id.
+
+        Raises:
+            InputError: no utterance is found, or two files claim one utterance.
+        """
+        files = raw.files()
+        utterances = list(_utterances(files))
+        if not utterances:
+            raise InputError(
+                f"{raw}: not a TIMIT tree: no TRAIN/DR?/SPKR/*.WAV (nor dr?-spkr/*.wav) below it; "
+                "point --raw at the directory that holds TRAIN and TEST"
+            )
+        _refuse_doubles(raw, utterances)
+        kept = [u for u in utterances if options["include_sa"] or not u.sentence.startswith("sa")]
+        splits, rule = _splits(kept)
+        texts = {file.path.lower(): file for file in files if file.path.lower().endswith(".txt")}
+        items = [
+            SourceItem(u.id, u.file, splits[u.speaker], u.speaker, u.speaker, _transcript(raw, texts, u)) for u in kept
+        ]
+        return Listing(sorted(items, key=lambda item: item.id), rule)
+
+
+def _utterances(files: list[FoundFile]) -> Iterator[_Utterance]:
+    for file in files:
+        if match := _UTTERANCE.search(file.path):
+            tree, speaker, sentence = (match[key] or "" for key in ("tree", "speaker", "sentence"))
+            yield _Utterance(file, tree.lower(), speaker.lower(), sentence.lower())
+
+
+def _refuse_doubles(raw: Location, utterances: list[_Utterance]) -> None:
+    seen: dict[str, str] = {}
+    for utterance in utterances:
+        if other := seen.get(utterance.id):
+            raise InputError(
+                f"{raw}: two copies of utterance {utterance.id}: {other} and {utterance.file.path}; "
+                "point --raw at one copy of TIMIT"
+            )
+        seen[utterance.id] = utterance.file.path
+
+
+def _splits(utterances: list[_Utterance]) -> tuple[dict[str, Split], str]:
+    test = {u.speaker for u in utterances if u.tree == "test"}
+    rest = {u.speaker for u in utterances} - test
+    if not test:
+        return three_way(rest), "no TEST tree: speakers 0.9 / 0.05 / 0.05 by a hash, seed 0"
+    valid = hold_out(rest, _VALID_FRACTION)
+    splits: dict[str, Split] = {speaker: "valid" if speaker in valid else "train" for speaker in rest}
+    splits.update((speaker, "test") for speaker in test)
+    return splits, "TEST tree is test; 5 % of the TRAIN speakers by a hash, seed 0, are valid"
+
+
+def _transcript(raw: Location, texts: dict[str, FoundFile], utterance: _Utterance) -> str | None:
+    file = texts.get(utterance.file.path[: -len(".wav")].lower() + ".txt")
+    if file is None:
+        return None
+    words = (raw / file.path).read_bytes().decode("latin-1").split(maxsplit=2)
+    return words[2].strip() if len(words) == 3 else None

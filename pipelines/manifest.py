@@ -1,0 +1,119 @@
+"""`manifest.json`: what a set of shards holds, and the fingerprint that names its content.
+
+The manifest is written last: shards without one are unfinished. It holds no times and no host names, so the
+same raw files give the same manifest anywhere the software is the same.
+"""
+
+import hashlib
+from collections.abc import Iterable
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from pipelines.corpora.base import Kind
+from pipelines.errors import InputError
+from pipelines.moments import Moments
+from pipelines.storage import Location
+
+__all__ = [
+    "INDEX_NAME",
+    "MANIFEST_NAME",
+    "REJECTS_NAME",
+    "Manifest",
+    "ShardEntry",
+    "SplitEntry",
+    "fingerprint",
+]
+
+MANIFEST_NAME = "manifest.json"
+INDEX_NAME = "index.parquet"
+REJECTS_NAME = "rejects.parquet"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ShardEntry(_Frozen):
+    """One shard: its file name, its bytes and their SHA-256."""
+
+    file: str
+    bytes: int
+    sha256: str
+    sequences: int
+
+
+class SplitEntry(_Frozen):
+    """One split: how many sequences, and samples or pen points, it holds, and in which shards."""
+
+    sequences: int
+    length: int
+    shards: tuple[ShardEntry, ...]
+
+
+class Manifest(_Frozen):
+    """What a set of shards holds.
+
+    Attributes:
+        schema_version: of the shards' columns.
+        corpus: the adapter's name.
+        kind: `speech` or `pen`.
+        sample_rate: Hz, None for pen.
+        options: the adapter's options.
+        split_rule: in words, how sequences came to their splits.
+        fingerprint: SHA-256 of the content; see `fingerprint`.
+        splits: by name.
+        rejects: how many source items were rejected, by code.
+        train_moments: exact moments of the training split.
+        index_sha256: of `index.parquet`.
+        software: versions of what decoded and wrote.
+    """
+
+    schema_version: int
+    corpus: str
+    kind: Kind
+    sample_rate: int | None
+    options: dict[str, bool | int]
+    split_rule: str
+    fingerprint: str
+    splits: dict[str, SplitEntry]
+    rejects: dict[str, int]
+    train_moments: Moments
+    index_sha256: str
+    software: dict[str, str]
+
+    @classmethod
+    def load(cls, shards: Location) -> "Manifest":
+        """Read the manifest of a set of shards.
+
+        Raises:
+            InputError: there is none, or it is of another version or damaged.
+        """
+        try:
+            content = (shards / MANIFEST_NAME).read_bytes()
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+            raise InputError(
+                f"{shards}: holds no {MANIFEST_NAME}, so it is not a finished set of shards; "
+                f"make one with: vrnn-bench prepare CORPUS --raw PATH --out {shards}"
+            ) from error
+        try:
+            return cls.model_validate_json(content)
+        except ValidationError as error:
+            raise InputError(
+                f"{shards / MANIFEST_NAME}: damaged or of another version ({error.error_count()} fields); "
+                "run prepare again"
+            ) from error
+
+    def save(self, shards: Location) -> None:
+        """Write the manifest of a set of shards."""
+        (shards / MANIFEST_NAME).write_bytes((self.model_dump_json(indent=2) + "\n").encode())
+
+
+def fingerprint(kind: Kind, sample_rate: int | None, rows: Iterable[tuple[str, str, str]]) -> str:
+    """The name of a content: SHA-256 over kind, rate and the sorted (split, id, digest) of every sequence.
+
+    It does not depend on how the sequences are cut into shards, nor on where they came from.
+    """
+    digest = hashlib.sha256(f"{kind}\0{sample_rate}\n".encode())
+    for row in sorted(rows):
+        digest.update(("\0".join(row) + "\n").encode())
+    return digest.hexdigest()

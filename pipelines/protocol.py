@@ -1,0 +1,193 @@
+"""A protocol: how a signal becomes the frames that a model sees and is scored on.
+
+It is part of every result's identity: two numbers under different protocols measure different things.
+
+`paper` follows Chung et al. (NIPS 2015) and their released code: frames of 200 samples, one global mean and
+standard deviation, no dequantisation. On IAM-OnDB its code divides the sum over both axes by the number of
+points with integer division and uses the result for both axes; trains on trainset + testset_t + testset_f; and
+reports the figure of the set that also chose the checkpoint.
+
+`clean` is what a fair comparison needs: each axis by its own mean and standard deviation, checkpoints never
+chosen on the set that is reported, and uniform dequantisation: a density on integers is unbounded (silence
+repeats one value), while with U(-1/2, 1/2) added it is a lower bound on the log-probability of the integers
+(Theis et al., 2016). The noise belongs to the sequence: evaluation always sees the same.
+
+Both: speech is cut into consecutive frames of 200 samples and the rest of fewer than 200 is left out. Pen: frame t is
+the offset from point t to point t + 1 (y growing upward under `paper`) and whether the pen leaves the board after
+point t + 1; the first point is where the line begins and is not scored, since its offset would be a constant
+that any density can make as likely as it pleases.
+"""
+
+import difflib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict
+
+from pipelines.audio import Pcm
+from pipelines.corpora.base import Kind
+from pipelines.errors import InputError
+from pipelines.ink import Ink
+from pipelines.manifest import Manifest
+from pipelines.moments import Moments
+
+__all__ = ["PROTOCOLS", "Framing", "Protocol", "find_protocol", "frame_count"]
+
+Frames = npt.NDArray[np.float32]
+
+PEN_FRAME_SIZE = 3
+
+
+class Protocol(BaseModel):
+    """The rules; see the module's text.
+
+    Attributes:
+        name: `clean` or `paper`.
+        kind: what it applies to.
+        version: raised whenever a rule changes.
+        frame_size: values a frame: samples, or (dx, dy, pen up).
+        normalisation: `per_channel` by the training split's moments, or IAM-OnDB's released `shared_integer`.
+        dequantise: add U(-1/2, 1/2) to each integer before normalising.
+        flip_y: let y grow upward.
+        train_on: the splits to fit on, of those that exist.
+        select_on: the split that chooses the checkpoint.
+        report_on: the split whose score is reported.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    kind: Kind
+    version: int = 1
+    frame_size: int
+    normalisation: Literal["per_channel", "shared_integer"]
+    dequantise: bool
+    flip_y: bool = False
+    train_on: tuple[str, ...] = ("train",)
+    select_on: str = "valid"
+    report_on: str = "test"
+
+
+PROTOCOLS: Mapping[tuple[str, Kind], Protocol] = {
+    (protocol.name, protocol.kind): protocol
+    for protocol in (
+        Protocol(name="clean", kind="speech", frame_size=200, normalisation="per_channel", dequantise=True),
+        Protocol(name="paper", kind="speech", frame_size=200, normalisation="per_channel", dequantise=False),
+        Protocol(name="clean", kind="pen", frame_size=PEN_FRAME_SIZE, normalisation="per_channel", dequantise=True),
+        Protocol(
+            name="paper",
+            kind="pen",
+            frame_size=PEN_FRAME_SIZE,
+            normalisation="shared_integer",
+            dequantise=False,
+            flip_y=True,
+            train_on=("train", "valid2", "test"),
+            report_on="valid",
+        ),
+    )
+}
+
+
+def find_protocol(name: str, kind: Kind) -> Protocol:
+    """The protocol called `name` for `kind`.
+
+    Raises:
+        InputError: there is none; the message names those there are.
+    """
+    if protocol := PROTOCOLS.get((name, kind)):
+        return protocol
+    known = sorted({protocol_name for protocol_name, _ in PROTOCOLS})
+    near = difflib.get_close_matches(name, known, n=1)
+    raise InputError(
+        f"no protocol named {name!r}; " + (f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}")
+    )
+
+
+def frame_count(protocol: Protocol, length: int) -> int:
+    """How many frames a signal of `length` samples or points has."""
+    return length // protocol.frame_size if protocol.kind == "speech" else max(length - 1, 0)
+
+
+@dataclass(frozen=True)
+class Framing:
+    """A protocol with its normalisation constants: everything that turns a signal into frames and back.
+
+    Attributes:
+        protocol: the rules.
+        mean: what is taken off, one for each channel (samples; or dx and dy).
+        std: what is divided by, likewise.
+    """
+
+    protocol: Protocol
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def fit(cls, protocol: Protocol, manifest: Manifest) -> "Framing":
+        """Take the constants from the training split's exact moments.
+
+        Raises:
+            InputError: the training split is empty or constant.
+        """
+        moments = manifest.train_moments
+        if moments.count == 0 or min(moments.std) == 0.0:
+            raise InputError(f"the training split of {manifest.corpus} is empty or constant: nothing to normalise by")
+        if protocol.normalisation == "per_channel":
+            sign = -1.0 if protocol.flip_y else 1.0
+            mean = (moments.mean[0], *(sign * value for value in moments.mean[1:]))
+            return cls(protocol, mean, moments.std)
+        return cls(protocol, *_shared_integer(moments, flip_y=protocol.flip_y))
+
+    def frames(self, signal: Pcm | Ink, noise: np.random.Generator | None) -> Frames:
+        """The frames of a signal, `[T, frame_size]`.
+
+        Args:
+            signal: samples or points.
+            noise: where dequantisation noise comes from; used only if the protocol dequantises.
+        """
+        if isinstance(signal, Ink):
+            return self._pen_frames(signal, noise)
+        count = frame_count(self.protocol, len(signal))
+        values = self._dequantised(signal[: count * self.protocol.frame_size], noise)
+        normal = (values - self.mean[0]) / self.std[0]
+        return normal.astype(np.float32).reshape(count, self.protocol.frame_size)
+
+    def _pen_frames(self, ink: Ink, noise: np.random.Generator | None) -> Frames:
+        offsets = np.stack([np.diff(ink.x), np.diff(ink.y) * (-1 if self.protocol.flip_y else 1)], axis=1)
+        normal = (self._dequantised(offsets, noise) - np.array(self.mean)) / np.array(self.std)
+        return np.concatenate([normal, ink.pen_up[1:, None]], axis=1).astype(np.float32)
+
+    def _dequantised(
+        self, values: npt.NDArray[np.integer], noise: np.random.Generator | None
+    ) -> npt.NDArray[np.float64]:
+        exact = values.astype(np.float64)
+        if not self.protocol.dequantise:
+            return exact
+        assert noise is not None, "this protocol dequantises: a source of noise is needed"
+        return exact + noise.uniform(-0.5, 0.5, size=values.shape)
+
+    def recorded_scale(self, frames: Frames) -> npt.NDArray[np.float64]:
+        """Undo the normalisation of frames `[T, frame_size]`.
+
+        Returns:
+            Speech: the waveform `[T * frame_size]` in units of int16. Pen: (dx, dy, pen up) `[T, 3]` with y downward.
+        """
+        if self.protocol.kind == "speech":
+            return frames.astype(np.float64).reshape(-1) * self.std[0] + self.mean[0]
+        result = frames.astype(np.float64)
+        result[:, :2] = result[:, :2] * np.array(self.std) + np.array(self.mean)
+        if self.protocol.flip_y:
+            result[:, 1] *= -1
+        return result
+
+
+def _shared_integer(moments: Moments, *, flip_y: bool) -> tuple[tuple[float, float], tuple[float, float]]:
+    """IAM-OnDB's released normalisation: sums over both axes over the number of points, integer division."""
+    dx, dy = moments.sums
+    mean = (dx - dy if flip_y else dx + dy) // moments.count
+    std = math.sqrt(sum(moments.sums_of_squares) / moments.count - mean**2)
+    return (float(mean), float(mean)), (std, std)

@@ -1,0 +1,81 @@
+"""Which sequences are fitted on, which choose the checkpoint, and which are reported.
+
+A set that is reported must not choose the checkpoint (only `paper` on IAM-OnDB does so, as the paper did). Where the
+shards lack a split that the protocol names, a tenth of the training groups is held out to choose the checkpoint,
+and what evaluation split there is gets reported; the rule that was applied is kept in words with the result.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.corpora.splits import hold_out
+from pipelines.errors import InputError
+from pipelines.protocol import Protocol, frame_count
+from pipelines.shard_set import ShardSet
+
+__all__ = ["Roles", "assign_roles", "split_rows"]
+
+Rows = npt.NDArray[np.int64]
+
+_HELD_OUT_FRACTION = 0.1
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Positions in a shard set's index, by what they are for.
+
+    Attributes:
+        fit: fitted on.
+        select: choose the checkpoint.
+        report_split: the split whose score is reported.
+        rule: the above in words.
+    """
+
+    fit: Rows
+    select: Rows
+    report_split: str
+    rule: str
+
+
+def split_rows(shards: ShardSet, protocol: Protocol, splits: tuple[str, ...]) -> Rows:
+    """Positions in the index of the sequences of `splits` that have at least one frame."""
+    lengths = shards.index["length"].to_numpy(dtype=np.int64)
+    framed = np.array([frame_count(protocol, int(length)) > 0 for length in lengths], dtype=np.bool_)
+    in_splits = np.isin(shards.index["split"].to_numpy(dtype=object), splits)
+    return np.flatnonzero(in_splits & framed).astype(np.int64)
+
+
+def assign_roles(shards: ShardSet, protocol: Protocol) -> Roles:
+    """Apply the protocol's splits to what the shards have; see the module's text.
+
+    Raises:
+        InputError: the shards have nothing to train on, or no evaluation split.
+    """
+    present = {name for name in shards.manifest.splits if len(split_rows(shards, protocol, (name,)))}
+    train_on = tuple(name for name in protocol.train_on if name in present)
+    report = next((name for name in (protocol.report_on, "test", "valid") if name in present), None)
+    if not train_on or report is None:
+        raise InputError(
+            f"{shards.location}: training needs a train split and a valid or test split with at least one frame each; "
+            f"it has {', '.join(sorted(present)) or 'none'}"
+        )
+    fit = split_rows(shards, protocol, train_on)
+    intended = report == protocol.report_on
+    if intended and protocol.select_on in present:
+        rule = f"fit on {' + '.join(train_on)}, checkpoint by {protocol.select_on}, report {report}"
+        return Roles(fit, split_rows(shards, protocol, (protocol.select_on,)), report, rule)
+    return _with_held_out(shards, fit, train_on, report)
+
+
+def _with_held_out(shards: ShardSet, fit: Rows, train_on: tuple[str, ...], report: str) -> Roles:
+    groups = shards.index["group"].to_numpy()[fit]
+    held = np.isin(groups, list(hold_out(groups.tolist(), _HELD_OUT_FRACTION)))
+    if held.all() or not held.any():
+        raise InputError(
+            f"{shards.location}: no validation split, and too few speakers or pages in train to hold one out; "
+            "prepare more data"
+        )
+    rule = f"fit on 0.9 of {' + '.join(train_on)}, checkpoint by 0.1 of it held out by group, report {report}"
+    return Roles(fit[~held], fit[held], report, rule)

@@ -1,0 +1,101 @@
+"""Reading shards: the index whole, the signals by sequence, every shard verified before its first use.
+
+A row group is the unit of reading; a bounded number of bytes of decoded row groups is kept, so that a pass over
+similar lengths reads each group about once whatever the corpus's size.
+"""
+
+from collections import OrderedDict
+from typing import cast
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.audio import Pcm
+from pipelines.errors import InputError
+from pipelines.ink import Ink
+from pipelines.manifest import INDEX_NAME, REJECTS_NAME, Manifest
+from pipelines.shards import read_signals, signal_columns
+from pipelines.storage import Location
+
+__all__ = ["ShardSet"]
+
+_CACHE_BYTES = 2 * 2**30
+
+
+class ShardSet:
+    """A finished set of shards.
+
+    Attributes:
+        location: where they lie.
+        manifest: what they hold.
+        index: one row a sequence (the columns of `index.parquet`), in the order of split and id.
+    """
+
+    def __init__(self, location: Location, cache_bytes: int = _CACHE_BYTES) -> None:
+        """Open the shards at `location`, keeping at most `cache_bytes` of decoded signals.
+
+        Raises:
+            InputError: there is no finished set of shards, or its index does not match its manifest.
+        """
+        self.location = location
+        self.manifest = Manifest.load(location)
+        self.index = self._read_index()
+        self._entries = {shard.file: shard for split in self.manifest.splits.values() for shard in split.shards}
+        self._files: dict[str, pq.ParquetFile] = {}
+        self._cache: OrderedDict[tuple[str, int], tuple[list[Pcm | Ink], int]] = OrderedDict()
+        self._cache_bytes = cache_bytes
+
+    def _read_index(self) -> pd.DataFrame:
+        place = self.location / INDEX_NAME
+        if not place.is_file() or place.sha256() != self.manifest.index_sha256:
+            raise InputError(f"{place}: missing or its checksum differs from the manifest's; run prepare again")
+        with place.open() as stream:
+            return pq.read_table(stream).to_pandas()
+
+    def rejects(self) -> pd.DataFrame:
+        """The rejected source items: path, id, split, code, message."""
+        with (self.location / REJECTS_NAME).open() as stream:
+            return pq.read_table(stream).to_pandas()
+
+    def verify(self) -> None:
+        """Check every shard's bytes against the manifest.
+
+        Raises:
+            InputError: a shard is missing or altered.
+        """
+        for name in self._entries:
+            self._verify_shard(name)
+
+    def _verify_shard(self, name: str) -> None:
+        place = self.location / name
+        if not place.is_file():
+            raise InputError(f"{place}: missing, though the manifest lists it; run prepare again")
+        if place.sha256() != self._entries[name].sha256:
+            raise InputError(f"{place}: its checksum differs from the manifest's; run prepare again")
+
+    def signal(self, row: int) -> Pcm | Ink:
+        """The signal of the sequence at position `row` of the index.
+
+        Raises:
+            InputError: its shard is missing or altered.
+        """
+        place = self.index.iloc[row]
+        group = self._row_group(str(place["shard"]), int(place["row_group"]))
+        return group[int(place["row"])]
+
+    def _row_group(self, shard: str, group: int) -> list[Pcm | Ink]:
+        key = (shard, group)
+        if key not in self._cache:
+            table = cast(pa.Table, self._file(shard).read_row_group(group, columns=signal_columns(self.manifest.kind)))
+            self._cache[key] = (read_signals(table, self.manifest.kind), table.nbytes)
+            while len(self._cache) > 1 and sum(size for _, size in self._cache.values()) > self._cache_bytes:
+                self._cache.popitem(last=False)
+        self._cache.move_to_end(key)
+        return self._cache[key][0]
+
+    def _file(self, shard: str) -> pq.ParquetFile:
+        if shard not in self._files:
+            self._verify_shard(shard)
+            self._files[shard] = pq.ParquetFile((self.location / shard).open())
+        return self._files[shard]

@@ -1,0 +1,152 @@
+"""Paths that are local or in an object store, read and written the same way.
+
+Everything goes through `pyarrow.fs`, so that `s3://`, `gs://` and a local path behave alike. A write is
+whole or absent: a local file is written under a temporary name and renamed, an object store publishes an
+object when its stream closes.
+"""
+
+import contextlib
+import hashlib
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, cast
+
+import pyarrow as pa
+from pyarrow import fs
+
+from pipelines.errors import InputError
+
+__all__ = ["TEMPORARY_MARK", "FoundFile", "Location"]
+
+TEMPORARY_MARK = ".partial-"
+
+
+@dataclass(frozen=True, order=True)
+class FoundFile:
+    """One file below a `Location`.
+
+    Attributes:
+        path: relative to the location it was found from, with forward slashes.
+        size: bytes.
+        modified_ns: time of last change, nanoseconds since the epoch.
+    """
+
+    path: str
+    size: int
+    modified_ns: int
+
+
+@lru_cache(maxsize=32)
+def _resolve(uri: str) -> tuple[fs.FileSystem, str]:
+    if "://" not in uri:
+        return fs.LocalFileSystem(), str(Path(uri).expanduser().absolute())
+    try:
+        return fs.FileSystem.from_uri(uri)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{uri}: not a local path nor a known object store ({reason})") from error
+
+
+@dataclass(frozen=True)
+class Location:
+    """A directory or a file, named by a local path or an object-store URI."""
+
+    uri: str
+
+    def __truediv__(self, child: str) -> "Location":
+        return Location(f"{self.uri.rstrip('/')}/{child}")
+
+    def __str__(self) -> str:
+        return self.uri
+
+    @property
+    def _filesystem(self) -> fs.FileSystem:
+        return _resolve(self.uri)[0]
+
+    @property
+    def path(self) -> str:
+        """The path within its file system."""
+        return _resolve(self.uri)[1]
+
+    @property
+    def is_local(self) -> bool:
+        """Whether this lies on a local disk."""
+        return isinstance(self._filesystem, fs.LocalFileSystem)
+
+    def info(self) -> fs.FileInfo:
+        """What the file system says of this path."""
+        return cast(fs.FileInfo, self._filesystem.get_file_info(self.path))
+
+    def is_file(self) -> bool:
+        """Whether a file lies here."""
+        return self.info().type == fs.FileType.File
+
+    def is_directory(self) -> bool:
+        """Whether a directory, or a prefix with objects below it, lies here."""
+        return self.info().type == fs.FileType.Directory
+
+    def files(self, *, recursive: bool = True) -> list[FoundFile]:
+        """The files below this directory, in the order of their paths; none where it does not exist."""
+        root = self.path.rstrip("/")
+        selector = fs.FileSelector(root, allow_not_found=True, recursive=recursive)
+        found = (entry for entry in self._filesystem.get_file_info(selector) if entry.type == fs.FileType.File)
+        return sorted(FoundFile(entry.path[len(root) + 1 :], entry.size or 0, entry.mtime_ns or 0) for entry in found)
+
+    def open(self) -> pa.NativeFile:
+        """Open for random reads."""
+        return self._filesystem.open_input_file(self.path)
+
+    def read_bytes(self) -> bytes:
+        """The whole content.
+
+        Raises:
+            FileNotFoundError: no file lies here.
+        """
+        with self.open() as file:
+            return file.read()
+
+    def sha256(self) -> str:
+        """The hex digest of the content, read in blocks."""
+        digest = hashlib.sha256()
+        with self.open() as file:
+            while block := file.read(1 << 22):
+                digest.update(block)
+        return digest.hexdigest()
+
+    def delete(self) -> None:
+        """Remove the file here, if there is one."""
+        with contextlib.suppress(FileNotFoundError):
+            self._filesystem.delete_file(self.path)
+
+    def make_directory(self) -> None:
+        """Create this directory and its parents (a no-op in an object store)."""
+        if self.is_local:
+            Path(self.path).mkdir(parents=True, exist_ok=True)
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[IO[bytes]]:
+        """Write the whole content; it appears here when the block ends without an error, or not at all."""
+        if not self.is_local:
+            with self._filesystem.open_output_stream(self.path) as stream:
+                yield cast(IO[bytes], stream)
+            return
+        target = Path(self.path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f"{target.name}{TEMPORARY_MARK}{uuid.uuid4().hex[:12]}")
+        try:
+            with temporary.open("xb") as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def write_bytes(self, content: bytes) -> None:
+        """Write `content` whole."""
+        with self.writing() as stream:
+            stream.write(content)
