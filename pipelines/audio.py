@@ -18,10 +18,9 @@ import torch
 import torchaudio.functional
 
 from pipelines.errors import RejectedSourceError
+from pipelines.signals import Pcm
 
-__all__ = ["Pcm", "decode_audio", "sphere_header"]
-
-Pcm = npt.NDArray[np.int16]
+__all__ = ["decode_audio", "sphere_header"]
 
 _INT16 = np.iinfo(np.int16)
 _LINE_ENDINGS = {"carriage return": 0x0D, "line feed": 0x0A}

@@ -16,8 +16,6 @@ from pipelines.shard_task import ShardReport, ShardTask, run_shard_task
 
 __all__ = ["ray_session", "run_on_ray"]
 
-_IN_FLIGHT_PER_WORKER = 2
-
 
 @contextmanager
 def ray_session(workers: int, address: str | None = None) -> Iterator[None]:
@@ -41,14 +39,27 @@ def ray_session(workers: int, address: str | None = None) -> Iterator[None]:
         ray.shutdown()
 
 
-def run_on_ray(tasks: list[ShardTask], workers: int) -> Iterator[ShardReport]:
-    """Run shard tasks as Ray tasks with a bounded number in flight; yield the reports as they come."""
+def run_on_ray(tasks: list[ShardTask], workers: int, address: str | None = None) -> Iterator[ShardReport]:
+    """Run shard tasks as Ray tasks with a bounded number in flight; yield the reports as they come.
+
+    Args:
+        tasks: what to run; without any, no Ray is started.
+        workers: how many run at once.
+        address: of a Ray cluster; see `ray_session`.
+    """
+    if not tasks:
+        return
+    with ray_session(workers, address):
+        yield from _in_flight(tasks, workers)
+
+
+def _in_flight(tasks: list[ShardTask], workers: int) -> Iterator[ShardReport]:
     remote = ray.remote(num_cpus=1, max_retries=3)(run_shard_task)
     waiting = iter(tasks)
     flying: list[ray.ObjectRef] = []
     try:
         while True:
-            while len(flying) < workers * _IN_FLIGHT_PER_WORKER and (task := next(waiting, None)):
+            while len(flying) < workers and (task := next(waiting, None)):
                 flying.append(remote.remote(task))
             if not flying:
                 return

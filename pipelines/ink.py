@@ -6,40 +6,19 @@ whether the pen leaves the board after the point. Repeated points, one-point str
 data and stay.
 """
 
-from dataclasses import dataclass
 from xml.etree.ElementTree import Element, ParseError
 
 import defusedxml.ElementTree
 import numpy as np
-import numpy.typing as npt
 from defusedxml import DefusedXmlException
 
 from pipelines.errors import RejectedSourceError
+from pipelines.signals import Ink
 
-__all__ = ["Ink", "decode_ink"]
+__all__ = ["decode_ink"]
 
 _COORDINATE_LIMIT = 2**24
 _CENTISECONDS = 100
-
-
-@dataclass(frozen=True)
-class Ink:
-    """The points of one line, `[N]` each.
-
-    Attributes:
-        x: int32, in the device's units, growing to the right.
-        y: int32, growing downward.
-        pen_up: bool, True at the last point of each stroke.
-        time: int64, hundredths of a second, from the device's clock; it may run backwards.
-    """
-
-    x: npt.NDArray[np.int32]
-    y: npt.NDArray[np.int32]
-    pen_up: npt.NDArray[np.bool_]
-    time: npt.NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.x)
 
 
 def decode_ink(content: bytes) -> Ink:

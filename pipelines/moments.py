@@ -11,8 +11,7 @@ from fractions import Fraction
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from pipelines.audio import Pcm
-from pipelines.ink import Ink
+from pipelines.signals import Ink, Signal
 
 __all__ = ["Moments", "signal_moments"]
 
@@ -55,7 +54,7 @@ class Moments(BaseModel):
         )
 
 
-def signal_moments(signal: Pcm | Ink) -> Moments:
+def signal_moments(signal: Signal) -> Moments:
     """The moments of one signal."""
     channels = [np.diff(signal.x), np.diff(signal.y)] if isinstance(signal, Ink) else [signal]
     wide = [channel.astype(np.int64) for channel in channels]

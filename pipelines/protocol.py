@@ -28,12 +28,11 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
-from pipelines.audio import Pcm
 from pipelines.corpora.base import Kind
 from pipelines.errors import InputError
-from pipelines.ink import Ink
 from pipelines.manifest import Manifest
 from pipelines.moments import Moments
+from pipelines.signals import Ink, Signal
 
 __all__ = ["PROTOCOLS", "Framing", "Protocol", "find_protocol", "frame_count"]
 
@@ -142,7 +141,7 @@ class Framing:
             return cls(protocol, mean, moments.std)
         return cls(protocol, *_shared_integer(moments, flip_y=protocol.flip_y))
 
-    def frames(self, signal: Pcm | Ink, noise: np.random.Generator | None) -> Frames:
+    def frames(self, signal: Signal, noise: np.random.Generator | None) -> Frames:
         """The frames of a signal, `[T, frame_size]`.
 
         Args:

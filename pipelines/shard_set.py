@@ -11,11 +11,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.audio import Pcm
 from pipelines.errors import InputError
-from pipelines.ink import Ink
 from pipelines.manifest import INDEX_NAME, REJECTS_NAME, Manifest
 from pipelines.shards import read_signals, signal_columns
+from pipelines.signals import Signal
 from pipelines.storage import Location
 
 __all__ = ["ShardSet"]
@@ -43,7 +42,7 @@ class ShardSet:
         self.index = self._read_index()
         self._entries = {shard.file: shard for split in self.manifest.splits.values() for shard in split.shards}
         self._files: dict[str, pq.ParquetFile] = {}
-        self._cache: OrderedDict[tuple[str, int], tuple[list[Pcm | Ink], int]] = OrderedDict()
+        self._cache: OrderedDict[tuple[str, int], tuple[list[Signal], int]] = OrderedDict()
         self._cache_bytes = cache_bytes
 
     def _read_index(self) -> pd.DataFrame:
@@ -74,7 +73,7 @@ class ShardSet:
         if place.sha256() != self._entries[name].sha256:
             raise InputError(f"{place}: its checksum differs from the manifest's; run prepare again")
 
-    def signal(self, row: int) -> Pcm | Ink:
+    def signal(self, row: int) -> Signal:
         """The signal of the sequence at position `row` of the index.
 
         Raises:
@@ -84,7 +83,7 @@ class ShardSet:
         group = self._row_group(str(place["shard"]), int(place["row_group"]))
         return group[int(place["row"])]
 
-    def _row_group(self, shard: str, group: int) -> list[Pcm | Ink]:
+    def _row_group(self, shard: str, group: int) -> list[Signal]:
         key = (shard, group)
         if key not in self._cache:
             table = cast(pa.Table, self._file(shard).read_row_group(group, columns=signal_columns(self.manifest.kind)))

@@ -8,11 +8,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from pipelines.audio import Pcm, decode_audio
+from pipelines.audio import decode_audio
 from pipelines.corpora.base import Kind, SourceItem
 from pipelines.errors import RejectedSourceError
-from pipelines.ink import Ink, decode_ink
+from pipelines.ink import decode_ink
 from pipelines.shards import SCHEMA_VERSION, Row, make_row, write_shard
+from pipelines.signals import Signal
 from pipelines.storage import Location
 
 __all__ = ["STATE_DIRECTORY", "Reject", "ShardReport", "ShardTask", "completed_report", "run_shard_task"]
@@ -127,7 +128,7 @@ def _read(task: ShardTask, item: SourceItem) -> bytes:
         raise RejectedSourceError("unreadable", f"cannot be read: {error.strerror or type(error).__name__}") from error
 
 
-def _decode(task: ShardTask, content: bytes) -> Pcm | Ink:
+def _decode(task: ShardTask, content: bytes) -> Signal:
     if task.sample_rate is None:
         return decode_ink(content)
     return decode_audio(content, task.sample_rate)

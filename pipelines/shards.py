@@ -18,10 +18,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.audio import Pcm
 from pipelines.corpora.base import Kind, SourceItem
-from pipelines.ink import Ink
 from pipelines.moments import signal_moments
+from pipelines.signals import Ink, Signal
 from pipelines.storage import Location
 
 __all__ = [
@@ -75,13 +74,13 @@ def signal_columns(kind: Kind) -> list[str]:
     return [field.name for field in _SIGNAL_FIELDS[kind]]
 
 
-def _columns(signal: Pcm | Ink) -> dict[str, np.ndarray]:
+def _columns(signal: Signal) -> dict[str, np.ndarray]:
     if isinstance(signal, Ink):
         return {"x": signal.x, "y": signal.y, "pen_up": signal.pen_up, "time": signal.time}
     return {"pcm": signal}
 
 
-def make_row(item: SourceItem, signal: Pcm | Ink) -> Row:
+def make_row(item: SourceItem, signal: Signal) -> Row:
     """The row of one sequence. Its digest is the SHA-256 of the signal's columns, little-endian."""
     columns = _columns(signal)
     digest = hashlib.sha256()
@@ -144,7 +143,7 @@ def _row_groups(rows: list[Row], bytes_per_step: int) -> Iterator[list[Row]]:
         yield group
 
 
-def read_signals(table: pa.Table, kind: Kind) -> list[Pcm | Ink]:
+def read_signals(table: pa.Table, kind: Kind) -> list[Signal]:
     """The signals of a table read from a shard, in the order of its rows."""
     columns = {field.name: _split_lists(table.column(field.name)) for field in _SIGNAL_FIELDS[kind]}
     if kind == "speech":

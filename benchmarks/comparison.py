@@ -1,0 +1,146 @@
+"""From per-sequence scores to the table: means, their uncertainty over sequences and over seeds, kept apart.
+
+The interval is a 95 % bootstrap over sequences of the seed-averaged scores: it says how far the mean would move on
+other sequences of this corpus. The standard deviation over seeds says how far it moves when training is repeated; with
+one seed it is not known, and shown as such.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+__all__ = ["ComparisonRow", "Scored", "compare_scores", "rows_to_json"]
+
+_RESAMPLES = 2000
+_CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One trial's scores and what identifies them.
+
+    Attributes:
+        corpus: the study's name for it.
+        kind: `speech` or `pen`.
+        protocol: by name.
+        model: by name.
+        seed: of training.
+        fingerprint: of the data.
+        scores: a table as `benchmarks.scoring.score` makes, of one or more estimators.
+        bits_offset: what turns nats per frame into bits per sample: (D, D ln std), None for pen.
+    """
+
+    corpus: str
+    kind: str
+    protocol: str
+    model: str
+    seed: int
+    fingerprint: str
+    scores: pd.DataFrame
+    bits_offset: tuple[int, float] | None
+
+
+@dataclass(frozen=True)
+class ComparisonRow:
+    """One line of the table: a model's score on a corpus by one estimator; see the module's text for the rest."""
+
+    corpus: str
+    kind: str
+    protocol: str
+    model: str
+    estimator: str
+    num_samples: int
+    split: str
+    seeds: int
+    sequences: int
+    frames: int
+    nats_per_sequence: float
+    interval: tuple[float, float]
+    seed_std: float | None
+    nats_per_frame: float
+    bits_per_sample: float | None
+    fingerprint: str
+
+
+def compare_scores(trials: Iterable[Scored]) -> list[ComparisonRow]:
+    """The table's rows, in the order in which corpora, models and estimators first appear."""
+    groups: dict[tuple[str, ...], list[tuple[Scored, pd.DataFrame]]] = {}
+    for trial in trials:
+        for (estimator, samples, split), table in trial.scores.groupby(
+            ["estimator", "num_samples", "split"], sort=False
+        ):
+            key = (
+                trial.corpus,
+                trial.protocol,
+                trial.model,
+                str(estimator),
+                str(samples),
+                str(split),
+                trial.fingerprint,
+            )
+            groups.setdefault(key, []).append((trial, table))
+    order = list(dict.fromkeys((key[0], key[1]) for key in groups))
+    rows = [_row(members) for _, members in sorted(groups.items(), key=lambda item: order.index(item[0][:2]))]
+    return rows
+
+
+def _row(members: list[tuple[Scored, pd.DataFrame]]) -> ComparisonRow:
+    first, table = members[0]
+    by_seed = pd.DataFrame({trial.seed: scores.set_index("id")["nats"] for trial, scores in members})
+    assert not by_seed.isna().any(axis=None), "seeds of one model were scored on different sequences"
+    per_sequence = by_seed.mean(axis=1).to_numpy(dtype=np.float64)
+    frames = int(table["frames"].sum())
+    nats_per_frame = float(per_sequence.sum() / frames)
+    means = by_seed.mean(axis=0).to_numpy(dtype=np.float64)
+    return ComparisonRow(
+        corpus=first.corpus,
+        kind=first.kind,
+        protocol=first.protocol,
+        model=first.model,
+        estimator=str(table["estimator"].iloc[0]),
+        num_samples=int(table["num_samples"].iloc[0]),
+        split=str(table["split"].iloc[0]),
+        seeds=len(means),
+        sequences=len(per_sequence),
+        frames=frames,
+        nats_per_sequence=float(per_sequence.mean()),
+        interval=_interval(per_sequence),
+        seed_std=float(means.std(ddof=1)) if len(means) > 1 else None,
+        nats_per_frame=nats_per_frame,
+        bits_per_sample=_bits(nats_per_frame, first.bits_offset),
+        fingerprint=first.fingerprint,
+    )
+
+
+def _interval(per_sequence: np.ndarray) -> tuple[float, float]:
+    """95 % bootstrap interval (BCa) of the mean; the whole line where one sequence says nothing of spread."""
+    if len(per_sequence) < 2:
+        return (float("-inf"), float("inf"))
+    if np.ptp(per_sequence) == 0.0:
+        return (float(per_sequence[0]), float(per_sequence[0]))
+    result = stats.bootstrap(
+        (per_sequence,),
+        np.mean,
+        confidence_level=_CONFIDENCE,
+        n_resamples=_RESAMPLES,
+        batch=max(1, 2**22 // len(per_sequence)),
+        rng=np.random.default_rng(0),
+    )
+    return (float(result.confidence_interval.low), float(result.confidence_interval.high))
+
+
+def _bits(nats_per_frame: float, offset: tuple[int, float] | None) -> float | None:
+    if offset is None:
+        return None
+    size, log_scale = offset
+    return (log_scale - nats_per_frame) / (size * float(np.log(2)))
+
+
+def rows_to_json(rows: list[ComparisonRow]) -> list[dict[str, object]]:
+    """The rows as JSON values."""
+    return [
+        asdict(row) | {"interval": [value if np.isfinite(value) else None for value in row.interval]} for row in rows
+    ]

@@ -1,0 +1,121 @@
+"""What the commands print: tables and progress for people on stderr or stdout, one JSON object for programs."""
+
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from benchmarks.study import Comparison
+
+__all__ = ["comparison_table", "progress_bar", "say", "score_table", "show", "summary_table", "write_json"]
+
+_BOUND_SIGNS = {"exact": "=", "elbo": "≥", "iwae": "~"}
+
+
+def say(message: str) -> None:
+    """Tell the person at the terminal, on stderr."""
+    Console(stderr=True, highlight=False).print(message, markup=False)
+
+
+def show(table: Table) -> None:
+    """Print a table on stdout; wide enough for its columns where stdout is no terminal."""
+    console = Console() if sys.stdout.isatty() else Console(width=160)
+    console.print(table)
+
+
+def write_json(value: Mapping[str, Any]) -> None:
+    """Write one JSON object on stdout; numbers that are not finite become null."""
+    sys.stdout.write(json.dumps(_finite(value), indent=2) + "\n")
+
+
+def _finite(value: Any) -> Any:  # noqa: ANN401
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+@contextmanager
+def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on stderr; yields a function of (done, total)."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(label, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def summary_table(summary: Mapping[str, Any]) -> Table:
+    """The result of `inspect` as a table: one row a split."""
+    speech = summary["kind"] == "speech"
+    table = Table(title=f"{summary['corpus']}  fingerprint {summary['fingerprint'][:12]}", caption=_caption(summary))
+    table.add_column("split")
+    for name in ("sequences", "hours" if speech else "points", "shards", "shortest", "median", "longest"):
+        table.add_column(name, justify="right")
+    for split, sequences in summary["sequences"].items():
+        size = f"{summary['seconds'][split] / 3600:.3f}" if speech else f"{summary['samples'][split]:,}"
+        lengths = summary["lengths"].get(split, {"min": 0, "median": 0, "max": 0})
+        scale = summary["sample_rate"] if speech else 1
+        extent = [f"{lengths[key] / scale:.2f} s" if speech else str(lengths[key]) for key in ("min", "median", "max")]
+        table.add_row(split, f"{sequences:,}", size, str(summary["shards"][split]), *extent)
+    return table
+
+
+def _caption(summary: Mapping[str, Any]) -> str:
+    rejects = ", ".join(f"{code} {count}" for code, count in summary["rejects"].items()) or "none"
+    what = "samples" if summary["kind"] == "speech" else "offsets (dx, dy)"
+    moments = f"train {what}: mean {_numbers(summary['mean'])}, std {_numbers(summary['std'])}"
+    return f"{summary['split_rule']}; rejects: {rejects}; {moments}"
+
+
+def _numbers(value: float | list[float] | None) -> str:
+    values = value if isinstance(value, list) else [value]
+    return ", ".join("unknown" if number is None else f"{number:.4g}" for number in values)
+
+
+def comparison_table(comparison: "Comparison") -> Table:
+    """The result of `compare` as a table: one row a model and estimator."""
+    table = Table(title=f"{comparison.study}: log-likelihood, higher is better", caption="\n".join(comparison.notes))
+    for name in ("corpus", "protocol", "model", "estimator"):
+        table.add_column(name, no_wrap=True)
+    for name in ("nats/sequence", "95 % interval", "std over seeds", "nats/frame", "bits/sample", "seeds", "sequences"):
+        table.add_column(name, justify="right", no_wrap=True)
+    previous = None
+    for row in comparison.rows:
+        if previous not in (None, (row.corpus, row.protocol)):
+            table.add_section()
+        previous = (row.corpus, row.protocol)
+        table.add_row(
+            row.corpus,
+            row.protocol,
+            row.model,
+            f"{_BOUND_SIGNS[row.estimator]} {row.estimator}{f'-{row.num_samples}' if row.estimator == 'iwae' else ''}",
+            f"{row.nats_per_sequence:.1f}",
+            f"[{row.interval[0]:.1f}, {row.interval[1]:.1f}]",
+            "one seed" if row.seed_std is None else f"{row.seed_std:.1f}",
+            f"{row.nats_per_frame:.3f}",
+            "" if row.bits_per_sample is None else f"{row.bits_per_sample:.3f}",
+            str(row.seeds),
+            str(row.sequences),
+        )
+    return table
+
+
+def score_table(summary: Mapping[str, Any]) -> Table:
+    """The result of `score` as a table."""
+    table = Table(title=f"{summary['model']} on {summary['split']}, protocol {summary['protocol']}", show_header=False)
+    sign, samples = _BOUND_SIGNS[summary["estimator"]], summary["num_samples"]
+    table.add_row("estimator", f"{sign} {summary['estimator']}" + (f", K = {samples}" if samples > 1 else ""))
+    table.add_row("sequences", f"{summary['sequences']:,} ({summary['frames']:,} frames)")
+    table.add_row("nats per sequence", f"{summary['nats_per_sequence']:.2f}")
+    table.add_row("nats per frame", f"{summary['nats_per_frame']:.4f}")
+    if summary["bits_per_sample"] is not None:
+        table.add_row("bits per sample", f"{summary['bits_per_sample']:.4f}")
+    return table

@@ -1,0 +1,169 @@
+"""A suite: a study written down in TOML, expanded to trials.
+
+Every key is typed and an unknown one is refused, since a misspelt key that is silently ignored is a wrong
+comparison. Paths are relative to the working directory.
+"""
+
+import difflib
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from types import UnionType
+from typing import Any, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from benchmarks.errors import StudyError
+from pipelines.manifest import Manifest
+from pipelines.protocol import find_protocol
+from pipelines.storage import Location
+from vrnn.models import preset
+from vrnn.training import Optimisation, TrialSpec
+
+__all__ = ["CorpusEntry", "Scoring", "Suite", "Trial", "expand", "load_suite"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Scoring(_Frozen):
+    """How trained models are scored.
+
+    Attributes:
+        num_samples: K of the importance-weighted estimate.
+        batch_size: sequences at once; it changes no score.
+        seed: of the latent noise.
+    """
+
+    num_samples: int = Field(default=40, ge=1)
+    batch_size: int = Field(default=32, ge=1)
+    seed: int = Field(default=0, ge=0)
+
+
+class CorpusEntry(_Frozen):
+    """One corpus of a study.
+
+    Attributes:
+        name: what the table calls it.
+        shards: what `prepare` wrote.
+        protocol: `clean` or `paper`.
+        size: the model preset.
+        optimisation: how models are fitted to it.
+    """
+
+    name: str = Field(min_length=1)
+    shards: str
+    protocol: str = "clean"
+    size: str = "small"
+    optimisation: Optimisation = Optimisation()
+
+
+class Suite(_Frozen):
+    """A study.
+
+    Attributes:
+        version: of this format.
+        study: its name, also MLflow's experiment.
+        runs: where trials keep their checkpoints and scores.
+        models: names of registered models.
+        seeds: one trial each.
+        samples: sounds or drawings kept of each trial.
+        scoring: how models are scored.
+        corpora: on what.
+    """
+
+    version: int = Field(default=1, ge=1, le=1)
+    study: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    runs: str = "runs"
+    models: tuple[str, ...] = Field(min_length=1)
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    samples: int = Field(default=2, ge=0, le=16)
+    scoring: Scoring = Scoring()
+    corpora: tuple[CorpusEntry, ...] = Field(min_length=1)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trial of a study: which corpus, and the spec that defines it."""
+
+    corpus: CorpusEntry
+    spec: TrialSpec
+
+    @property
+    def name(self) -> str:
+        """What a person calls it."""
+        return f"{self.corpus.name}/{self.corpus.protocol}/{self.spec.model['name']}/seed{self.spec.seed}"
+
+
+def load_suite(path: Path) -> Suite:
+    """Read a suite file.
+
+    Raises:
+        StudyError: it is missing, is not TOML, or a key or value is wrong; the nearest known key is named.
+    """
+    try:
+        content = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise StudyError(f"{path}: cannot be read ({error.strerror}); name a suite file") from error
+    except tomllib.TOMLDecodeError as error:
+        raise StudyError(f"{path}: not TOML: {error}") from error
+    try:
+        return Suite.model_validate(content)
+    except ValidationError as error:
+        raise StudyError(f"{path}: {_first_problem(error)}") from error
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    place = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] != "extra_forbidden":
+        return f"{place}: {problem['msg']}"
+    known = _keys_at(problem["loc"][:-1])
+    near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+    return f"unknown key {place}; {hint}"
+
+
+def _keys_at(place: tuple[int | str, ...]) -> list[str]:
+    """The keys of the table at `place` in a suite."""
+    table: Any = Suite
+    for part in place:
+        if isinstance(part, str):
+            annotation = table.model_fields[part].annotation
+            inner = [a for a in get_args(annotation) if isinstance(a, type) and issubclass(a, BaseModel)]
+            table = inner[0] if inner and not isinstance(annotation, UnionType) else annotation
+    return list(table.model_fields)
+
+
+def expand(suite: Suite) -> list[Trial]:
+    """The trials of a suite, corpus by corpus, model by model, seed by seed.
+
+    Raises:
+        InputError: shards or a protocol are missing.
+        ModelError: a model or size is unknown.
+    """
+    trials: list[Trial] = []
+    for corpus in suite.corpora:
+        manifest = Manifest.load(Location(corpus.shards))
+        protocol = find_protocol(corpus.protocol, manifest.kind)
+        for model in suite.models:
+            config = preset(model, manifest.kind, corpus.size).to_dict()
+            trials += [
+                Trial(
+                    corpus,
+                    TrialSpec(
+                        shards=corpus.shards,
+                        fingerprint=manifest.fingerprint,
+                        protocol=protocol,
+                        model=config,
+                        optimisation=corpus.optimisation,
+                        seed=seed,
+                    ),
+                )
+                for seed in suite.seeds
+            ]
+    names = [trial.name for trial in trials]
+    if doubles := {name for name in names if names.count(name) > 1}:
+        raise StudyError(f"study {suite.study}: two trials are called {min(doubles)}; give its corpora distinct names")
+    return trials

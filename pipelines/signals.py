@@ -1,0 +1,36 @@
+"""The two forms of a signal: samples of sound, and points of ink.
+
+They stand apart from the decoders so that reading shards needs none of what decoding needs.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Ink", "Pcm", "Signal"]
+
+Pcm = npt.NDArray[np.int16]
+
+
+@dataclass(frozen=True)
+class Ink:
+    """The points of one line, `[N]` each.
+
+    Attributes:
+        x: int32, in the device's units, growing to the right.
+        y: int32, growing downward.
+        pen_up: bool, True at the last point of each stroke.
+        time: int64, hundredths of a second, from the device's clock; it may run backwards.
+    """
+
+    x: npt.NDArray[np.int32]
+    y: npt.NDArray[np.int32]
+    pen_up: npt.NDArray[np.bool_]
+    time: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+Signal = Pcm | Ink

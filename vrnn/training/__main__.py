@@ -1,0 +1,43 @@
+"""`python -m vrnn.training SPEC.json OUT`: the training loop without Ray, for a bare machine.
+
+SPEC.json is a trial's spec, as `vrnn-bench train --print-spec` writes it.
+"""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from pipelines.errors import InputError
+from pipelines.storage import Location
+from vrnn.errors import ModelError
+from vrnn.training.checkpoints import EpochRecord
+from vrnn.training.errors import CheckpointError
+from vrnn.training.loop import train
+from vrnn.training.spec import TrialSpec
+
+_ARGUMENTS = 2
+
+
+def main(arguments: list[str]) -> int:
+    """Train the spec at the first argument into the second; one JSON line an epoch on stdout."""
+    if len(arguments) != _ARGUMENTS:
+        sys.stderr.write("usage: python -m vrnn.training SPEC.json OUT\n")
+        return 2
+    try:
+        spec = TrialSpec.model_validate_json(Path(arguments[0]).read_text())
+        train(spec, Location(arguments[1]), _write_record)
+    except (OSError, ValidationError, InputError, ModelError, CheckpointError) as error:
+        sys.stderr.write(f"{str(error).splitlines()[0]}\n")
+        return 2
+    return 0
+
+
+def _write_record(record: EpochRecord) -> None:
+    sys.stdout.write(json.dumps(asdict(record)) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

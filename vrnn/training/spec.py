@@ -1,0 +1,74 @@
+"""What defines a trial: data, protocol, model, optimisation and seed; and the key that names it."""
+
+import hashlib
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from pipelines.protocol import Protocol
+from vrnn.models import ModelConfig
+
+__all__ = ["Optimisation", "TrialSpec"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Optimisation(_Frozen):
+    """How a model is fitted: Adam on the bound in nats per frame, stopped early by validation.
+
+    Attributes:
+        max_epochs: at most this many passes over the training sequences.
+        batch_size: sequences in a global batch, over all workers.
+        learning_rate: of Adam.
+        clip_norm: the gradient of a step is scaled down to this norm, before the step.
+        patience: epochs without a better validation figure after which training ends.
+        evaluation_batch_size: sequences in a validation batch; it changes no figure.
+        precision: of parameters and arithmetic; sums over frames are float64 always.
+    """
+
+    max_epochs: int = Field(default=20, ge=1)
+    batch_size: int = Field(default=32, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    clip_norm: float = Field(default=5.0, gt=0)
+    patience: int = Field(default=5, ge=1)
+    evaluation_batch_size: int = Field(default=64, ge=1)
+    precision: Literal["float32", "float64"] = "float32"
+
+
+class TrialSpec(_Frozen):
+    """One trial, whole: equal specs give equal results on one machine.
+
+    Attributes:
+        shards: where the data lie; not part of the key, the fingerprint is.
+        fingerprint: of the data.
+        protocol: how signals become frames, in full.
+        model: `ModelConfig.to_dict()`.
+        optimisation: how it is fitted.
+        seed: of initialisation, epoch plans and noise.
+    """
+
+    shards: str
+    fingerprint: str
+    protocol: Protocol
+    model: dict[str, Any]
+    optimisation: Optimisation
+    seed: int = Field(default=0, ge=0)
+
+    @field_validator("model")
+    @classmethod
+    def _known_model(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return ModelConfig.from_dict(value).to_dict()
+
+    @property
+    def architecture(self) -> ModelConfig:
+        """The model's configuration, typed."""
+        return ModelConfig.from_dict(self.model)
+
+    @property
+    def key(self) -> str:
+        """16 hex digits that name the trial: of everything but where the data lie."""
+        content = self.model_dump(exclude={"shards"})
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
