@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import tyro
 
-from benchmarks.commands import COMMANDS, DivergedError
-from benchmarks.errors import StudyError
+from benchmarks.commands import COMMANDS
+from benchmarks.errors import FailedError, StudyError
 from benchmarks.output import say
 
 __all__ = ["main"]
@@ -31,11 +31,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    from pipelines.errors import InputError
-    from pipelines.prepare import TooManyRejectsError
-    from vrnn.errors import ModelError
-    from vrnn.training.errors import CheckpointError
-
     try:
         tyro.extras.subcommand_cli_from_dict(
             COMMANDS,
@@ -43,13 +38,25 @@ def _run(arguments: Sequence[str] | None) -> int:
             description="Reproducible log-likelihood comparisons of variational recurrent networks.",
             args=arguments,
         )
-    except (InputError, ModelError, CheckpointError, StudyError) as error:
+    except ValueError as error:
+        if not isinstance(error, _user_errors()):
+            raise
         say(f"vrnn-bench: {error}")
         return 2
-    except (TooManyRejectsError, DivergedError, OSError) as error:
+    except (FailedError, OSError) as error:
         say(f"vrnn-bench: {error}")
         return 1
     except KeyboardInterrupt:
         say("vrnn-bench: interrupted; the same command goes on where it stopped")
         return 130
     return 0
+
+
+def _user_errors() -> tuple[type[ValueError], ...]:
+    """The errors that a user can mend; imported when one may be there, since they come with heavy packages."""
+    from dashboards.errors import ReportError
+    from pipelines.errors import InputError
+    from vrnn.errors import ModelError
+    from vrnn.training.errors import CheckpointError
+
+    return (InputError, ModelError, CheckpointError, StudyError, ReportError)

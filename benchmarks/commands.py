@@ -12,21 +12,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from benchmarks.errors import FailedError
 from benchmarks.output import comparison_table, progress_bar, say, score_table, show, summary_table, write_json
 
 if TYPE_CHECKING:
     from benchmarks.study import Comparison
     from vrnn.training.checkpoints import EpochRecord
 
-__all__ = ["COMMANDS", "DivergedError"]
+__all__ = ["COMMANDS"]
 
 Argument = tyro.conf.Positional
 Json = Annotated[bool, tyro.conf.arg(name="json", help="Print one JSON object on stdout.")]
 Workers = Annotated[int | None, tyro.conf.arg(metavar="N")]
-
-
-class DivergedError(Exception):
-    """Training ended because the loss or the gradient was not finite."""
 
 
 def prepare(
@@ -54,7 +51,7 @@ def prepare(
     from pipelines.cluster import run_on_ray
     from pipelines.corpora import find_corpus
     from pipelines.errors import InputError
-    from pipelines.prepare import PrepareOptions
+    from pipelines.prepare import PrepareOptions, TooManyRejectsError
     from pipelines.prepare import prepare as run_prepare
     from pipelines.shard_set import ShardSet
     from pipelines.storage import Location
@@ -64,15 +61,12 @@ def prepare(
     if options.keys() - find_corpus(corpus).options.keys():
         raise InputError(f"{corpus} has no SA sentences; leave out --include-sa")
     plan = PrepareOptions(workers=workers or os.cpu_count() or 1, corpus_options=options, max_rejects=max_rejects)
-    with progress_bar(f"prepare {corpus}") as on_progress:
-        done = run_prepare(
-            corpus,
-            Location(raw),
-            Location(out),
-            plan,
-            run_tasks=partial(run_on_ray, address=address),
-            on_progress=on_progress,
-        )
+    run_tasks = partial(run_on_ray, address=address)
+    try:
+        with progress_bar(f"prepare {corpus}") as on_progress:
+            done = run_prepare(corpus, Location(raw), Location(out), plan, run_tasks=run_tasks, on_progress=on_progress)
+    except TooManyRejectsError as error:
+        raise FailedError(str(error)) from error
     rejected = sum(done.manifest.rejects.values())
     say(f"{out}: {_what_was_done(done.written, done.skipped)}; {rejected} source items rejected")
     summary = summarise(ShardSet(Location(out)))
@@ -193,7 +187,7 @@ def train(
     result = train_with_ray(spec, Location(out), workers=workers, address=address, on_epoch=_say_epoch)
     state = result.state
     if state.diverged_at_step is not None:
-        raise DivergedError(
+        raise FailedError(
             f"{out}: diverged at step {state.diverged_at_step}: loss or gradient was not finite; "
             "lower --learning-rate or --clip-norm and choose another --out"
         )
@@ -309,7 +303,7 @@ def run(suite: Argument[Path], workers: int = 0, address: str | None = None, jso
     _print_comparison(comparison, as_json=json_)
     if comparison.diverged:
         first = comparison.diverged[0]
-        raise DivergedError(
+        raise FailedError(
             f"{len(comparison.diverged)} trials diverged, the first of them {first['corpus']}/{first['model']}/"
             f"seed{first['seed']} at step {first['step']}; lower its learning_rate in {suite}"
         )

@@ -7,6 +7,7 @@ one seed it is not known, and shown as such.
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -67,24 +68,12 @@ class ComparisonRow:
 
 def compare_scores(trials: Iterable[Scored]) -> list[ComparisonRow]:
     """The table's rows, in the order in which corpora, models and estimators first appear."""
-    groups: dict[tuple[str, ...], list[tuple[Scored, pd.DataFrame]]] = {}
+    groups: dict[tuple[str, str], dict[tuple[object, ...], list[tuple[Scored, pd.DataFrame]]]] = {}
     for trial in trials:
-        for (estimator, samples, split), table in trial.scores.groupby(
-            ["estimator", "num_samples", "split"], sort=False
-        ):
-            key = (
-                trial.corpus,
-                trial.protocol,
-                trial.model,
-                str(estimator),
-                str(samples),
-                str(split),
-                trial.fingerprint,
-            )
-            groups.setdefault(key, []).append((trial, table))
-    order = list(dict.fromkeys((key[0], key[1]) for key in groups))
-    rows = [_row(members) for _, members in sorted(groups.items(), key=lambda item: order.index(item[0][:2]))]
-    return rows
+        tables = groups.setdefault((trial.corpus, trial.protocol), {})
+        for estimator, table in trial.scores.groupby(["estimator", "num_samples", "split"], sort=False):
+            tables.setdefault((trial.model, trial.fingerprint, estimator), []).append((trial, table))
+    return [_row(members) for tables in groups.values() for members in tables.values()]
 
 
 def _row(members: list[tuple[Scored, pd.DataFrame]]) -> ComparisonRow:
@@ -139,8 +128,6 @@ def _bits(nats_per_frame: float, offset: tuple[int, float] | None) -> float | No
     return (log_scale - nats_per_frame) / (size * float(np.log(2)))
 
 
-def rows_to_json(rows: list[ComparisonRow]) -> list[dict[str, object]]:
+def rows_to_json(rows: list[ComparisonRow]) -> list[dict[str, Any]]:
     """The rows as JSON values."""
-    return [
-        asdict(row) | {"interval": [value if np.isfinite(value) else None for value in row.interval]} for row in rows
-    ]
+    return [asdict(row) for row in rows]

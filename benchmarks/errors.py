@@ -1,7 +1,11 @@
 """The error that `benchmarks` raises for a caller to act on."""
 
-__all__ = ["StudyError"]
+__all__ = ["FailedError", "StudyError"]
 
 
 class StudyError(ValueError):
     """A suite, a study or a request to score is wrong. One line: what, where, and how to mend it."""
+
+
+class FailedError(Exception):
+    """The input was right and the work failed all the same: training diverged, or too much was rejected."""

@@ -21,7 +21,7 @@ _BOUND_SIGNS = {"exact": "=", "elbo": "≥", "iwae": "~"}
 
 def say(message: str) -> None:
     """Tell the person at the terminal, on stderr."""
-    Console(stderr=True, highlight=False).print(message, markup=False)
+    Console(stderr=True, highlight=False).print(message, markup=False, soft_wrap=True)
 
 
 def show(table: Table) -> None:

@@ -91,9 +91,8 @@ def score_batches(model: SequenceModel, batches: Iterable[Batch], request: Score
         for cpu_batch in batches:
             batch = cpu_batch.to(parameter.device, parameter.dtype)
             nats = _estimate(model, batch, request)
-            parts.append(
-                pd.DataFrame({"id": batch.ids, "frames": batch.lengths.cpu().numpy(), "nats": nats.cpu().numpy()})
-            )
+            columns = {"id": batch.ids, "frames": cpu_batch.lengths.numpy(), "nats": nats.cpu().numpy()}
+            parts.append(pd.DataFrame(columns))
     return pd.concat(parts, ignore_index=True)
 
 

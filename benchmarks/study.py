@@ -6,9 +6,10 @@ again skips the trials whose record is finished and goes on with the others wher
 
 import math
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from benchmarks.suite import Suite, Trial, expand
 from benchmarks.tracking import FinishedTrial, StudyRecord, read_study
 from pipelines.shard_set import ShardSet
 from pipelines.storage import Location
-from vrnn.training import Checkpoint, TrainResult, load_checkpoint
+from vrnn.training import Checkpoint, TrainResult, TrialSpec, load_checkpoint
 from vrnn.training.checkpoints import EpochRecord
 from vrnn.training.ray_driver import train_with_ray
 
@@ -99,15 +100,8 @@ def run_study(
             watcher.trial_skipped(number, len(trials), trial.name)
             continue
         watcher.trial_started(number, len(trials), trial.name)
-        on_epoch = _epoch_teller(watcher, trial)
-        directory = _directory(suite, trial)
-
-        def fit(trial: Trial = trial, directory: Path = directory, on_epoch: Any = on_epoch) -> TrainResult:
-            return train_with_ray(
-                trial.spec, Location(str(directory)), workers=workers, address=address, on_epoch=on_epoch
-            )
-
-        watcher.trial_ended(trial.name, _record_trial(suite, trial, record, directory, fit))
+        fit = partial(train_with_ray, workers=workers, address=address, on_epoch=_epoch_teller(watcher, trial))
+        watcher.trial_ended(trial.name, _record_trial(suite, trial, record, fit))
     comparison = compare_study(suite.study, keys={trial.spec.key for trial in trials})
     record.log_comparison(comparison.to_json())
     return comparison
@@ -122,14 +116,15 @@ def _directory(suite: Suite, trial: Trial) -> Path:
 
 
 def _record_trial(
-    suite: Suite, trial: Trial, record: StudyRecord, directory: Path, fit: Callable[[], TrainResult]
+    suite: Suite, trial: Trial, record: StudyRecord, fit: Callable[[TrialSpec, Location], TrainResult]
 ) -> dict[str, ScoreSummary]:
     """Train, score and record one trial; its summaries by estimator, none if it diverged."""
     shards = ShardSet(Location(trial.spec.shards))
+    directory = _directory(suite, trial)
     run_id = record.start_trial(trial.name, _tags(suite, trial, shards), _params(trial, suite))
     with _abandoned_on_error(record, run_id):
         record.log_dataset(run_id, trial.corpus.name, trial.spec.fingerprint, trial.spec.shards)
-        result = fit()
+        result = fit(trial.spec, Location(str(directory)))
         summaries: dict[str, ScoreSummary] = {}
         artifacts = directory / "artifacts"
         artifacts.mkdir(parents=True, exist_ok=True)
@@ -257,17 +252,13 @@ def compare_study(study: str, keys: set[str] | None = None) -> Comparison:
     finished, diverged = read_study(study)
     trials = [_scored(trial) for trial in finished if keys is None or trial.tags["trial_key"] in keys]
     rows = compare_scores(trials)
-    fallen = [
-        {
-            "corpus": tags["corpus"],
-            "model": tags["model"],
-            "seed": int(tags["seed"]),
-            "step": int(tags["diverged_at_step"]),
-        }
-        for tags in diverged
-        if keys is None or tags["trial_key"] in keys
-    ]
+    fallen = [_fallen(tags) for tags in diverged if keys is None or tags["trial_key"] in keys]
     return Comparison(study, rows, fallen, _notes(rows))
+
+
+def _fallen(tags: Mapping[str, str]) -> dict[str, Any]:
+    whole = {"seed": int(tags["seed"]), "step": int(tags["diverged_at_step"])}
+    return {"corpus": tags["corpus"], "model": tags["model"], **whole}
 
 
 def _scored(trial: FinishedTrial) -> Scored:

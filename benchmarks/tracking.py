@@ -9,12 +9,12 @@ import json
 import math
 import os
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import pandas as pd
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunStatus, ViewType
 from mlflow.exceptions import MlflowException
@@ -83,7 +83,7 @@ class StudyRecord:
 
     def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
         """Log the finite ones of `metrics`."""
-        timestamp = mlflow.utils.time.get_current_time_millis()
+        timestamp = int(time.time() * 1000)
         finite = [Metric(key, value, timestamp, step) for key, value in metrics.items() if math.isfinite(value)]
         self._client.log_batch(run_id, metrics=finite)
 

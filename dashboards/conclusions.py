@@ -1,0 +1,149 @@
+"""Who is ahead, by how much, and what that does not show: the sentences that open the report.
+
+A figure that is a lower bound can only be trusted in one direction. If the leader's figure is a bound, the
+true lead is at least what the table shows; if the follower's is, its true log-likelihood may be higher and the
+order is open. So "is ahead" is written only where the follower's figure is exact and the intervals are apart,
+and everything else says what was seen and no more. Each model is represented by its tightest figure: exact,
+else IWAE with the most importance samples, else the ELBO.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dashboards.comparison import Divergence, Row
+
+__all__ = ["Conclusion", "Group", "conclude", "group_rows"]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows that may be compared: one corpus, one protocol, one split; the best model first.
+
+    Within a model the tightest figure comes first.
+    """
+
+    corpus: str
+    protocol: str
+    split: str
+    kind: str
+    rows: tuple[Row, ...]
+
+    @property
+    def best(self) -> tuple[Row, ...]:
+        """The tightest figure of each model, highest first."""
+        return tuple({row.model: row for row in reversed(self.rows)}.values())[::-1]
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What a trial shares with the group: a trial is scored on every split."""
+        return self.corpus, self.protocol
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """One sentence, and the cautions without which it would mislead."""
+
+    sentence: str
+    cautions: tuple[str, ...]
+
+
+def group_rows(rows: Sequence[Row]) -> tuple[Group, ...]:
+    """Split rows by (corpus, protocol, split), in order of first appearance, and rank each group."""
+    members: dict[tuple[str, str, str, str], list[Row]] = {}
+    for row in rows:
+        members.setdefault((row.corpus, row.protocol, row.split, row.kind), []).append(row)
+    return tuple(Group(*key, rows=_ranked(group)) for key, group in members.items())
+
+
+def _ranked(rows: Sequence[Row]) -> tuple[Row, ...]:
+    by_model: dict[str, list[Row]] = {}
+    for row in sorted(rows, key=lambda row: row.tightness, reverse=True):
+        by_model.setdefault(row.model, []).append(row)
+    models = sorted(by_model.values(), key=lambda figures: figures[0].nats_per_sequence, reverse=True)
+    return tuple(row for figures in models for row in figures)
+
+
+def conclude(group: Group, diverged: Sequence[Divergence] = ()) -> Conclusion:
+    """State who leads a group.
+
+    Args:
+        group: rows of one corpus, protocol and split.
+        diverged: the study's diverged runs; those of this corpus become a caution.
+    """
+    leader, *others = group.best
+    if not others:
+        sentence = f"Only {leader.model} was scored: there is nothing to compare it with."
+        return Conclusion(sentence, tuple(_lost_runs(group, diverged)))
+    sentence = _comparison(leader, others[0])
+    rival = next((row for row in others if _is_exact(row) != _is_exact(leader)), others[0])
+    cautions = _bound_cautions(leader, others[0])
+    cautions += _seed_cautions(leader, others[0])
+    cautions += [_comparison(leader, rival)] if rival is not others[0] else []
+    cautions += _data_cautions(group)
+    cautions += _lost_runs(group, diverged)
+    return Conclusion(sentence, tuple(cautions))
+
+
+def _comparison(leader: Row, follower: Row) -> str:
+    gap = leader.nats_per_sequence - follower.nats_per_sequence
+    per_frame = leader.nats_per_frame - follower.nats_per_frame
+    known = leader.has_interval and follower.has_interval
+    apart = known and not _overlap(leader, follower)
+    verb = "is ahead of" if apart and _is_exact(follower) else "scores higher than"
+    overlap = "overlap, so the order is not settled by them" if known else "are not known"
+    intervals = "do not overlap" if apart else overlap
+    return (
+        f"{leader.model} ({_figure(leader)}) {verb} {follower.model} ({_figure(follower)}) by {gap:.2f} nats "
+        f"per sequence ({per_frame:.3f} nats per frame); their 95 % intervals {intervals}."
+    )
+
+
+def _figure(row: Row) -> str:
+    return f"{row.label} {row.sign} {row.nats_per_sequence:.2f}"
+
+
+def _is_exact(row: Row) -> bool:
+    return row.estimator == "exact"
+
+
+def _overlap(a: Row, b: Row) -> bool:
+    return a.interval[0] <= b.interval[1] and b.interval[0] <= a.interval[1]
+
+
+def _bound_cautions(leader: Row, follower: Row) -> list[str]:
+    if _is_exact(leader) and _is_exact(follower):
+        return []
+    if _is_exact(follower):
+        return [f"{leader.model}'s figure is a lower bound in expectation: its true lead is no smaller."]
+    if _is_exact(leader):
+        return [f"{follower.model}'s figure is a lower bound: its true log-likelihood may be the higher one."]
+    return ["Both figures are lower bounds: their difference need not be that of the log-likelihoods."]
+
+
+def _seed_cautions(leader: Row, follower: Row) -> list[str]:
+    single = [row.model for row in (leader, follower) if row.seed_std is None]
+    if single:
+        return [f"One training seed for {' and '.join(single)}: how much a training run varies is not known."]
+    spread = max(row.seed_std or 0.0 for row in (leader, follower))
+    if leader.nats_per_sequence - follower.nats_per_sequence > spread:
+        return []
+    return [f"The difference is within the spread between training seeds (std {spread:.2f})."]
+
+
+def _data_cautions(group: Group) -> list[str]:
+    data = {(row.fingerprint, row.sequences, row.frames) for row in group.rows}
+    if len(data) == 1:
+        return []
+    return ["The rows were not all scored on the same data: differences between models may be the data's."]
+
+
+def _lost_runs(group: Group, diverged: Sequence[Divergence]) -> list[str]:
+    lost: dict[str, int] = {}
+    for run in diverged:
+        if run.corpus == group.corpus:
+            lost[run.model] = lost.get(run.model, 0) + 1
+    return [
+        f"{count} run{'s' if count > 1 else ''} of {model} diverged and {'have' if count > 1 else 'has'} no part "
+        "in these figures."
+        for model, count in sorted(lost.items())
+    ]

@@ -1,0 +1,217 @@
+"""What MLflow holds about a study, as typed records: the only module that speaks to MLflow.
+
+A study is one experiment: a parent run with `comparison.json`, and one child run per trial. Everything is read
+through the tracking client, so that a local sqlite store and a remote server give the same page. Samples are
+fetched for one trial per model alone (the lowest seed that has any): they are what makes a page large.
+"""
+
+import json
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.entities import Experiment, Run
+from mlflow.exceptions import MlflowException
+
+from dashboards.comparison import KINDS, Comparison, parse_comparison
+from dashboards.errors import ReportError
+
+__all__ = ["ROLES", "Sample", "Study", "Trial", "read_study"]
+
+ROLES = ("real", "generated")
+PARENT_TAG = "mlflow.parentRunId"
+DEFAULT_EXPERIMENT_ID = "0"
+NAMES_LISTED = 12
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One utterance or drawing: `content` is the file, FLAC for speech and JSON strokes for pen."""
+
+    file: str
+    kind: str
+    role: str
+    caption: str
+    content: bytes
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training run.
+
+    Attributes:
+        curves: one row per epoch, or None where training stopped before the first epoch ended.
+        diverged_at_step: the step at which the loss stopped being finite, if it did.
+    """
+
+    run_id: str
+    status: str
+    corpus: str
+    protocol: str
+    model: str
+    seed: int
+    trial_key: str
+    fingerprint: str
+    git_commit: str
+    diverged_at_step: int | None
+    curves: pd.DataFrame | None
+    samples: tuple[Sample, ...] = ()
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study as MLflow holds it; `status` is the parent run's."""
+
+    name: str
+    run_id: str
+    status: str
+    comparison: Comparison
+    trials: tuple[Trial, ...]
+
+
+def read_study(study: str, tracking_uri: str | None = None) -> Study:
+    """Read a study's comparison, learning curves and samples.
+
+    Args:
+        study: the study's name, which is the experiment's.
+        tracking_uri: the MLflow store; None takes MLflow's own default (`MLFLOW_TRACKING_URI`).
+
+    Raises:
+        ReportError: the store cannot be read, the study is unknown, it has no finished comparison, or an
+            artifact is not as its writer promises.
+    """
+    try:
+        client = MlflowClient(tracking_uri)
+        experiment = _experiment(client, study)
+        parent = _compared_parent(client, experiment)
+        with tempfile.TemporaryDirectory() as directory:
+            store = _Artifacts(client, Path(directory))
+            comparison = parse_comparison(store.read(parent.info.run_id, "comparison.json").decode())
+            runs = _latest_of_each_trial(_child_runs(client, experiment, parent))
+            trials = _with_samples(store, [_trial(store, run) for run in runs])
+    except MlflowException as error:
+        reason = str(error).splitlines()[0]
+        raise ReportError(f"MLflow cannot be read ({reason}): check MLFLOW_TRACKING_URI") from error
+    return Study(study, parent.info.run_id, parent.info.status, comparison, tuple(trials))
+
+
+def _experiment(client: MlflowClient, study: str) -> Experiment:
+    found = client.get_experiment_by_name(study)
+    if found is not None and found.lifecycle_stage == "active":
+        return found
+    names = sorted(e.name for e in client.search_experiments() if e.experiment_id != DEFAULT_EXPERIMENT_ID)
+    more = f" and {len(names) - NAMES_LISTED} more" if len(names) > NAMES_LISTED else ""
+    known = f"known: {', '.join(map(repr, names[:NAMES_LISTED]))}{more}" if names else "the store holds none"
+    raise ReportError(f"no study is named {study!r} in {client.tracking_uri}; {known}")
+
+
+def _runs(client: MlflowClient, experiment: Experiment) -> Iterable[Run]:
+    """Every run of the experiment, newest first."""
+    token = None
+    while True:
+        page = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time DESC"], page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _compared_parent(client: MlflowClient, experiment: Experiment) -> Run:
+    for run in _runs(client, experiment):
+        is_parent = PARENT_TAG not in run.data.tags
+        if is_parent and "comparison.json" in _names(client, run.info.run_id):
+            return run
+    raise ReportError(f"study {experiment.name!r} has no finished comparison: run it to its end with `vrnn-bench run`")
+
+
+def _child_runs(client: MlflowClient, experiment: Experiment, parent: Run) -> list[Run]:
+    parent_id = parent.info.run_id
+    return [run for run in _runs(client, experiment) if run.data.tags.get(PARENT_TAG) == parent_id]
+
+
+def _latest_of_each_trial(newest_first: Sequence[Run]) -> list[Run]:
+    """One run per trial key: a finished run stands before an abandoned one, a newer before an older."""
+    chosen: dict[str, Run] = {}
+    for run in sorted(newest_first, key=lambda run: run.info.status != "FINISHED"):
+        chosen.setdefault(run.data.tags.get("trial_key", run.info.run_id), run)
+    return list(chosen.values())
+
+
+def _names(client: MlflowClient, run_id: str, folder: str | None = None) -> set[str]:
+    return {artifact.path for artifact in client.list_artifacts(run_id, folder)}
+
+
+class _Artifacts:
+    """Artifacts of any store, fetched into a folder that the caller removes."""
+
+    def __init__(self, client: MlflowClient, directory: Path) -> None:
+        self._client = client
+        self._directory = directory
+
+    def names(self, run_id: str, folder: str | None = None) -> set[str]:
+        return _names(self._client, run_id, folder)
+
+    def fetch(self, run_id: str, name: str) -> Path:
+        destination = self._directory / run_id
+        destination.mkdir(exist_ok=True)
+        return Path(self._client.download_artifacts(run_id, name, str(destination)))
+
+    def read(self, run_id: str, name: str) -> bytes:
+        return self.fetch(run_id, name).read_bytes()
+
+
+def _trial(store: _Artifacts, run: Run) -> Trial:
+    run_id, tags = run.info.run_id, run.data.tags
+    has_curves = "curves.parquet" in store.names(run_id)
+    try:
+        return Trial(
+            run_id=run_id,
+            status=run.info.status,
+            corpus=tags["corpus"],
+            protocol=tags["protocol"],
+            model=tags["model"],
+            seed=int(tags["seed"]),
+            trial_key=tags["trial_key"],
+            fingerprint=tags["fingerprint"],
+            git_commit=tags["git_commit"],
+            diverged_at_step=int(tags["diverged_at_step"]) if "diverged_at_step" in tags else None,
+            curves=pd.read_parquet(store.fetch(run_id, "curves.parquet")) if has_curves else None,
+        )
+    except KeyError as error:
+        raise ReportError(f"MLflow run {run_id} lacks the tag {error}: delete the run, or set it") from error
+
+
+def _with_samples(store: _Artifacts, trials: Sequence[Trial]) -> list[Trial]:
+    """The trials in a stable order, the first of each model that has samples carrying them."""
+    ordered = sorted(trials, key=lambda t: (t.corpus, t.protocol, t.model, t.seed, t.run_id))
+    shown: set[tuple[str, str, str]] = set()
+    result = []
+    for trial in ordered:
+        key = (trial.corpus, trial.protocol, trial.model)
+        samples = _samples(store, trial.run_id) if key not in shown else ()
+        if samples:
+            shown.add(key)
+        result.append(replace(trial, samples=samples))
+    return result
+
+
+def _samples(store: _Artifacts, run_id: str) -> tuple[Sample, ...]:
+    names = store.names(run_id, "samples")
+    if "samples/samples.json" not in names:
+        return ()
+    where = f"samples/samples.json of MLflow run {run_id}"
+    try:
+        listing = json.loads(store.read(run_id, "samples/samples.json"))
+        entries = [tuple(str(entry[key]) for key in ("file", "kind", "role", "caption")) for entry in listing]
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ReportError(f"{where} is malformed ({error!r}): generate the samples again") from error
+    for file, kind, role, _ in entries:
+        if kind not in KINDS or role not in ROLES or f"samples/{file}" not in names:
+            raise ReportError(f"{where}: {file!r} is absent, or of unknown kind {kind!r} or role {role!r}")
+    return tuple(
+        Sample(file, kind, role, caption, store.read(run_id, f"samples/{file}"))
+        for file, kind, role, caption in entries
+    )

@@ -1,0 +1,63 @@
+"""Letters as pen strokes, from the Hershey fonts (A. V. Hershey, US National Bureau of Standards, 1967).
+
+Those fonts were drawn for pen plotters: a letter is a few centre lines, not an outline, so it can be written.
+Units are the fonts' own; capitals are 21 high, small letters 14 (print) or 9 (script). y grows downward from
+the baseline, x rightward from the letter's left edge.
+"""
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.errors import InputError
+
+__all__ = ["Letter", "load_letters"]
+
+_BASELINE = 9
+_WITH_MARKS = "fijt"
+_FLAT = 2
+
+
+@dataclass(frozen=True)
+class Letter:
+    """One letter.
+
+    Attributes:
+        body: strokes in writing order, each of shape (points, 2).
+        marks: dots and crossbars, which many writers add when the word is done.
+        width: from the left edge to the next letter's.
+    """
+
+    body: tuple[NDArray[np.float64], ...]
+    marks: tuple[NDArray[np.float64], ...]
+    width: float
+
+
+@cache
+def load_letters(font: str) -> Mapping[str, Letter]:
+    """The printable ASCII letters of a Hershey font, such as `scripts` or `futural`.
+
+    Raises:
+        InputError: the `demo` extra is not installed.
+    """
+    try:
+        hershey = importlib.import_module("HersheyFonts").HersheyFonts()
+    except ImportError:
+        raise InputError("built-in handwriting needs Hershey-Fonts: pip install 'vrnn-bench[demo]'") from None
+    hershey.load_default_font(font)
+    letters: dict[str, Letter] = {}
+    for character, glyph in hershey.all_glyphs.items():
+        origin = (glyph.left_offset, _BASELINE)
+        strokes = [np.array(list(stroke), dtype=np.float64) - origin for stroke in glyph.strokes]
+        marks = [index for index, stroke in enumerate(strokes) if character in _WITH_MARKS and _is_flat(stroke)]
+        body = tuple(stroke for index, stroke in enumerate(strokes) if index not in marks)
+        letters[character] = Letter(body, tuple(strokes[index] for index in marks), float(glyph.char_width))
+    return letters
+
+
+def _is_flat(stroke: NDArray[np.float64]) -> bool:
+    return bool(np.ptp(stroke[:, 1]) <= _FLAT)

@@ -1,0 +1,59 @@
+"""The files of an IAM-OnDB form, byte for byte as the original lays them out.
+
+Stroke files are ISO-8859-1 XML, in which the lines of points end in CR LF and all others in LF; transcriptions
+have CR LF. The description of the whiteboard gives the corners of the line's bounding box.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pipelines.synthesis.pen import Stroke
+
+__all__ = ["encode_line", "encode_transcription"]
+
+
+def encode_line(strokes: Sequence[Stroke], start_sample: int) -> bytes:
+    """Encode one line of writing.
+
+    Args:
+        strokes: at least one, each with at least one point.
+        start_sample: the time at which the line begins, in samples.
+    """
+    points = np.concatenate([stroke.points for stroke in strokes])
+    (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
+    body = "".join(_stroke(stroke, start_sample) for stroke in strokes)
+    return (
+        '<?xml version="1.0" encoding="ISO-8859-1"?>\n'
+        "<WhiteboardCaptureSession>\n"
+        "  <WhiteboardDescription>\n"
+        '    <SensorLocation corner="top_left"/>\n'
+        f'    <DiagonallyOppositeCoords x="{right}" y="{bottom}"/>\n'
+        f'    <VerticallyOppositeCoords x="{left}" y="{bottom}"/>\n'
+        f'    <HorizontallyOppositeCoords x="{right}" y="{top}"/>\n'
+        "  </WhiteboardDescription>\n"
+        f"  <StrokeSet>\n{body}  </StrokeSet>\n"
+        "</WhiteboardCaptureSession>\n"
+    ).encode("iso-8859-1")
+
+
+def _stroke(stroke: Stroke, start: int) -> str:
+    first = start + stroke.first_sample
+    times = [_seconds(sample) for sample in range(first, first + len(stroke.points))]
+    points = "".join(
+        f'      <Point x="{x}" y="{y}" time="{time}"/>\r\n'
+        for (x, y), time in zip(stroke.points.tolist(), times, strict=True)
+    )
+    opening = f'    <Stroke colour="black" start_time="{times[0]}" end_time="{times[-1]}">\n'
+    return f"{opening}{points}    </Stroke>\n"
+
+
+def _seconds(sample: int) -> str:
+    """The time of a sample: 15 ms is one and a half centiseconds, rounded down."""
+    centiseconds = 3 * sample // 2
+    return f"{centiseconds // 100}.{centiseconds % 100:02d}"
+
+
+def encode_transcription(lines: Sequence[str]) -> bytes:
+    """Encode the text of a form, one text line for each stroke file."""
+    return "\r\n".join(["OCR:", "", "CSR:", "", *lines, ""]).encode("iso-8859-1")

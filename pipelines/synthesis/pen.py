@@ -1,0 +1,107 @@
+"""How a hand moves along a path: speed, sampling and tremor.
+
+A hand slows down where the path bends: its speed follows the curvature to the power -1/3 (Lacquaniti,
+Terzuolo & Viviani, "The law relating the kinematic and figural aspects of drawing movements", Acta
+Psychologica 1983), and its acceleration is bounded, along the path and across it, so that every stroke starts
+and ends slowly and nothing jumps.
+
+The tablet samples every 15 ms and states times in centiseconds, as IAM-OnDB's does; so time is counted here
+in whole samples.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
+
+from pipelines.synthesis.writers import Writer
+
+__all__ = ["MAX_ACCELERATION", "SAMPLE_SECONDS", "Stroke", "write_paths"]
+
+SAMPLE_SECONDS = 0.015
+MAX_ACCELERATION = 60_000.0
+"""Along the path, and again across it, in tablet units per second squared."""
+
+# In tablet units: a bend of this radius or less slows the hand.
+_BEND_RADIUS = 300.0
+_SLOWEST = 0.04
+
+
+@dataclass(frozen=True)
+class Stroke:
+    """What the tablet gives between pen down and pen up.
+
+    Attributes:
+        first_sample: when the first point was taken, in samples of `SAMPLE_SECONDS`; one point a sample follows.
+        points: shape (points, 2), tablet units, integers.
+    """
+
+    first_sample: int
+    points: NDArray[np.int64]
+
+
+def write_paths(
+    paths: list[tuple[bool, NDArray[np.float64]]], writer: Writer, rng: np.random.Generator
+) -> list[Stroke]:
+    """Move the pen along the paths of a line, lifting it in between, from sample 0 on.
+
+    Args:
+        paths: for each whether it begins a word, and its finely spaced points, shape (points, 2).
+        writer: whose hand.
+        rng: of tremor and hesitation.
+    """
+    strokes: list[Stroke] = []
+    clock = 0
+    for index, (starts_word, path) in enumerate(paths):
+        if index:
+            clock += _lift(strokes[-1].points[-1], path[0], starts_word, writer, rng)
+        points = _sampled(path, writer, rng)
+        strokes.append(Stroke(clock, points))
+        clock += len(points)
+    return strokes
+
+
+def _lift(
+    start: NDArray[np.int64], goal: NDArray[np.float64], starts_word: bool, writer: Writer, rng: np.random.Generator
+) -> int:
+    """Samples missed while the pen is up."""
+    seconds = 0.05 + float(np.hypot(*(goal - start))) / writer.speed + rng.exponential(0.04)
+    if starts_word:
+        seconds += rng.exponential(writer.hesitation)
+    return round(seconds / SAMPLE_SECONDS)
+
+
+def _sampled(path: NDArray[np.float64], writer: Writer, rng: np.random.Generator) -> NDArray[np.int64]:
+    """The points of one stroke: shape (samples, 2)."""
+    steps = np.hypot(*np.diff(path, axis=0).T)
+    speed = _speed(path, steps, writer.speed)
+    times = np.concatenate([[0.0], np.cumsum(2 * steps / (speed[1:] + speed[:-1]))])
+    # Stretched to a whole number of samples, so that the stroke's last point is taken too.
+    count = int(np.ceil(times[-1] / SAMPLE_SECONDS)) + 1
+    ticks = np.linspace(0.0, times[-1], count)
+    points = np.stack([np.interp(ticks, times, column) for column in path.T], axis=1)
+    tremor = gaussian_filter1d(rng.normal(size=(count, 2)), 2.0, axis=0, mode="nearest") * 2 * np.sqrt(2.0)
+    return np.rint(points + writer.tremor * tremor).astype(np.int64)
+
+
+def _speed(path: NDArray[np.float64], steps: NDArray[np.float64], fastest: float) -> NDArray[np.float64]:
+    """Speed at each point of a path, shape (points,), in units per second."""
+    curvature = _curvature(path, steps)
+    wanted = fastest * (1 + (curvature * _BEND_RADIUS) ** 2) ** (-1 / 6)
+    square = np.minimum(wanted**2, MAX_ACCELERATION / np.maximum(curvature, 1e-9))
+    square[[0, -1]] = 0.0
+    # v^2 changes by at most 2 a ds: the largest such profile below the wanted one, forwards and backwards.
+    slack = 2 * MAX_ACCELERATION * np.concatenate([[0.0], np.cumsum(steps)])
+    square = np.minimum.accumulate(square - slack) + slack
+    square = np.minimum.accumulate((square + slack)[::-1])[::-1] - slack
+    return np.sqrt(np.maximum(square, (_SLOWEST * fastest) ** 2))
+
+
+def _curvature(path: NDArray[np.float64], steps: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Absolute curvature at each point, shape (points,), from the turn between neighbouring steps."""
+    if len(path) < 3:
+        return np.zeros(len(path))
+    heading = np.arctan2(*np.diff(path, axis=0).T[::-1])
+    turn = np.abs((np.diff(heading) + np.pi) % (2 * np.pi) - np.pi)
+    return np.pad(turn / np.maximum((steps[1:] + steps[:-1]) / 2, 1e-6), 1, mode="edge")

@@ -1,0 +1,45 @@
+"""NIST SPHERE files as TIMIT has them: a 1,024-byte ASCII header, then 16-bit little-endian samples.
+
+Source: NIST SPHERE documentation, and the headers of TIMIT itself, whose keys, order and padding are kept.
+`database_id` names this project: the data are not TIMIT's, and say so.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["encode_sphere"]
+
+_HEADER_BYTES = 1024
+_DATABASE = "vrnn-bench built-in"
+
+
+def encode_sphere(samples: NDArray[np.int16], sample_rate: int, utterance_id: str) -> bytes:
+    """Encode one channel of speech.
+
+    Args:
+        samples: shape (N,), N at least 1.
+        sample_rate: in Hz.
+        utterance_id: speaker without the sex letter, and sentence: `cjf0_sa1`.
+    """
+    assert samples.dtype == np.int16
+    assert samples.ndim == 1
+    fields = (
+        _text("database_id", _DATABASE),
+        _text("database_version", "1.0"),
+        _text("utterance_id", utterance_id),
+        "channel_count -i 1",
+        f"sample_count -i {samples.size}",
+        f"sample_rate -i {sample_rate}",
+        f"sample_min -i {samples.min()}",
+        f"sample_max -i {samples.max()}",
+        "sample_n_bytes -i 2",
+        _text("sample_byte_format", "01"),
+        "sample_sig_bits -i 16",
+        "end_head",
+    )
+    header = f"NIST_1A\n{_HEADER_BYTES:>7}\n" + "\n".join(fields) + "\n" * 5
+    return header.encode("ascii").ljust(_HEADER_BYTES) + samples.astype("<i2").tobytes()
+
+
+def _text(key: str, value: str) -> str:
+    return f"{key} -s{len(value)} {value}"

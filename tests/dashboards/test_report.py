@@ -1,0 +1,191 @@
+"""The page says what the store holds, escapes all of it, and refers to nothing outside itself."""
+
+import re
+import shlex
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from dashboards.errors import ReportError
+from dashboards.report import build_report, write_report
+from tests.dashboards.studies import (
+    COMMIT,
+    HOSTILE_STUDY,
+    HOSTILE_TEXT,
+    STUDY,
+    UNFINISHED_STUDY,
+    Store,
+    Writer,
+    comparison,
+)
+
+
+class Document(HTMLParser):
+    """What a browser would make of the page: tags with attributes, text, and the cells of each table row."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.text: list[str] = []
+        self.rows: list[list[str]] = []
+        self._raw = self._in_cell = False
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {name: value or "" for name, value in attrs}))
+        self._raw = tag in ("script", "style")
+        if tag == "tr":
+            self.rows.append([])
+        elif tag in ("td", "th"):
+            self.rows[-1].append("")
+            self._in_cell = True
+
+    def handle_endtag(self, tag: str) -> None:
+        self._raw = False
+        if tag in ("td", "th"):
+            self._in_cell = False
+
+    def handle_data(self, data: str) -> None:
+        if not self._raw:
+            self.text.append(data)
+            if self._in_cell:
+                self.rows[-1][-1] += data
+
+
+@pytest.fixture(scope="module")
+def document(page: str) -> Document:
+    return Document(page)
+
+
+def test_every_row_of_the_comparison_is_in_the_table(store: Store, document: Document):
+    cells = {tuple(" ".join(cell.split()) for cell in row) for row in document.rows}
+    signs = {"exact": ("exact", "="), "elbo": ("ELBO", "≥"), "iwae": ("IWAE-40", "~")}
+    for row in store.comparisons[STUDY]["rows"]:
+        label, sign = signs[row["estimator"]]
+        low, high = row["interval"]
+        expected = [
+            row["model"],
+            label,
+            f"{sign} {row['nats_per_sequence']:.2f}",
+            f"[{low:.2f}, {high:.2f}]",
+            "–" if row["seed_std"] is None else f"{row['seed_std']:.2f}",
+            f"{row['nats_per_frame']:.3f}",
+            *([f"{row['bits_per_sample']:.3f}"] if row["kind"] == "speech" else []),
+            str(row["seeds"]),
+            str(row["sequences"]),
+            str(row["frames"]),
+        ]
+        assert tuple(expected) in cells
+
+
+def test_the_sections_come_in_the_readers_order(document: Document):
+    sections = [attrs.get("id") for tag, attrs in document.tags if tag == "section" and "id" in attrs]
+    assert sections == ["conclusions", "results", "learning", "samples", "data", "reproduce", "notes"]
+
+
+def test_the_page_says_how_to_check_it(store: Store, document: Document):
+    text = "".join(document.text)
+    assert COMMIT in text
+    assert "vrnn-bench run benchmarks/suites/demo.toml" in text
+    assert "sha256:91b0c4e8a77d" in text
+    assert "VRNN-GMM on speech, seed 1, at step 4210" in text
+    for note in store.comparisons[STUDY]["notes"]:
+        assert note in text
+
+
+def test_each_real_sample_is_shown_once_beside_those_of_every_model(document: Document):
+    audio = [attrs["aria-label"] for tag, attrs in document.tags if tag == "audio"]
+    assert len(audio) == 4
+    assert sum(label.startswith("Real:") for label in audio) == 1
+    drawn = [attrs for tag, attrs in document.tags if tag == "svg" and attrs.get("class") == "ink"]
+    assert len(drawn) == 3
+
+
+def test_nothing_outside_the_page_is_referred_to(document: Document):
+    addresses = [
+        value
+        for _, attrs in document.tags
+        for name, value in attrs.items()
+        if name in ("src", "href", "srcset", "action", "data", "poster", "xlink:href")
+    ]
+    assert addresses
+    assert all(address.startswith(("data:", "#")) for address in addresses)
+    policy = next(attrs["content"] for _, attrs in document.tags if attrs.get("http-equiv"))
+    assert "default-src 'none'" in policy
+    assert not re.search(r"http|unsafe|\*", policy)
+
+
+def test_styles_refer_to_nothing_outside_the_page(page: str):
+    styles = re.findall(r"<style>(.*?)</style>", page, flags=re.DOTALL)
+    assert styles
+    assert not any("url(" in style or "@import" in style for style in styles)
+
+
+def test_every_label_reference_names_an_element(document: Document):
+    ids = [attrs["id"] for _, attrs in document.tags if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    for _, attrs in document.tags:
+        for name in ("aria-labelledby", "href"):
+            value = attrs.get(name) or ""
+            if name == "aria-labelledby" or value.startswith("#"):
+                assert not value or value.removeprefix("#") in ids
+
+
+def test_hostile_text_stays_text(page: str, hostile_page: str):
+    hostile = Document(hostile_page)
+    text = "".join(hostile.text)
+    assert text.count(HOSTILE_TEXT) >= 12
+    assert text.count(HOSTILE_STUDY) >= 2
+    assert not any(tag == "img" or "onerror" in attrs for tag, attrs in hostile.tags)
+    executable = [attrs for tag, attrs in hostile.tags if tag == "script" and attrs.get("type") is None]
+    assert len(executable) == 2
+    assert "window.hacked=1</script>" not in hostile_page
+
+
+def test_a_command_with_a_hostile_name_is_quoted_for_the_shell(hostile_page: str):
+    text = "".join(Document(hostile_page).text)
+    line = next(line for line in text.splitlines() if line.startswith("vrnn-bench report"))
+    assert shlex.split(line) == ["vrnn-bench", "report", HOSTILE_STUDY, "--out", "report.html"]
+
+
+def test_a_comparison_of_a_study_that_did_not_finish_is_marked(store: Store, page: str, tmp_path: Path):
+    Writer(MlflowClient(store.uri), "stopped", tmp_path).parent(comparison("stopped"), "KILLED")
+    html = build_report("stopped", store.uri)
+    assert "run is killed, not finished" in html
+    assert "not finished" not in page
+    assert 'id="learning"' not in html
+    assert 'id="samples"' not in html
+
+
+def test_the_same_study_gives_the_same_bytes(store: Store, page: str):
+    assert build_report(STUDY, store.uri) == page
+
+
+def test_the_report_is_written_whole(store: Store, page: str, tmp_path: Path):
+    out = tmp_path / "new" / "report.html"
+    write_report(STUDY, out, store.uri)
+    assert out.read_text(encoding="utf-8") == page
+    assert list(out.parent.iterdir()) == [out]
+
+
+def test_a_report_that_cannot_be_built_leaves_the_last_one(store: Store, tmp_path: Path):
+    out = tmp_path / "report.html"
+    out.write_text("the last one")
+    with pytest.raises(ReportError):
+        write_report(UNFINISHED_STUDY, out, store.uri)
+    assert out.read_text() == "the last one"
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_whoever_reads_the_last_report_goes_on_reading_it_while_the_next_is_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setattr("dashboards.report.build_report", lambda study, tracking_uri: "the next one")
+    out = tmp_path / "report.html"
+    out.write_text("the last one")
+    with out.open() as reader:
+        write_report(STUDY, out)
+        assert reader.read() == "the last one"
+    assert out.read_text() == "the next one"

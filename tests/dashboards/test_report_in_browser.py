@@ -1,0 +1,179 @@
+"""The report in a real browser, opened from disk: it draws, plays, sorts and asks the network for nothing."""
+
+import math
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+CHROMIUM = shutil.which("chromium")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--headless",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--no-first-run",
+]
+LOCAL = ("file:", "data:", "blob:")
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium: apt-get install -y chromium")
+
+
+@dataclass
+class Opened:
+    """An open page, what it asked for, and what it complained about."""
+
+    page: Page
+    requests: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+def opened(browser: Browser, html: str, path: Path, width: int = 1280) -> Opened:
+    """Write the page to disk, open it, and wait until its charts are drawn."""
+    path.write_text(html, encoding="utf-8")
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    result = Opened(page)
+    page.on("request", lambda request: result.requests.append(request.url))
+    page.on("pageerror", lambda error: result.complaints.append(str(error)))
+    page.on(
+        "console",
+        lambda message: result.complaints.append(message.text) if message.type in ("error", "warning") else None,
+    )
+    page.goto(path.as_uri())
+    page.wait_for_function(
+        "[...document.querySelectorAll('.chart')].every(c => c.querySelector('svg .mark-symbol, svg .mark-line'))"
+    )
+    return result
+
+
+@pytest.fixture(scope="module")
+def report(browser: Browser, page: str, tmp_path_factory: pytest.TempPathFactory) -> Opened:
+    return opened(browser, page, tmp_path_factory.mktemp("report") / "report.html")
+
+
+def test_it_asks_for_nothing_but_itself_and_complains_of_nothing(report: Opened):
+    assert report.requests
+    assert [url for url in report.requests if not url.startswith(LOCAL)] == []
+    assert report.complaints == []
+
+
+def test_every_chart_is_drawn_with_a_mark_per_row(report: Opened):
+    assert report.page.locator(".chart svg").count() == 6
+    marks = report.page.locator(".chart").first.locator(".mark-symbol.role-mark path")
+    assert marks.count() == 5
+    assert {marks.nth(i).get_attribute("fill") for i in range(5)} == {"#0072B2", "#D55E00", "#009E73"}
+
+
+def test_a_mark_answers_with_its_figures(report: Opened):
+    report.page.locator(".chart").first.locator(".mark-symbol.role-mark path").first.hover()
+    tooltip = report.page.locator("#vg-tooltip-element.visible")
+    tooltip.wait_for()
+    assert "30235.40" in tooltip.inner_text()
+
+
+def column(report: Opened, number: int) -> list[float]:
+    cells = report.page.locator(f"table.results >> nth=0 >> tbody tr > :nth-child({number})")
+    return [float(value or "nan") for value in cells.evaluate_all("cells => cells.map(c => c.dataset.value)")]
+
+
+def test_a_table_sorts_by_click_and_by_keyboard(report: Opened):
+    header = report.page.locator("table.results >> nth=0 >> thead th >> nth=2")
+    button = header.locator("button")
+    button.click()
+    assert header.get_attribute("aria-sort") == "descending"
+    descending = column(report, 3)
+    assert descending == sorted(descending, reverse=True)
+    button.focus()
+    report.page.keyboard.press("Enter")
+    assert header.get_attribute("aria-sort") == "ascending"
+    assert column(report, 3) == descending[::-1]
+    assert report.page.locator("table.results >> nth=0 >> [aria-sort]").count() == 1
+
+
+def test_cells_without_a_value_stay_last_in_both_directions(report: Opened):
+    button = report.page.locator("table.results >> nth=0 >> thead th >> nth=4 >> button")
+    for _ in range(2):
+        button.click()
+        missing = [math.isnan(value) for value in column(report, 5)]
+        assert missing == [False, False, False, True, True]
+
+
+def test_the_first_column_sorts_by_name(report: Opened):
+    report.page.locator("table.results >> nth=0 >> thead th >> nth=0 >> button").click()
+    names = report.page.locator("table.results >> nth=0 >> tbody th").all_inner_texts()
+    assert [name.strip() for name in names] == ["RNN-GMM", "VRNN-Gauss", "VRNN-Gauss", "VRNN-GMM", "VRNN-GMM"]
+
+
+def test_the_players_hold_playable_audio(report: Opened):
+    report.page.wait_for_function("[...document.querySelectorAll('audio')].every(a => a.readyState >= 1)")
+    durations = report.page.locator("audio").evaluate_all("players => players.map(p => p.duration)")
+    assert durations == pytest.approx([1.5, 1.0, 1.0, 1.0], abs=0.01)
+
+
+@pytest.mark.parametrize("width", [360, 1600])
+def test_the_page_does_not_scroll_sideways(browser: Browser, page: str, tmp_path: Path, width: int):
+    result = opened(browser, page, tmp_path / "report.html", width)
+    result.page.locator("details summary").click()
+    assert result.page.evaluate("document.documentElement.scrollWidth") <= width
+    tables = "[...document.querySelectorAll('.scroll')].map(s => s.scrollWidth > s.clientWidth)"
+    assert result.page.evaluate(f"{tables}[0]") is (width == 360)
+    result.page.close()
+
+
+CONTRASTS = """() => {
+  const channels = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  const luminance = (colour) => channels(colour).slice(0, 3).map((c) => c / 255)
+    .map((c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+  const ground = (element) => {
+    for (let e = element; e; e = e.parentElement) {
+      const colour = getComputedStyle(e).backgroundColor;
+      if ((channels(colour)[3] ?? 1) > 0) return colour;
+    }
+  };
+  const selector = "p, li, td, th, small, a, h1, h2, h3, h4, figcaption, code, button, dt, dd, summary, .sign";
+  return [...document.querySelectorAll(selector)].map((element) => {
+    const [a, b] = [getComputedStyle(element).color, ground(element)].map(luminance).sort((x, y) => y - x);
+    return (a + 0.05) / (b + 0.05);
+  });
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_has_the_contrast_of_level_aa(report: Opened, scheme: Literal["light", "dark"]):
+    report.page.emulate_media(color_scheme=scheme)
+    contrasts = report.page.evaluate(CONTRASTS)
+    assert len(contrasts) > 100
+    assert min(contrasts) >= 4.5
+    report.page.emulate_media(color_scheme=None)
+
+
+def test_hostile_text_is_not_executed(browser: Browser, hostile_page: str, tmp_path: Path):
+    result = opened(browser, hostile_page, tmp_path / "report.html")
+    result.page.locator(".chart").first.locator(".mark-symbol.role-mark path").first.hover()
+    result.page.locator("#vg-tooltip-element.visible").wait_for()
+    assert result.page.evaluate("window.hacked") is None
+    assert result.page.locator("img").count() == 0
+    assert result.complaints == []
+    result.page.close()
+
+
+def test_the_policy_stops_a_script_that_is_not_the_pages_own(browser: Browser, page: str, tmp_path: Path):
+    injected = page.replace("</main>", "<script>window.hacked = 1</script></main>")
+    result = opened(browser, injected, tmp_path / "report.html")
+    assert result.page.evaluate("window.hacked") is None
+    assert len(result.complaints) == 1
+    result.page.close()

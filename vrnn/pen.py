@@ -1,0 +1,94 @@
+"""The distribution of a pen frame (dx, dy, pen_up).
+
+A mixture of correlated Gaussians on the offset times one Bernoulli on pen-up that stands outside the mixture
+(Graves 2013, equations 23 to 25, and the released VRNN code). A density of the offset and a probability of the
+pen, in nats.
+
+Shapes: K mixture components; `...` any leading axes.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from vrnn.distributions import mix, pick_component, standard_normal
+
+__all__ = ["PenMixture"]
+
+_LOG_TAU = math.log(2 * math.pi)
+
+
+@dataclass(frozen=True, eq=False)
+class PenMixture:
+    """p(dx, dy, pen_up) = Bernoulli(pen_up) * sum_k pi_k N2(dx, dy; means_k, stds_k, rho_k).
+
+    Attributes:
+        logits: `[..., K]`, coefficients before the softmax; None where K = 1.
+        means: `[..., K, 2]`.
+        stds: `[..., K, 2]`, positive.
+        rho: `[..., K]`, correlations, strictly between -1 and 1.
+        pen_logit: `[...]`, log odds of pen-up.
+    """
+
+    logits: Tensor | None
+    means: Tensor
+    stds: Tensor
+    rho: Tensor
+    pen_logit: Tensor
+
+    @property
+    def mean(self) -> Tensor:
+        """The expected frame, `[..., 3]`; the last entry is the probability of pen-up."""
+        offset = self.means
+        if self.logits is not None:
+            offset = self.logits.softmax(-1).unsqueeze(-1) * self.means
+        return torch.cat([offset.sum(-2), self.pen_logit.sigmoid().unsqueeze(-1)], -1)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Log density of frames `x [..., 3]`, pen_up being 0 or 1, in nats, `[...]`."""
+        return mix(self.logits, self._log_offset(x[..., :2])) + self._log_pen(x[..., 2])
+
+    def sample(self, generator: torch.Generator, temperature: float = 1.0) -> Tensor:
+        """One frame for every leading index, `[..., 3]`.
+
+        `temperature` multiplies the stds and divides the mixture's logits and leaves the pen alone
+        (Graves 2013, section 5.4): pen lifts are rare, and sharpening their odds would remove them.
+        """
+        component = pick_component(self.logits, generator, temperature)
+        if component is None:
+            component = torch.zeros_like(self.pen_logit, dtype=torch.int64)
+        pair = component[..., None, None]
+        mean, std = (torch.take_along_dim(p, pair, -2).squeeze(-2) for p in (self.means, self.stds))
+        rho = torch.take_along_dim(self.rho, component[..., None], -1)
+        first, second = standard_normal(mean, generator).split(1, -1)
+        correlated = rho * first + _one_minus_square(rho).sqrt() * second
+        offset = torch.addcmul(mean, std, torch.cat([first, correlated], -1), value=temperature)
+        return torch.cat([offset, self._sample_pen(generator)], -1)
+
+    def _log_offset(self, offset: Tensor) -> Tensor:
+        """Log densities of the components, `[..., K]`.
+
+        The quadratic form is u^2 + (v - rho u)^2 / (1 - rho^2), two squares that cannot cancel, where
+        the usual u^2 - 2 rho u v + v^2 loses every digit as |rho| nears 1.
+        """
+        u, v = ((offset.unsqueeze(-2) - self.means) / self.stds).unbind(-1)
+        one_minus_square = _one_minus_square(self.rho)
+        quadratic = u.square() + (v - self.rho * u).square() / one_minus_square
+        return -0.5 * (quadratic + one_minus_square.log()) - self.stds.log().sum(-1) - _LOG_TAU
+
+    def _log_pen(self, pen_up: Tensor) -> Tensor:
+        """Log sigmoid(+-pen_logit): it keeps its digits however sure the pen is."""
+        return -functional.softplus((1 - 2 * pen_up) * self.pen_logit)
+
+    def _sample_pen(self, generator: torch.Generator) -> Tensor:
+        """Pen-up as 0 or 1, `[..., 1]`."""
+        uniform = torch.rand(self.pen_logit.shape, dtype=self.means.dtype, device=generator.device, generator=generator)
+        return (uniform.to(self.means.device) < self.pen_logit.sigmoid()).to(self.means.dtype).unsqueeze(-1)
+
+
+def _one_minus_square(rho: Tensor) -> Tensor:
+    """1 - rho^2 as a product: 1 - rho and 1 + rho are rounded at most once, so nothing cancels."""
+    return (1 - rho) * (1 + rho)
