@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, cast
+from urllib.parse import urlsplit, urlunsplit
 
 import pyarrow as pa
 from pyarrow import fs
@@ -41,14 +42,12 @@ class FoundFile:
 
 
 @lru_cache(maxsize=32)
-def _resolve(uri: str) -> tuple[fs.FileSystem, str]:
-    if "://" not in uri:
-        return fs.LocalFileSystem(), str(Path(uri).expanduser().absolute())
+def _object_store(root: str) -> fs.FileSystem:
     try:
-        return fs.FileSystem.from_uri(uri)
+        return fs.FileSystem.from_uri(root)[0]
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"{uri}: not a local path nor a known object store ({reason})") from error
+        raise InputError(f"{root}: not a local path nor a known object store ({reason})") from error
 
 
 @dataclass(frozen=True)
@@ -58,19 +57,31 @@ class Location:
     uri: str
 
     def __truediv__(self, child: str) -> "Location":
-        return Location(f"{self.uri.rstrip('/')}/{child}")
+        base, mark, query = self.uri.partition("?") if self._is_remote else (self.uri, "", "")
+        return Location(f"{base.rstrip('/')}/{child}{mark}{query}")
 
     def __str__(self) -> str:
         return self.uri
 
     @property
+    def _is_remote(self) -> bool:
+        return "://" in self.uri
+
+    @property
     def _filesystem(self) -> fs.FileSystem:
-        return _resolve(self.uri)[0]
+        """The file system: one for a store and its query (endpoint, region), whatever the path within it."""
+        if not self._is_remote:
+            return fs.LocalFileSystem()
+        parts = urlsplit(self.uri)
+        return _object_store(urlunsplit((parts.scheme, parts.netloc, "", parts.query, "")))
 
     @property
     def path(self) -> str:
         """The path within its file system."""
-        return _resolve(self.uri)[1]
+        if not self._is_remote:
+            return str(Path(self.uri).expanduser().absolute())
+        parts = urlsplit(self.uri)
+        return parts.netloc + parts.path
 
     @property
     def is_local(self) -> bool:

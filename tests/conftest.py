@@ -1,0 +1,103 @@
+"""Shared by all tests: quiet libraries, the slow marker, one Ray a session, corpora and shards made once."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "MLFLOW_DISABLE_TELEMETRY": "true"}
+
+import ray
+import torch
+
+from pipelines.prepare import Prepared, PrepareOptions, prepare
+from pipelines.shard_set import ShardSet
+from pipelines.shard_task import run_shard_task
+from pipelines.storage import Location
+from pipelines.synthesis import synthesise_handwriting, synthesise_speech
+
+REAL_CORPORA = Path(os.environ.get("VRNN_BENCH_CORPORA", Path(__file__).parents[2] / "shared" / "corpora"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="run the tests marked slow too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--slow"):
+        for item in items:
+            if "slow" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="slow; run with --slow"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tensors here are tiny: a second thread costs more than it brings, most of all on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def real_corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """True TIMIT and IAM-OnDB, unpacked; set VRNN_BENCH_CORPORA to where their archives and unpack.sh lie."""
+    script = REAL_CORPORA / "unpack.sh"
+    if not script.is_file():
+        pytest.skip(f"no real corpora at {REAL_CORPORA}; set VRNN_BENCH_CORPORA")
+    target = tmp_path_factory.mktemp("real-corpora")
+    subprocess.run([str(script), str(target), "timit", "iam_ondb"], check=True)
+    return target
+
+
+@pytest.fixture(scope="session")
+def raw_speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("raw") / "speech"
+    synthesise_speech(out, train_speakers=3, test_speakers=1, seed=1)
+    return out
+
+
+@pytest.fixture(scope="session")
+def raw_ink(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("raw") / "ink"
+    synthesise_handwriting(out, train_forms=4, valid_forms=1, test_forms=1, seed=1)
+    return out
+
+
+def prepare_here(corpus: str, raw: Path, out: Path, **options: object) -> Prepared:
+    """Prepare in this process, without Ray."""
+    plan = PrepareOptions(**options)  # type: ignore[arg-type]
+    return prepare(corpus, Location(str(raw)), Location(str(out)), plan, run_tasks=lambda tasks, _: map(run_shard_task, tasks))
+
+
+@pytest.fixture(scope="session")
+def speech_shards(raw_speech: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("shards") / "speech"
+    prepare_here("timit", raw_speech, out)
+    return out
+
+
+@pytest.fixture(scope="session")
+def ink_shards(raw_ink: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("shards") / "ink"
+    prepare_here("iam_ondb", raw_ink, out)
+    return out
+
+
+@pytest.fixture
+def speech(speech_shards: Path) -> ShardSet:
+    return ShardSet(Location(str(speech_shards)))
+
+
+@pytest.fixture
+def ink(ink_shards: Path) -> ShardSet:
+    return ShardSet(Location(str(ink_shards)))

@@ -1,0 +1,29 @@
+from pathlib import Path
+
+import pytest
+
+from pipelines.errors import InputError
+from pipelines.storage import Location
+
+
+def test_a_write_that_fails_leaves_what_was_there_and_no_temporary(tmp_path: Path) -> None:
+    place = Location(str(tmp_path)) / "file"
+    place.write_bytes(b"before")
+    with pytest.raises(RuntimeError), place.writing() as stream:
+        stream.write(b"half")
+        raise RuntimeError
+    assert place.read_bytes() == b"before"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_files_are_listed_in_the_order_of_their_paths(tmp_path: Path) -> None:
+    root = Location(str(tmp_path))
+    for name in ("b/1", "a/2", "a/10"):
+        (root / name).write_bytes(name.encode())
+    assert [file.path for file in root.files()] == ["a/10", "a/2", "b/1"]
+    assert (root / "nowhere").files() == []
+
+
+def test_an_unknown_scheme_is_refused_in_one_line() -> None:
+    with pytest.raises(InputError, match="not a local path nor a known object store"):
+        Location("gopher://x/y").is_file()
