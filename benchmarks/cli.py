@@ -18,13 +18,15 @@ from benchmarks.output import say
 __all__ = ["main"]
 
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "MLFLOW_DISABLE_TELEMETRY": "true", "RAY_TRAIN_V2_ENABLED": "1"}
+_TALKATIVE = ("ray.train.v2.api.config", "mlflow.store.db.utils", "mlflow.tracking.fluent", "alembic.runtime.migration")
+"""Loggers that tell what a user need not know, named in full since their packages reset their own roots."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit."""
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
-    for name in ("ray", "mlflow", "alembic"):
+    for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", category=FutureWarning)
     sys.exit(_run(arguments))

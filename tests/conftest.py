@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,11 +13,15 @@ import ray
 import torch
 
 from pipelines.prepare import Prepared, PrepareOptions, prepare
+from pipelines.protocol import find_protocol
 from pipelines.shard_set import ShardSet
 from pipelines.shard_task import run_shard_task
 from pipelines.storage import Location
 from pipelines.synthesis import synthesise_handwriting, synthesise_speech
+from vrnn.models import preset
+from vrnn.training import Optimisation, TrialSpec
 
+MakeSpec = Callable[..., TrialSpec]
 REAL_CORPORA = Path(os.environ.get("VRNN_BENCH_CORPORA", Path(__file__).parents[2] / "shared" / "corpora"))
 
 
@@ -69,14 +73,16 @@ def raw_speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def raw_ink(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("raw") / "ink"
-    synthesise_handwriting(out, train_forms=4, valid_forms=1, test_forms=1, seed=1)
+    synthesise_handwriting(out, train_forms=3, valid_forms=1, test_forms=1, seed=1)
     return out
 
 
 def prepare_here(corpus: str, raw: Path, out: Path, **options: object) -> Prepared:
     """Prepare in this process, without Ray."""
     plan = PrepareOptions(**options)  # type: ignore[arg-type]
-    return prepare(corpus, Location(str(raw)), Location(str(out)), plan, run_tasks=lambda tasks, _: map(run_shard_task, tasks))
+    return prepare(
+        corpus, Location(str(raw)), Location(str(out)), plan, run_tasks=lambda tasks, _: map(run_shard_task, tasks)
+    )
 
 
 @pytest.fixture(scope="session")
@@ -101,3 +107,20 @@ def speech(speech_shards: Path) -> ShardSet:
 @pytest.fixture
 def ink(ink_shards: Path) -> ShardSet:
     return ShardSet(Location(str(ink_shards)))
+
+
+@pytest.fixture
+def make_spec(ink: ShardSet, speech: ShardSet) -> MakeSpec:
+    def make(model: str = "vrnn-gauss", kind: str = "pen", seed: int = 0, **optimisation: object) -> TrialSpec:
+        shards = ink if kind == "pen" else speech
+        fast: dict[str, object] = {"max_epochs": 2, "batch_size": 8, "precision": "float64"}
+        return TrialSpec(
+            shards=shards.location.uri,
+            fingerprint=shards.manifest.fingerprint,
+            protocol=find_protocol("clean", shards.manifest.kind),
+            model=preset(model, shards.manifest.kind, "tiny").to_dict(),
+            optimisation=Optimisation.model_validate(fast | optimisation),
+            seed=seed,
+        )
+
+    return make

@@ -52,7 +52,7 @@ class DiagonalGaussian:
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Log density of `x [..., D]` in nats, `[...]`."""
-        return self._log_density((x - self.mean) / self.std)
+        return _log_normal((x - self.mean) / self.std, self.std)
 
     def at(self, noise: Tensor) -> Tensor:
         """The reparameterised sample mean + std * noise, `[..., D]`, for standard normal `noise`."""
@@ -60,7 +60,7 @@ class DiagonalGaussian:
 
     def log_prob_at(self, noise: Tensor) -> Tensor:
         """Log density of `at(noise)` in nats, `[...]`, without the cancellation in (x - mean) / std."""
-        return self._log_density(noise)
+        return _log_normal(noise, self.std)
 
     def sample(self, generator: torch.Generator) -> Tensor:
         """One sample for every leading index, `[..., D]`."""
@@ -76,9 +76,6 @@ class DiagonalGaussian:
         distance = (self.mean - other.mean) / other.std
         spread = (ratio - 1) * (ratio + 1) - 2 * ratio.log()
         return 0.5 * (spread + distance.square()).sum(-1)
-
-    def _log_density(self, standard: Tensor) -> Tensor:
-        return -(0.5 * standard.square() + self.std.log() + _HALF_LOG_TAU).sum(-1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +104,7 @@ class GaussianMixture:
     def log_prob(self, x: Tensor) -> Tensor:
         """Log density of frames `x [..., D]` in nats, `[...]`."""
         standard = (x.unsqueeze(-2) - self.means) / self.stds
-        return mix(self.logits, -(0.5 * standard.square() + self.stds.log() + _HALF_LOG_TAU).sum(-1))
+        return mix(self.logits, _log_normal(standard, self.stds))
 
     def sample(self, generator: torch.Generator, temperature: float = 1.0) -> Tensor:
         """One frame for every leading index, `[..., D]`.
@@ -143,6 +140,16 @@ def standard_normal(like: Tensor, generator: torch.Generator) -> Tensor:
     """Noise in the shape, type and place of `like`, drawn on the generator's own device."""
     noise = torch.randn(like.shape, dtype=like.dtype, device=generator.device, generator=generator)
     return noise.to(like.device)
+
+
+def _log_normal(standard: Tensor, std: Tensor) -> Tensor:
+    """Log density of independent normals at mean + std * standard, `[..., D]` to `[...]`.
+
+    Each part is reduced by itself: a mixture's `[T, B, K, D]` is the largest tensor of a model, and every pass
+    over it counts.
+    """
+    constant = _HALF_LOG_TAU * standard.shape[-1]
+    return -0.5 * standard.square().sum(-1) - std.log().sum(-1) - constant
 
 
 def _component(parameter: Tensor, component: Tensor | None) -> Tensor:

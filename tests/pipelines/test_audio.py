@@ -84,7 +84,9 @@ def _sine(hertz: float, rate: int, count: int) -> np.ndarray:
     return np.rint(10000 * np.sin(2 * np.pi * hertz * np.arange(count) / rate)).astype(np.int16)
 
 
-@pytest.mark.parametrize("content", [b"NIST_1A\n   1024\nsample_count -i 3\n", b"NIST_1A\n   1024\nsample_count\nend_head\n"])
+@pytest.mark.parametrize(
+    "content", [b"NIST_1A\n   1024\nsample_count -i 3\n", b"NIST_1A\n   1024\nsample_count\nend_head\n"]
+)
 def test_a_malformed_sphere_header_is_rejected(content: bytes) -> None:
     with pytest.raises(RejectedSourceError) as caught:
         sphere_header(content)

@@ -71,7 +71,12 @@ def iam(root: Path, lines: dict[str, int], splits: dict[str, list[str]], text: s
 
 
 def test_iam_ondb_follows_the_official_lists_and_leaves_out_forms_in_none(tmp_path: Path) -> None:
-    lists = {"trainset.txt": ["a01-000u"], "testset_v.txt": ["a01-001w"], "testset_t.txt": ["b01-002"], "testset_f.txt": ["c1-3"]}
+    lists = {
+        "trainset.txt": ["a01-000u"],
+        "testset_v.txt": ["a01-001w"],
+        "testset_t.txt": ["b01-002"],
+        "testset_f.txt": ["c1-3"],
+    }
     raw = iam(tmp_path, {"a01-000u": 2, "a01-001w": 1, "b01-002": 1, "c1-3": 1, "z01-000": 1}, lists)
     items = find_corpus("iam_ondb").list_items(raw, {}).items
     assert {item.id: item.split for item in items} == {

@@ -17,7 +17,6 @@ from tests.conftest import prepare_here
 from tests.pipelines.sound_files import sphere, tone
 
 
-
 @pytest.fixture
 def raw(tmp_path: Path) -> Path:
     root = tmp_path / "raw"
@@ -25,7 +24,9 @@ def raw(tmp_path: Path) -> Path:
         folder = root / ("TEST" if number == 3 else "TRAIN") / "DR1" / speaker
         folder.mkdir(parents=True)
         for sentence in ("SX1", "SI2"):
-            (folder / f"{sentence}.WAV").write_bytes(sphere(tone(1000 + 400 * number + len(sentence), hertz=90 + number)))
+            (folder / f"{sentence}.WAV").write_bytes(
+                sphere(tone(1000 + 400 * number + len(sentence), hertz=90 + number))
+            )
     return root
 
 
@@ -94,7 +95,7 @@ def test_a_corpus_of_nothing_but_rejects_still_says_what_it_found(raw: Path, tmp
 
 def test_too_many_rejects_are_an_error_that_leaves_no_manifest(raw: Path, tmp_path: Path) -> None:
     (raw / "TRAIN/DR1/FAAA0/SX1.WAV").write_bytes(b"junk")
-    with pytest.raises(TooManyRejectsError, match="1 source items rejected, more than --max-rejects 0"):
+    with pytest.raises(TooManyRejectsError, match="more than --max-rejects 0"):
         prepare_here("timit", raw, tmp_path / "out", max_rejects=0)
     assert (tmp_path / "out" / "rejects.parquet").is_file()
     assert not (tmp_path / "out" / MANIFEST_NAME).exists()
@@ -161,7 +162,7 @@ def test_altered_files_are_found_before_they_are_used(raw: Path, tmp_path: Path,
 def test_a_shard_that_is_gone_is_named(raw: Path, tmp_path: Path) -> None:
     prepare_here("timit", raw, tmp_path / "out")
     (tmp_path / "out" / "test-00000-of-00001.parquet").unlink()
-    with pytest.raises(InputError, match="test-00000-of-00001.parquet: missing"):
+    with pytest.raises(InputError, match=r"test-00000-of-00001.*: missing"):
         ShardSet(Location(str(tmp_path / "out"))).verify()
     prepare_here("timit", raw, tmp_path / "out")
     ShardSet(Location(str(tmp_path / "out"))).verify()

@@ -28,7 +28,9 @@ def framing(name: str, kind: str, mean: tuple[float, ...], std: tuple[float, ...
 
 @settings(max_examples=30, deadline=None)
 @given(hnp.arrays(np.int16, st.integers(0, 1100)), st.floats(-50, 50), st.floats(0.5, 900))
-def test_speech_frames_are_the_normalised_samples_without_the_rest(samples: np.ndarray, mean: float, std: float) -> None:
+def test_speech_frames_are_the_normalised_samples_without_the_rest(
+    samples: np.ndarray, mean: float, std: float
+) -> None:
     rules = framing("paper", "speech", (mean,), (std,))
     frames = rules.frames(samples, None)
     assert frames.shape == (len(samples) // 200, 200)

@@ -42,7 +42,11 @@ def test_sound_comes_back_bit_for_bit_sorted_by_length(tmp_path_factory: pytest.
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.lists(st.tuples(st.integers(-(2**24), 2**24), st.integers(-9, 9), st.booleans(), st.integers(0, 2**40)), min_size=1))
+@given(
+    st.lists(
+        st.tuples(st.integers(-(2**24), 2**24), st.integers(-9, 9), st.booleans(), st.integers(0, 2**40)), min_size=1
+    )
+)
 def test_ink_comes_back_exactly(tmp_path_factory: pytest.TempPathFactory, points: list) -> None:
     path = tmp_path_factory.mktemp("shard") / "shard.parquet"
     line = ink(points)

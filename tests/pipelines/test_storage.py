@@ -9,9 +9,14 @@ from pipelines.storage import Location
 def test_a_write_that_fails_leaves_what_was_there_and_no_temporary(tmp_path: Path) -> None:
     place = Location(str(tmp_path)) / "file"
     place.write_bytes(b"before")
-    with pytest.raises(RuntimeError), place.writing() as stream:
-        stream.write(b"half")
-        raise RuntimeError
+
+    def write_half() -> None:
+        with place.writing() as stream:
+            stream.write(b"half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_half()
     assert place.read_bytes() == b"before"
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 

@@ -105,7 +105,7 @@ def emission_head(config: ModelConfig, generator: torch.Generator) -> nn.Module:
 
 
 def log_emission(head: nn.Module, features: Tensor, x: Tensor) -> Tensor:
-    """log p(x_t | features_t) of all frames, `[T, B]`, from features `[T, B, F]` and frames `[T, B, D]`.
+    """Log p(x_t | features_t) of all frames, `[T, B]`, from features `[T, B, F]` and frames `[T, B, D]`.
 
     Worked in blocks of frames: a mixture over 200 samples has thousands of parameters a frame, and one pass over a
     whole batch of them is bound by fresh memory, not by arithmetic. A block's temporaries are small enough to be used

@@ -6,6 +6,7 @@
 
 import io
 import pickle
+import zipfile
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -131,12 +132,16 @@ def load_checkpoint(place: Location) -> Checkpoint:
     """
     if place.is_directory():
         place = place / BEST
+    if not place.is_file():
+        raise CheckpointError(f"{place}: no such checkpoint; train makes one under its --out")
+    stored = place.read_bytes()
+    damaged = CheckpointError(f"{place}: not a checkpoint of vrnn-bench, or damaged; train again")
+    if not zipfile.is_zipfile(io.BytesIO(stored)):
+        raise damaged
     try:
-        content = torch.load(io.BytesIO(place.read_bytes()), map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{place}: no such checkpoint; train makes one under its --out") from error
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise CheckpointError(f"{place}: not a checkpoint of vrnn-bench, or damaged; train again") from error
+        content = torch.load(io.BytesIO(stored), map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError) as error:
+        raise damaged from error
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise CheckpointError(f"{place}: not a checkpoint of this version of vrnn-bench; train again")
     try:
