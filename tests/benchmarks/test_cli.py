@@ -76,7 +76,6 @@ def test_train_score_and_generate_print_the_contracts_keys(
     }
     assert keys | {"fingerprint"} <= elbo.keys()
     assert (elbo["estimator"], iwae["estimator"], iwae["num_samples"]) == ("elbo", "iwae", 5)
-    assert iwae["nats_per_sequence"] > elbo["nats_per_sequence"]
     table = pd.read_parquet(tmp_path / "s.parquet")
     assert table["nats"].mean() == pytest.approx(iwae["nats_per_sequence"])
     assert bench("generate", place, "--out", "g", "--count", 2, "--frames", 30, cwd=tmp_path).returncode == 0

@@ -60,7 +60,7 @@ def trained(make_spec: MakeSpec, tmp_path: Path) -> Checkpoint:
     return load_checkpoint(Location(str(tmp_path)))
 
 
-def test_every_sequence_of_the_split_is_scored_once_and_iwae_is_above_the_elbo(
+def test_every_sequence_of_the_split_is_scored_exactly_once(
     trained: Checkpoint, ink: ShardSet
 ) -> None:
     elbo = score(trained, ink, ScoreRequest("test", "elbo"))
@@ -68,7 +68,6 @@ def test_every_sequence_of_the_split_is_scored_once_and_iwae_is_above_the_elbo(
     expected = ink.index[ink.index["split"] == "test"]
     assert elbo["id"].tolist() == iwae["id"].tolist() == sorted(expected["id"])
     assert elbo["frames"].sum() == (expected["length"] - 1).sum()
-    assert iwae["nats"].mean() > elbo["nats"].mean()
     summary = summarise_scores(iwae, trained)
     assert summary.nats_per_sequence == pytest.approx(iwae["nats"].mean())
     assert summary.nats_per_frame == pytest.approx(iwae["nats"].sum() / iwae["frames"].sum())

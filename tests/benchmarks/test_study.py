@@ -44,6 +44,10 @@ optimisation = {{ max_epochs = 1, learning_rate = 3e-3 }}
 """
 
 
+def store_at(root: Path) -> str:
+    return f"sqlite:///{root / 'mlflow.db'}"
+
+
 class Diary(StudyWatcher):
     def __init__(self) -> None:
         self.trained: list[str] = []
@@ -61,7 +65,7 @@ def suite(tmp_path: Path, speech_shards: Path, ink_shards: Path, monkeypatch: py
     path = tmp_path / "tiny.toml"
     path.write_text(SUITE.format(runs=tmp_path / "runs", speech=speech_shards, ink=ink_shards))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store_at(tmp_path))
     return load_suite(path)
 
 
@@ -77,7 +81,7 @@ def test_a_study_ends_in_a_table_a_record_and_a_report_and_is_not_run_twice(suit
     assert [row.bits_per_sample is not None for row in comparison.rows] == [True] * 3 + [False] * 3
     assert comparison_table(comparison).row_count == 6
 
-    client = MlflowClient("sqlite:///mlflow.db")
+    client = MlflowClient(store_at(tmp_path))
     experiment = client.get_experiment_by_name("tiny")
     assert experiment is not None
     children = client.search_runs([experiment.experiment_id], "tags.trial_key != ''")
@@ -110,12 +114,12 @@ def test_a_study_ends_in_a_table_a_record_and_a_report_and_is_not_run_twice(suit
     again = Diary()
     assert run_study(suite, open_record, watcher=again) == comparison == compare_study("tiny")
     assert (again.trained, len(again.skipped)) == ([], 4)
-    write_report("tiny", tmp_path / "report.html", "sqlite:///mlflow.db")
+    write_report("tiny", tmp_path / "report.html", store_at(tmp_path))
     page = (tmp_path / "report.html").read_text()
     assert all(name in page for name in ("vrnn-gauss", "rnn-gauss", "speech", "ink", "audio/flac"))
 
 
-def test_a_study_that_was_cut_off_goes_on_where_it_stopped(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_study_that_was_cut_off_goes_on_where_it_stopped(suite: Suite, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     real = benchmarks.study.write_samples
     calls = 0
 
@@ -135,7 +139,7 @@ def test_a_study_that_was_cut_off_goes_on_where_it_stopped(suite: Suite, monkeyp
     assert len(first.trained) == 2
     assert len(second.skipped) == 1
     assert len(second.trained) == 2, "the trial that was trained but not recorded is not trained again"
-    client = MlflowClient("sqlite:///mlflow.db")
+    client = MlflowClient(store_at(tmp_path))
     experiment = client.get_experiment_by_name("tiny")
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id], "tags.trial_key != ''")

@@ -121,3 +121,20 @@ def test_an_input_of_the_wrong_shape_is_refused(
 def test_noise_for_a_model_without_latent_is_refused():
     with pytest.raises(ModelError, match="takes no noise"):
         small_model("rnn-gauss", "speech")(torch.zeros(3, 2, 4).double(), torch.zeros(3, 2, 0).double())
+
+
+@pytest.mark.parametrize(("name", "kind"), CASES)
+def test_cutting_the_emission_into_blocks_changes_no_value_and_no_gradient(
+    name: str, kind: Kind, monkeypatch: pytest.MonkeyPatch
+):
+    model = small_model(name, kind)
+    batch = ragged_batch(model, [5, 5, 5])
+
+    def value() -> Tensor:
+        if not model.latent_size:
+            return exact(model, batch.x, batch.mask)
+        return elbo(model, batch.x, batch.mask, batch.noise[0]).value
+
+    whole = value()
+    monkeypatch.setattr("vrnn.models.base._BLOCK_ELEMENTS", 4 * model.config.frame_size * model.config.components)
+    assert_same_value_and_gradients(model, value(), whole)
