@@ -60,9 +60,7 @@ def trained(make_spec: MakeSpec, tmp_path: Path) -> Checkpoint:
     return load_checkpoint(Location(str(tmp_path)))
 
 
-def test_every_sequence_of_the_split_is_scored_exactly_once(
-    trained: Checkpoint, ink: ShardSet
-) -> None:
+def test_every_sequence_of_the_split_is_scored_exactly_once(trained: Checkpoint, ink: ShardSet) -> None:
     elbo = score(trained, ink, ScoreRequest("test", "elbo"))
     iwae = score(trained, ink, ScoreRequest("test", "iwae", 20, batch_size=3))
     expected = ink.index[ink.index["split"] == "test"]

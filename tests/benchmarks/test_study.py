@@ -119,7 +119,9 @@ def test_a_study_ends_in_a_table_a_record_and_a_report_and_is_not_run_twice(suit
     assert all(name in page for name in ("vrnn-gauss", "rnn-gauss", "speech", "ink", "audio/flac"))
 
 
-def test_a_study_that_was_cut_off_goes_on_where_it_stopped(suite: Suite, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_study_that_was_cut_off_goes_on_where_it_stopped(
+    suite: Suite, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     real = benchmarks.study.write_samples
     calls = 0
 
@@ -167,6 +169,7 @@ def mlflow_server(tmp_path: Path) -> Iterator[str]:
     server.wait(timeout=30)
 
 
+@pytest.mark.slow
 def test_an_mlflow_server_holds_the_record_and_the_report_reads_it(
     suite: Suite, mlflow_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -10,6 +10,7 @@ Shapes: T frames, B sequences, D frame size, Z latent size. All tensors are time
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,8 @@ from vrnn.networks import MixtureHead, PenHead
 __all__ = ["SequenceModel", "Terms", "emission_head", "log_emission"]
 
 _BLOCK_ELEMENTS = 2**21
+
+EmissionHead: TypeAlias = MixtureHead | PenHead
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,21 +100,20 @@ class SequenceModel(nn.Module, ABC):
             raise ModelError(f"temperature: expected a positive finite number, got {temperature}")
 
 
-def emission_head(config: ModelConfig, generator: torch.Generator) -> nn.Module:
+def emission_head(config: ModelConfig, generator: torch.Generator) -> EmissionHead:
     """The head on the decoder's features: a density of a speech frame, or of a pen frame."""
     if config.kind == "pen":
         return PenHead(config.decoder, config.components, config.sigma_floor, generator)
     return MixtureHead(config.decoder, config.frame_size, config.components, config.sigma_floor, generator)
 
 
-def log_emission(head: nn.Module, features: Tensor, x: Tensor) -> Tensor:
+def log_emission(head: EmissionHead, features: Tensor, x: Tensor) -> Tensor:
     """Log p(x_t | features_t) of all frames, `[T, B]`, from features `[T, B, F]` and frames `[T, B, D]`.
 
     Worked in blocks of frames: a mixture over 200 samples has thousands of parameters a frame, and one pass over a
     whole batch of them is bound by fresh memory, not by arithmetic. A block's temporaries are small enough to be used
     again.
     """
-    outputs = x.shape[-1] * int(getattr(head, "components", 1))
-    size = max(1, _BLOCK_ELEMENTS // outputs)
+    size = max(1, _BLOCK_ELEMENTS // (x.shape[-1] * head.components))
     blocks = zip(features.flatten(0, 1).split(size), x.flatten(0, 1).split(size), strict=True)
     return torch.cat([head(block).log_prob(frames) for block, frames in blocks]).unflatten(0, x.shape[:2])
