@@ -24,7 +24,7 @@ from benchmarks.tracking import FinishedTrial, StudyRecord, read_study
 from pipelines.shard_set import ShardSet
 from pipelines.storage import Location
 from vrnn.training import Checkpoint, TrainResult, TrialSpec, load_checkpoint
-from vrnn.training.checkpoints import EpochRecord
+from vrnn.training.checkpoints import BEST, EpochRecord
 from vrnn.training.ray_driver import train_with_ray
 
 __all__ = ["Comparison", "StudyWatcher", "compare_study", "run_study"]
@@ -187,6 +187,7 @@ def _tags(suite: Suite, trial: Trial, shards: ShardSet) -> dict[str, str]:
         "fingerprint": trial.spec.fingerprint,
         "trial_key": trial.spec.key,
         "git_commit": _git_commit(),
+        "checkpoint": str((_directory(suite, trial) / BEST).absolute()),
         "sample_std": repr(shards.manifest.train_moments.std[0]) if shards.manifest.kind == "speech" else "",
         "frame_size": str(trial.spec.protocol.frame_size),
     }

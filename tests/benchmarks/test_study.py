@@ -98,6 +98,7 @@ def test_a_study_ends_in_a_table_a_record_and_a_report_and_is_not_run_twice(suit
             "trial_key",
         } <= run.data.tags.keys()
         assert run.info.status == "FINISHED"
+        assert Path(run.data.tags["checkpoint"]).is_file()
         assert len(run.data.metrics) <= 20
         assert all(math.isfinite(value) for value in run.data.metrics.values())
         (dataset,) = run.inputs.dataset_inputs
