@@ -14,8 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import soundfile
-import torch
-import torchaudio.functional
 
 from pipelines.errors import RejectedSourceError
 from pipelines.signals import Pcm
@@ -121,6 +119,13 @@ def _to_mono_int16(decoded: _Decoded, sample_rate: int) -> Pcm:
     scale = 1.0 if samples.dtype == np.int16 else float(-_INT16.min)
     mono = samples.astype(np.float64).mean(axis=1) * scale
     if rate != sample_rate:
-        resampled = torchaudio.functional.resample(torch.from_numpy(mono), rate, sample_rate, lowpass_filter_width=64)
-        mono = resampled.numpy()
+        mono = _resample(mono, rate, sample_rate)
     return np.clip(np.rint(mono), _INT16.min, _INT16.max).astype(np.int16)
+
+
+def _resample(mono: npt.NDArray[np.float64], rate: int, sample_rate: int) -> npt.NDArray[np.float64]:
+    # Imported here: torch takes seconds to load in every worker, and material at the corpus rate needs none of it.
+    import torch  # noqa: PLC0415
+    from torchaudio.functional import resample  # noqa: PLC0415
+
+    return resample(torch.from_numpy(mono), rate, sample_rate, lowpass_filter_width=64).numpy()
