@@ -33,8 +33,8 @@ __all__ = ["Estimator", "ScoreRequest", "ScoreSummary", "score", "score_batches"
 
 Estimator = Literal["exact", "elbo", "iwae"]
 
-_PARTICLE_FRAMES = 2**15
-"""Frames times samples evaluated at once: what bounds the memory of `iwae`."""
+_PARTICLE_ELEMENTS = 2**25
+"""Frames times samples times hidden units evaluated at once: what bounds the memory of `iwae`."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def _estimate(model: SequenceModel, batch: Batch, request: ScoreRequest) -> Tens
     noise = _noise(model, batch, request)
     if request.estimator == "elbo":
         return elbo(model, batch.frames, batch.mask, next(noise)).value
-    return iwae(model, batch.frames, batch.mask, _chunks(noise, batch))
+    return iwae(model, batch.frames, batch.mask, _chunks(noise, batch, model.config.hidden))
 
 
 def _noise(model: SequenceModel, batch: Batch, request: ScoreRequest) -> Iterator[Tensor]:
@@ -110,8 +110,8 @@ def _noise(model: SequenceModel, batch: Batch, request: ScoreRequest) -> Iterato
         yield latent_noise(batch, model.latent_size, "score", request.seed, sample)
 
 
-def _chunks(noise: Iterator[Tensor], batch: Batch) -> Iterator[Tensor]:
-    size = max(1, _PARTICLE_FRAMES // max(batch.mask.numel(), 1))
+def _chunks(noise: Iterator[Tensor], batch: Batch, hidden: int) -> Iterator[Tensor]:
+    size = max(1, _PARTICLE_ELEMENTS // (batch.mask.numel() * hidden))
     while chunk := list(itertools.islice(noise, size)):
         yield torch.stack(chunk)
 
