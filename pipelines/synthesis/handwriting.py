@@ -47,9 +47,9 @@ class _Form:
 def synthesise_handwriting(
     out: Path,
     *,
-    train_forms: int = 48,
-    valid_forms: int = 8,
-    test_forms: int = 8,
+    train_forms: int = 30,
+    valid_forms: int = 6,
+    test_forms: int = 6,
     seed: int = 0,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> int:

@@ -42,8 +42,8 @@ _PER_SPEAKER = len(SHARED_SENTENCES) + _SX_PER_SET + _SI_PER_SPEAKER
 def synthesise_speech(
     out: Path,
     *,
-    train_speakers: int = 16,
-    test_speakers: int = 4,
+    train_speakers: int = 10,
+    test_speakers: int = 3,
     seed: int = 0,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> int:
