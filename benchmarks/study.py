@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,7 @@ def run_study(
     """
     watcher = watcher or StudyWatcher()
     trials = expand(suite)
+    _git_commit()
     record = open_record(suite.study)
     for number, trial in enumerate(trials, start=1):
         if record.is_finished(trial.spec.key):
@@ -193,8 +194,9 @@ def _tags(suite: Suite, trial: Trial, shards: ShardSet) -> dict[str, str]:
     }
 
 
+@cache
 def _git_commit() -> str:
-    """The commit of the code that runs, `unknown` outside a checkout."""
+    """The commit of the code that runs, `unknown` outside a checkout; asked once, as the code is loaded once."""
     here = Path(__file__).parent
     done = subprocess.run(  # noqa: S603
         ["git", "-C", str(here), "rev-parse", "HEAD"],  # noqa: S607
