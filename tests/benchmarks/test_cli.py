@@ -1,25 +1,38 @@
-"""The command line, run as a user runs it: a process, its exit status and its streams."""
+"""The command line: exit statuses and streams, in this process, and the installed script as a process of its own."""
 
+import contextlib
+import io
 import json
-import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from benchmarks.cli import main
 
 
-def bench(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [str(Path(sys.executable).with_name("vrnn-bench")), *map(str, arguments)]
-    env = os.environ | {"OMP_NUM_THREADS": "1"} | environment
-    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
+@dataclass(frozen=True)
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
 
 
-def json_of(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+def bench(*arguments: object, cwd: Path) -> Done:
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main([str(argument) for argument in arguments])
+        except SystemExit as exit_:
+            return Done(int(exit_.code or 0), out.getvalue(), err.getvalue())
+    raise AssertionError("main returned without exiting")
+
+
+def json_of(done: Done) -> dict[str, Any]:
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -31,7 +44,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory, ink_shards: Path) -> tu
     return out, json_of(bench("train", *arguments, "--out", out, cwd=out))
 
 
-def test_prepare_and_inspect_print_the_contracts_keys(raw_ink: Path, tmp_path: Path) -> None:
+def test_prepare_and_inspect_print_the_contracts_keys(raw_ink: Path, tmp_path: Path, ray_cluster: None) -> None:
     prepared = json_of(bench("prepare", "iam_ondb", "--raw", raw_ink, "--out", tmp_path / "s", "--json", cwd=tmp_path))
     again = bench("prepare", "iam_ondb", "--raw", raw_ink, "--out", tmp_path / "s", "--json", cwd=tmp_path)
     assert "nothing to do" in again.stderr
@@ -84,7 +97,7 @@ def test_train_score_and_generate_print_the_contracts_keys(
     assert sum(len(stroke) for stroke in strokes) == 31
 
 
-def assert_refused(done: subprocess.CompletedProcess[str], message: str) -> None:
+def assert_refused(done: Done, message: str) -> None:
     lines = [line for line in done.stderr.splitlines() if line.startswith("vrnn-bench:")]
     assert done.returncode == 2, done.stderr
     assert len(lines) == 1
@@ -158,3 +171,10 @@ def test_an_unknown_model_exits_2(ink_shards: Path, tmp_path: Path) -> None:
 def test_help_of_every_verb_exits_0(tmp_path: Path) -> None:
     for verb in ("prepare", "inspect", "synthesise", "train", "score", "generate", "run", "compare", "report"):
         assert bench(verb, "--help", cwd=tmp_path).returncode == 0
+
+
+def test_the_installed_script_exits_2_with_one_line_and_no_traceback(tmp_path: Path) -> None:
+    script = Path(sys.executable).with_name("vrnn-bench")
+    command = [str(script), "prepare", "timit", "--raw", "nowhere", "--out", "o"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert_refused(Done(done.returncode, done.stdout, done.stderr), "no such directory; point --raw")
