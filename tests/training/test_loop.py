@@ -32,11 +32,10 @@ def assert_same_weights(a: Path, b: Path) -> None:
 def test_training_raises_the_bound_and_keeps_the_best_epoch(
     make_spec: MakeSpec, tmp_path: Path, model: str, kind: str
 ) -> None:
-    result = train(
-        make_spec(model, kind, max_epochs=3, learning_rate=3e-3, precision="float32"), Location(str(tmp_path))
-    )
+    spec = make_spec(model, kind, max_epochs=5, batch_size=4, learning_rate=1e-3, precision="float32")
+    result = train(spec, Location(str(tmp_path)))
+    assert result.state.history[-1].train_nats_per_frame > result.state.history[0].train_nats_per_frame
     history = [record.valid_nats_per_frame for record in result.state.history]
-    assert history[-1] > history[0]
     assert result.state.best_valid == max(history)
     assert load_checkpoint(Location(str(tmp_path))).state.best_epoch == 1 + history.index(max(history))
     kl = [record.valid_kl_nats_per_frame for record in result.state.history]
