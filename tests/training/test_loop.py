@@ -37,6 +37,8 @@ def test_training_raises_the_bound_and_keeps_the_best_epoch(
     assert result.state.history[-1].train_nats_per_frame > result.state.history[0].train_nats_per_frame
     history = [record.valid_nats_per_frame for record in result.state.history]
     assert result.state.best_valid == max(history)
+    if kind == "speech" or model == "rnn-gmm":  # one Gaussian fitted to three hands need not suit a fourth
+        assert max(history) > history[0]
     assert load_checkpoint(Location(str(tmp_path))).state.best_epoch == 1 + history.index(max(history))
     kl = [record.valid_kl_nats_per_frame for record in result.state.history]
     assert all(value > 0 for value in kl) if model == "vrnn-gauss" else all(math.isnan(value) for value in kl)
