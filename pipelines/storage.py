@@ -26,7 +26,7 @@ __all__ = ["TEMPORARY_MARK", "FoundFile", "Location"]
 TEMPORARY_MARK = ".partial-"
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, slots=True)
 class FoundFile:
     """One file below a `Location`.
 

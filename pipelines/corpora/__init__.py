@@ -2,12 +2,12 @@
 
 import difflib
 
-from pipelines.corpora.base import Corpus, Kind, Listing, SourceItem, Split
+from pipelines.corpora.base import Absent, Corpus, Kind, Listing, Options, SourceItem, Split
 from pipelines.corpora.iam_ondb import IamOndb
 from pipelines.corpora.timit import Timit
 from pipelines.errors import InputError
 
-__all__ = ["CORPORA", "Corpus", "Kind", "Listing", "SourceItem", "Split", "find_corpus"]
+__all__ = ["CORPORA", "Absent", "Corpus", "Kind", "Listing", "Options", "SourceItem", "Split", "find_corpus"]
 
 CORPORA: dict[str, Corpus] = {corpus.name: corpus for corpus in (Timit(), IamOndb())}
 

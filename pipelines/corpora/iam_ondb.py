@@ -20,9 +20,8 @@ see time).
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping
 
-from pipelines.corpora.base import Kind, Listing, SourceItem, Split
+from pipelines.corpora.base import Kind, Listing, Options, SourceItem, Split
 from pipelines.errors import InputError
 from pipelines.storage import FoundFile, Location
 
@@ -44,9 +43,11 @@ class IamOndb:
     name = "iam_ondb"
     kind: Kind = "pen"
     sample_rate: int | None = None
-    options: Mapping[str, bool | int] = {}
+    options: Options = {}
+    licence = "research, non-commercial"
+    url = "https://fki.tic.heia-fr.ch/databases/iam-on-line-handwriting-database"
 
-    def list_items(self, raw: Location, options: Mapping[str, bool | int]) -> Listing:
+    def list_items(self, raw: Location, options: Options) -> Listing:
         """List the lines of the forms that a split list names, ordered by id.
 
         Raises:

@@ -6,11 +6,12 @@ and another group's absence does not reshuffle the rest more than the counts dem
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
-from pipelines.corpora.base import Split
+from pipelines.corpora.base import Absent, Listing, SourceItem, Split
 
-__all__ = ["hashed_order", "hold_out", "three_way"]
+__all__ = ["hashed_order", "hold_out", "split_three_ways", "three_way"]
 
 
 def hashed_order(groups: Iterable[str], seed: int) -> list[str]:
@@ -34,3 +35,25 @@ def three_way(groups: Iterable[str], seed: int = 0) -> dict[str, Split]:
     test = hold_out(names, 0.05, seed)
     valid = hold_out(names - test, 0.05 / 0.95, seed) if len(names) > 2 else frozenset()
     return {name: "test" if name in test else "valid" if name in valid else "train" for name in names}
+
+
+def split_three_ways(
+    items: Iterable[SourceItem], group_name: str, absent: Sequence[Absent] = (), seed: int = 0
+) -> Listing:
+    """The listing of a corpus without an official split, ordered by id.
+
+    Both splits are 0.9 / 0.05 / 0.05: `split` by group, so that no voice or hand is on both sides, and
+    `split_by_sequence` as the paper made it.
+
+    Args:
+        items: whose splits are to be set.
+        group_name: what a group is, in words: `speaker`, `chapter`.
+        absent: for the listing.
+        seed: of the hash.
+    """
+    ordered = sorted(items, key=lambda item: item.id)
+    by_group = three_way((item.group for item in ordered), seed)
+    by_sequence = three_way((item.id for item in ordered), seed)
+    placed = [replace(item, split=by_group[item.group], split_by_sequence=by_sequence[item.id]) for item in ordered]
+    rule = f"no official split: 0.9 / 0.05 / 0.05 by {group_name} (paper: by sequence), by a hash, seed {seed}"
+    return Listing(placed, rule, absent)

@@ -17,10 +17,10 @@ out as `valid`. A copy without a TEST tree is split by speaker, 0.9 / 0.05 / 0.0
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pipelines.corpora.base import Kind, Listing, SourceItem, Split
+from pipelines.corpora.base import Kind, Listing, Options, SourceItem, Split
 from pipelines.corpora.splits import hold_out, three_way
 from pipelines.errors import InputError
 from pipelines.storage import FoundFile, Location
@@ -53,9 +53,11 @@ class Timit:
     name = "timit"
     kind: Kind = "speech"
     sample_rate: int | None = 16000
-    options: Mapping[str, bool | int] = {"include_sa": False}
+    options: Options = {"include_sa": False}
+    licence = "LDC User Agreement (LDC93S1)"
+    url = "https://catalog.ldc.upenn.edu/LDC93S1"
 
-    def list_items(self, raw: Location, options: Mapping[str, bool | int]) -> Listing:
+    def list_items(self, raw: Location, options: Options) -> Listing:
         """List the utterances below `raw`, ordered by id.
 
         Raises:

@@ -1,0 +1,24 @@
+"""The verbs of `vrnn-bench`, one function each; the command line is derived from their signatures.
+
+Heavy libraries are imported where they are used: `vrnn-bench --help` should not wait for torch, Ray and MLflow.
+"""
+
+from collections.abc import Callable
+
+from benchmarks.commands.data import inspect, prepare, synthesise
+from benchmarks.commands.models import generate, score, train
+from benchmarks.commands.studies import compare, report, run
+
+__all__ = ["COMMANDS"]
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "prepare": prepare,
+    "inspect": inspect,
+    "synthesise": synthesise,
+    "train": train,
+    "score": score,
+    "generate": generate,
+    "run": run,
+    "compare": compare,
+    "report": report,
+}

@@ -1,0 +1,178 @@
+"""The verbs that train, score and sample one model."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from benchmarks.commands.arguments import Argument, Json
+from benchmarks.errors import FailedError
+from benchmarks.output import say, score_table, show, write_json
+
+if TYPE_CHECKING:
+    from vrnn.training.checkpoints import EpochRecord
+
+__all__ = ["generate", "score", "train"]
+
+
+def train(
+    shards: str,
+    model: str,
+    out: str,
+    protocol: str = "clean",
+    size: str = "small",
+    seed: int = 0,
+    max_epochs: int = 20,
+    batch_size: int = 32,
+    learning_rate: float = 1e-3,
+    clip_norm: float = 5.0,
+    patience: int = 5,
+    precision: Literal["float32", "float64"] = "float32",
+    workers: int = 0,
+    address: str | None = None,
+    print_spec: bool = False,
+    json_: Json = False,
+) -> None:
+    """Train a model on shards through Ray Train; started again, it goes on where it stopped.
+
+    Args:
+        shards: what prepare wrote.
+        model: rnn-gauss, rnn-gmm, vrnn-gauss or vrnn-gmm.
+        out: where best.pt and last.pt go.
+        protocol: clean or paper.
+        size: tiny, small, or a paper- size of the data's kind.
+        seed: of initialisation, batches and noise.
+        max_epochs: at most this many passes over the data.
+        batch_size: sequences in a global batch, over all workers.
+        learning_rate: of Adam.
+        clip_norm: gradients are scaled down to this norm before the step.
+        patience: epochs without a better validation figure after which training ends.
+        precision: of parameters and arithmetic.
+        workers: processes that share each batch; 0 trains in this process.
+        address: of a Ray cluster.
+        print_spec: print the trial's spec, for python -m vrnn.training, and do nothing else.
+        json_: print one JSON object on stdout.
+    """
+    from pipelines.manifest import Manifest
+    from pipelines.protocol import find_protocol
+    from pipelines.storage import Location
+    from vrnn.models import preset
+    from vrnn.training import Optimisation, TrialSpec
+    from vrnn.training.ray_driver import train_with_ray
+
+    manifest = Manifest.load(Location(shards))
+    spec = TrialSpec(
+        shards=shards,
+        fingerprint=manifest.fingerprint,
+        protocol=find_protocol(protocol, manifest.kind),
+        model=preset(model, manifest.kind, size).to_dict(),
+        optimisation=Optimisation(
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            clip_norm=clip_norm,
+            patience=patience,
+            precision=precision,
+        ),
+        seed=seed,
+    )
+    if print_spec:
+        write_json(spec.model_dump())
+        return
+    result = train_with_ray(spec, Location(out), workers=workers, address=address, on_epoch=_say_epoch)
+    state = result.state
+    if state.diverged_at_step is not None:
+        raise FailedError(
+            f"{out}: diverged at step {state.diverged_at_step}: loss or gradient was not finite; "
+            "lower --learning-rate or --clip-norm and choose another --out"
+        )
+    summary = {
+        "checkpoint": str(result.checkpoint),
+        "epochs": state.epoch,
+        "steps": state.step,
+        "valid_nats_per_frame": state.best_valid,
+        "best_epoch": state.best_epoch,
+        "trial_key": spec.key,
+    }
+    if json_:
+        write_json(summary)
+    else:
+        say(f"{result.checkpoint}: best of {state.epoch} epochs, {state.best_valid:.3f} nats per validation frame")
+
+
+def _say_epoch(record: "EpochRecord") -> None:
+    say(
+        f"epoch {record.epoch}: train {record.train_nats_per_frame:.3f}, valid {record.valid_nats_per_frame:.3f} "
+        f"nats per frame, {record.frames_per_second:,.0f} frames/s"
+    )
+
+
+def score(
+    checkpoint: Argument[str],
+    shards: str,
+    split: str = "test",
+    estimator: Literal["exact", "elbo", "iwae"] | None = None,
+    num_samples: int | None = None,
+    batch_size: int = 32,
+    seed: int = 0,
+    precision: Literal["float32", "float64"] = "float32",
+    out: Path | None = None,
+    json_: Json = False,
+) -> None:
+    """Score every sequence of a split under a trained model.
+
+    Args:
+        checkpoint: a checkpoint file, or the directory that train wrote.
+        shards: the data that the model was trained on.
+        split: train, valid, valid2 or test.
+        estimator: exact for models without a latent (their default); elbo or iwae for the others (elbo by default).
+        num_samples: K of iwae, 40 by default.
+        batch_size: sequences at once; it changes no score.
+        seed: of the latent noise.
+        precision: of the model's arithmetic.
+        out: also write the per-sequence scores to this Parquet file.
+        json_: print one JSON object on stdout.
+    """
+    from benchmarks.scoring import ScoreRequest, summarise_scores
+    from benchmarks.scoring import score as run_score
+    from pipelines.shard_set import ShardSet
+    from pipelines.storage import Location
+    from vrnn.training import load_checkpoint
+
+    loaded = load_checkpoint(Location(checkpoint))
+    chosen = estimator or ("elbo" if loaded.spec.architecture.latent else "exact")
+    samples = num_samples if num_samples is not None else (40 if chosen == "iwae" else 1)
+    request = ScoreRequest(split, chosen, samples, batch_size, seed, precision)
+    table = run_score(loaded, ShardSet(Location(shards)), request)
+    if out is not None:
+        table.to_parquet(out, index=False)
+    summary = {
+        "estimator": chosen,
+        "num_samples": samples,
+        "split": split,
+        **asdict(summarise_scores(table, loaded)),
+        "fingerprint": loaded.spec.fingerprint,
+        "model": loaded.spec.architecture.name,
+        "protocol": loaded.framing.protocol.name,
+    }
+    if json_:
+        write_json(summary)
+    else:
+        show(score_table(summary))
+
+
+def generate(checkpoint: Argument[str], out: Path, count: int = 4, frames: int | None = None, seed: int = 0) -> None:
+    """Draw sequences from a trained model: FLAC files for speech, stroke lists (JSON) for pen.
+
+    Args:
+        checkpoint: a checkpoint file, or the directory that train wrote.
+        out: the directory to write to.
+        count: how many.
+        frames: how long, in frames of 200 samples or pen points.
+        seed: the same seed gives the same sequences.
+    """
+    from benchmarks.samples import write_samples
+    from pipelines.storage import Location
+    from vrnn.training import load_checkpoint
+
+    write_samples(load_checkpoint(Location(checkpoint)), None, out, count=count, seed=seed, frames=frames)
+    say(f"{out}: {count} samples")
