@@ -1,0 +1,135 @@
+"""Two pictures of a set of shards: how long its sequences are, and how loud, or for pen how fast.
+
+Lengths are of all sequences, since the index holds them; loudness and speed are of a seeded sample, since they need
+the signals. Loudness is the integrated loudness of ITU-R BS.1770-4 in LUFS, gated in blocks of 0.4 s.
+"""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from pipelines.shard_set import ShardSet
+from pipelines.signals import Ink, Pcm
+
+if TYPE_CHECKING:
+    import altair as alt
+
+__all__ = ["GATE_SECONDS", "SAMPLE_SIZE", "loudness", "pen_speed", "write_plots"]
+
+SAMPLE_SIZE = 500
+GATE_SECONDS = 0.4
+_FULL_SCALE = 2.0**15
+_BINS = 50
+_COLOURS = {"train": "#0072B2", "valid": "#E69F00", "valid2": "#CC79A7", "test": "#009E73"}
+"""Okabe and Ito's palette ("Color Universal Design", 2008)."""
+
+
+def loudness(pcm: Pcm, sample_rate: int) -> float:
+    """Integrated loudness in LUFS (ITU-R BS.1770-4); NaN for a signal under 0.4 s, or one that is silent throughout.
+
+    Args:
+        pcm: one channel, `[N]`.
+        sample_rate: Hz.
+    """
+    import torch  # noqa: PLC0415 - takes seconds to load, and only loudness needs it
+    from torchaudio.functional import loudness as integrated  # noqa: PLC0415 - loads torch
+
+    if len(pcm) < round(GATE_SECONDS * sample_rate):
+        return math.nan
+    value = float(integrated(torch.from_numpy(pcm.astype(np.float32) / _FULL_SCALE)[None], sample_rate))
+    return value if math.isfinite(value) else math.nan
+
+
+def pen_speed(ink: Ink) -> float:
+    """The mean length of the offset from a point to the next, in the device's units; NaN for a single point."""
+    offsets = np.hypot(np.diff(ink.x.astype(np.float64)), np.diff(ink.y.astype(np.float64)))
+    return float(offsets.mean()) if len(offsets) else math.nan
+
+
+def write_plots(shards: ShardSet, directory: Path, *, seed: int = 0) -> list[Path]:
+    """Write `lengths` and `loudness` into `directory`, each as SVG and PNG.
+
+    Args:
+        shards: what is drawn.
+        directory: made where it is missing.
+        seed: of the sample that loudness, or speed, is taken from.
+
+    Returns:
+        The files.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    charts = {"lengths": _lengths(shards), "loudness": _loudness(shards, seed)}
+    paths = [directory / f"{name}.{suffix}" for name in charts for suffix in ("svg", "png")]
+    for path in paths:
+        charts[path.stem].save(str(path), scale_factor=1 if path.suffix == ".svg" else 2)
+    return paths
+
+
+def _lengths(shards: ShardSet) -> "alt.Chart":
+    rate = shards.manifest.sample_rate
+    values = shards.index["length"] / (rate or 1)
+    unit = "seconds" if rate else "points"
+    title = f"{shards.manifest.corpus}: length of {len(values):,} sequences"
+    return _histogram(values, shards.index["split"], title, f"length in {unit}")
+
+
+def _loudness(shards: ShardSet, seed: int) -> "alt.Chart":
+    sample = shards.index.sample(min(SAMPLE_SIZE, len(shards.index)), random_state=seed).sort_values(
+        ["shard", "row_group", "row"]
+    )
+    values = pd.Series([_measure(shards, row) for row in sample.index], index=sample.index, dtype=float)
+    speech = shards.manifest.kind == "speech"
+    axis = "integrated loudness in LUFS (ITU-R BS.1770)" if speech else "mean offset between points, in device units"
+    what, why = ("loudness", f"under {GATE_SECONDS} s or silent") if speech else ("pen speed", "of a single point")
+    title = [
+        f"{shards.manifest.corpus}: {what} of {len(values):,} of {len(shards.index):,} sequences, "
+        f"drawn with seed {seed}",
+        f"{int(values.isna().sum())} of them left out ({why})",
+    ]
+    return _histogram(values.dropna(), sample["split"], title, axis)
+
+
+def _measure(shards: ShardSet, row: int) -> float:
+    signal = shards.signal(row)
+    return pen_speed(signal) if isinstance(signal, Ink) else loudness(signal, shards.manifest.sample_rate or 0)
+
+
+def _histogram(values: pd.Series, splits: pd.Series, title: str | list[str], axis: str) -> "alt.Chart":
+    """A line a split over common bins, as the share of the split's sequences: splits differ in size."""
+    import altair as alt  # noqa: PLC0415 - takes a second to load, and only plots need it
+
+    bars = _binned(values, splits.loc[values.index])
+    present = [split for split in _COLOURS if any(bar["split"] == split for bar in bars)]
+    colour = alt.Color(
+        "split:N",
+        scale=alt.Scale(domain=present, range=[_COLOURS[split] for split in present]),
+        legend=alt.Legend(title=None, orient="top"),
+    )
+    chart = alt.Chart(alt.Data(values=bars), title=alt.Title(title, anchor="start", fontSize=12, limit=620))
+    outline = chart.mark_line(interpolate="step-after", strokeWidth=2).encode(
+        x=alt.X("start:Q", title=axis, scale=alt.Scale(zero=False)),
+        y=alt.Y("share:Q", title="share of the split", axis=alt.Axis(format="%")),
+        color=colour,
+    )
+    return outline.properties(width=620, height=260).configure_view(stroke=None)
+
+
+def _binned(values: pd.Series, splits: pd.Series) -> list[dict[str, object]]:
+    if values.empty:
+        return []
+    edges = np.histogram_bin_edges(values.to_numpy(), bins=min(_BINS, max(5, math.isqrt(len(values)))))
+    bars: list[dict[str, object]] = []
+    for split, part in values.groupby(splits):
+        counts, _ = np.histogram(part.to_numpy(), bins=edges)
+        bars += _steps(str(split), edges.tolist(), (counts / counts.sum()).tolist())
+    return bars
+
+
+def _steps(split: str, edges: Sequence[float], shares: Sequence[float]) -> list[dict[str, object]]:
+    """The outline of one histogram, down to zero at both ends."""
+    points = [(edges[0], 0.0), *zip(edges, shares, strict=False), (edges[-1], 0.0)]
+    return [{"split": split, "start": start, "share": share} for start, share in points]
