@@ -1,10 +1,14 @@
 """The errors that `pipelines` raises for a caller to act on, told apart by who can mend them."""
 
-__all__ = ["InputError", "RejectedSourceError"]
+__all__ = ["InputError", "PreparationError", "RejectedSourceError"]
 
 
 class InputError(ValueError):
     """The user's input is wrong. The message is one line: what, where, and how to mend it."""
+
+
+class PreparationError(Exception):
+    """The input was right and `prepare` failed all the same. The message is one line: what, where, and what to do."""
 
 
 class RejectedSourceError(Exception):

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pipelines.corpora.base import Kind
+from pipelines.corpora.base import Kind, Options
 from pipelines.errors import InputError
 from pipelines.moments import Moments
 from pipelines.storage import Location
@@ -59,11 +59,14 @@ class Manifest(_Frozen):
         kind: `speech` or `pen`.
         sample_rate: Hz, None for pen.
         options: the adapter's options.
+        licence: of the raw corpus, as its publisher states it.
+        url: where the raw corpus comes from.
         split_rule: in words, how sequences came to their splits.
         fingerprint: SHA-256 of the content; see `fingerprint`.
         splits: by name.
         rejects: how many source items were rejected, by code.
         train_moments: exact moments of the training split.
+        train_moments_by_sequence: of the training part of the split by sequence.
         index_sha256: of `index.parquet`.
         software: versions of what decoded and wrote.
     """
@@ -72,12 +75,15 @@ class Manifest(_Frozen):
     corpus: str
     kind: Kind
     sample_rate: int | None
-    options: dict[str, bool | int]
+    options: Options
+    licence: str
+    url: str
     split_rule: str
     fingerprint: str
     splits: dict[str, SplitEntry]
     rejects: dict[str, int]
     train_moments: Moments
+    train_moments_by_sequence: Moments
     index_sha256: str
     software: dict[str, str]
 

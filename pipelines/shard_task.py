@@ -1,24 +1,27 @@
 """One shard's work: decode, verify and write the source items it was given.
 
-A plain function of its task, so that Ray, a test or a loop can run it. Nothing here knows the cluster.
+A plain function of its task, so that Ray, a test or a loop can run it. Nothing here knows the cluster. A report is
+kept beside the shard: it is the mark that the task is done.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, astuple, dataclass, field
 
-from pipelines.audio import decode_audio
-from pipelines.corpora.base import Kind, SourceItem
+from pipelines.corpora.base import Kind, Options, SourceItem
 from pipelines.errors import RejectedSourceError
-from pipelines.ink import decode_ink
-from pipelines.shards import SCHEMA_VERSION, Row, make_row, write_shard
-from pipelines.signals import Signal
+from pipelines.shards import SCHEMA_VERSION, Row, write_shard
+from pipelines.sources import decode_item
 from pipelines.storage import Location
 
-__all__ = ["STATE_DIRECTORY", "Reject", "ShardReport", "ShardTask", "completed_report", "run_shard_task"]
+__all__ = ["STATE_DIRECTORY", "Reject", "ShardReport", "ShardTask", "completed_report", "rows_of", "run_shard_task"]
 
 STATE_DIRECTORY = ".state"
+TRANSIENT_CODES = frozenset({"unreadable", "crashed", "timed_out"})
+"""Rejects that say more of the moment than of the source: the next run tries their shards again."""
+
+RowsOf = Callable[["ShardTask", SourceItem], Iterator[Row]]
 
 
 @dataclass(frozen=True)
@@ -27,12 +30,14 @@ class ShardTask:
 
     Attributes:
         raw: the raw root.
-        out: where the shards go.
+        out: the directory that the shard and its mark go to.
         name: the shard's file name.
         kind: `speech` or `pen`.
         sample_rate: Hz to decode to, None for pen.
+        options: the adapter's.
         recipe: what, beside the items, decides the shard's content.
         items: the source items.
+        source_seconds: how long one source item may take, before what its size adds.
     """
 
     raw: str
@@ -42,12 +47,20 @@ class ShardTask:
     sample_rate: int | None
     recipe: Mapping[str, object]
     items: tuple[SourceItem, ...]
+    options: Options = field(default_factory=dict)
+    source_seconds: float = 120.0
 
     @property
     def key(self) -> str:
         """Names the task: equal keys need no second run."""
-        content = {"recipe": self.recipe, "items": [asdict(item) for item in self.items]}
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        digest = hashlib.sha256(json.dumps(self.recipe, sort_keys=True).encode())
+        for item in self.items:
+            digest.update(repr(astuple(item)).encode())
+        return digest.hexdigest()
+
+    def time_limit(self, item: SourceItem) -> float:
+        """Seconds that `item` may take: two for each MiB on top of `source_seconds`."""
+        return self.source_seconds + 2 * item.bytes / 2**20
 
 
 @dataclass(frozen=True)
@@ -88,47 +101,44 @@ def _mark(out: str, name: str) -> Location:
 
 
 def completed_report(task: ShardTask) -> ShardReport | None:
-    """The report of an earlier run of this very task, if its shard still lies there, else None."""
+    """The report of an earlier run of this very task, if its shard still lies there and it need not be tried again."""
     try:
         report = ShardReport.from_json(_mark(task.out, task.name).read_bytes().decode())
     except (FileNotFoundError, KeyError, TypeError, json.JSONDecodeError):
         return None
     found = (Location(task.out) / task.name).info()
-    return report if report.key == task.key and found.is_file and found.size == report.bytes else None
+    done = report.key == task.key and found.is_file and found.size == report.bytes
+    return report if done and not any(reject.code in TRANSIENT_CODES for reject in report.rejects) else None
 
 
-def run_shard_task(task: ShardTask) -> ShardReport:
+def rows_of(task: ShardTask, item: SourceItem) -> Iterator[Row]:
+    """The rows of one of the task's items, decoded in this process; see `decode_item`."""
+    return decode_item(Location(task.raw), item, task.sample_rate, task.options)
+
+
+def run_shard_task(task: ShardTask, rows_of: RowsOf = rows_of) -> ShardReport:
     """Decode the task's items, write its shard and its mark.
 
     Items that cannot be used become rejects and never stop the run.
+
+    Args:
+        task: what to do.
+        rows_of: how the rows of an item come about; it raises `RejectedSourceError` before the first of them or not
+            at all.
     """
-    rows: list[Row] = []
     rejects: list[Reject] = []
-    sources = hashlib.sha256()
-    for item in task.items:
-        try:
-            content = _read(task, item)
-            sources.update(hashlib.sha256(content).digest())
-            rows.append(make_row(item, _decode(task, content)))
-        except RejectedSourceError as error:
-            rejects.append(Reject(item.file.path, item.id, item.split, error.code, error.message))
     shard = Location(task.out) / task.name
-    metadata = {"schema_version": SCHEMA_VERSION, "recipe": task.recipe, "source_sha256": sources.hexdigest()}
-    write_shard(shard, task.kind, rows, metadata)
+    metadata = {"schema_version": SCHEMA_VERSION, "recipe": task.recipe}
+    count = write_shard(shard, task.kind, _usable_rows(task, rows_of, rejects), metadata)
     size = shard.info().size or 0
-    report = ShardReport(task.key, task.name, size, shard.sha256(), len(rows), tuple(rejects))
+    report = ShardReport(task.key, task.name, size, shard.sha256(), count, tuple(rejects))
     _mark(task.out, task.name).write_bytes(report.to_json().encode())
     return report
 
 
-def _read(task: ShardTask, item: SourceItem) -> bytes:
-    try:
-        return (Location(task.raw) / item.file.path).read_bytes()
-    except OSError as error:
-        raise RejectedSourceError("unreadable", f"cannot be read: {error.strerror or type(error).__name__}") from error
-
-
-def _decode(task: ShardTask, content: bytes) -> Signal:
-    if task.sample_rate is None:
-        return decode_ink(content)
-    return decode_audio(content, task.sample_rate)
+def _usable_rows(task: ShardTask, rows_of: RowsOf, rejects: list[Reject]) -> Iterator[Row]:
+    for item in task.items:
+        try:
+            yield from rows_of(task, item)
+        except RejectedSourceError as error:
+            rejects.append(Reject(item.file.path, item.id, item.split, error.code, error.message))

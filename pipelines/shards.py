@@ -3,7 +3,8 @@
 Sound is int16 at the corpus rate, pen points are integer columns; framing and normalisation belong to the
 protocol. Integers are stored as packed differences (DELTA_BINARY_PACKED), which any Parquet reader
 undoes. Rows are sorted by length and cut into row groups of bounded bytes, so that a batch of similar
-lengths lies close together and a reader's memory is bounded.
+lengths lies close together and a reader's memory is bounded. The writer's memory is bounded too: it holds at most
+`BUFFER_BYTES` of rows, and a shard beyond that is a series of sorted runs.
 
 A row also carries what the index and the manifest are made of: the signal's digest, and the exact integer
 moments of what a model sees of it.
@@ -11,7 +12,7 @@ moments of what a model sees of it.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 
 import numpy as np
@@ -24,6 +25,7 @@ from pipelines.signals import Ink, Signal
 from pipelines.storage import Location
 
 __all__ = [
+    "BUFFER_BYTES",
     "INDEX_FIELDS",
     "PLACE_FIELDS",
     "ROW_GROUP_BYTES",
@@ -31,12 +33,15 @@ __all__ = [
     "Row",
     "make_row",
     "read_signals",
+    "shard_schema",
     "signal_columns",
+    "signal_digest",
     "write_shard",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 ROW_GROUP_BYTES = 16 * 2**20
+BUFFER_BYTES = 64 * 2**20
 Row = dict[str, object]
 
 INDEX_FIELDS = [
@@ -44,7 +49,11 @@ INDEX_FIELDS = [
     pa.field("speaker", pa.string()),
     pa.field("group", pa.string(), nullable=False),
     pa.field("transcript", pa.string()),
+    pa.field("attributes", pa.string(), nullable=False),
+    pa.field("split_by_sequence", pa.string(), nullable=False),
     pa.field("source", pa.string(), nullable=False),
+    pa.field("source_sha256", pa.string(), nullable=False),
+    pa.field("offset", pa.int64(), nullable=False),
     pa.field("length", pa.int64(), nullable=False),
     pa.field("digest", pa.string(), nullable=False),
     pa.field("moment_count", pa.int64(), nullable=False),
@@ -80,61 +89,113 @@ def _columns(signal: Signal) -> dict[str, np.ndarray]:
     return {"pcm": signal}
 
 
-def make_row(item: SourceItem, signal: Signal) -> Row:
-    """The row of one sequence. Its digest is the SHA-256 of the signal's columns, little-endian."""
-    columns = _columns(signal)
+def shard_schema(kind: Kind) -> pa.Schema:
+    """The columns of a shard."""
+    return pa.schema([*INDEX_FIELDS, *_SIGNAL_FIELDS[kind]])
+
+
+def signal_digest(signal: Signal) -> str:
+    """SHA-256 of the signal's columns, little-endian, one after the other."""
     digest = hashlib.sha256()
-    for column in columns.values():
-        digest.update(column.astype(column.dtype.newbyteorder("<")).tobytes())
+    for column in _columns(signal).values():
+        digest.update(column.astype(column.dtype.newbyteorder("<"), copy=False).tobytes())
+    return digest.hexdigest()
+
+
+def make_row(item: SourceItem, signal: Signal, source_sha256: str, part: int | None = None, offset: int = 0) -> Row:
+    """The row of one sequence.
+
+    Args:
+        item: what the sequence is made of.
+        signal: what was decoded.
+        source_sha256: of the raw bytes.
+        part: counts the parts of a recording that is cut into several; None for a whole one.
+        offset: where the part begins in the recording, in samples.
+    """
     moments = signal_moments(signal)
     return {
-        "id": item.id,
+        "id": item.id if part is None else f"{item.id}#{part:05d}",
         "speaker": item.speaker,
         "group": item.group,
-        "transcript": item.transcript,
+        "transcript": item.transcript if part is None else None,
+        "attributes": json.dumps(dict(item.attributes), sort_keys=True, ensure_ascii=False),
+        "split_by_sequence": item.split_by_sequence or item.split,
         "source": item.file.path,
+        "source_sha256": source_sha256,
+        "offset": offset,
         "length": len(signal),
-        "digest": digest.hexdigest(),
+        "digest": signal_digest(signal),
         "moment_count": moments.count,
         "sums": list(moments.sums),
         "sums_of_squares": list(moments.sums_of_squares),
-        **columns,
+        **_columns(signal),
     }
 
 
-def write_shard(target: Location, kind: Kind, rows: list[Row], metadata: Mapping[str, object]) -> None:
-    """Write `rows` whole, sorted by length and id.
+def write_shard(target: Location, kind: Kind, rows: Iterable[Row], metadata: Mapping[str, object]) -> int:
+    """Write `rows` whole, sorted by length and id, in memory that does not depend on how many there are.
 
     Args:
         target: the shard's place.
         kind: which signal columns the rows have.
         rows: rows from `make_row`; none is allowed.
-        metadata: JSON values kept in the file's key-value metadata.
+        metadata: JSON values kept in the file's key-value metadata, beside a hash of the rows' sources.
+
+    Returns:
+        How many rows were written.
     """
-    rows = sorted(rows, key=lambda row: (row["length"], row["id"]))
-    schema = pa.schema([*INDEX_FIELDS, *_SIGNAL_FIELDS[kind]])
+    schema = shard_schema(kind)
     schema = schema.with_metadata({key: json.dumps(value, sort_keys=True) for key, value in metadata.items()})
     packed = {
         f"{field.name}.list.element": "DELTA_BINARY_PACKED" for field in _SIGNAL_FIELDS[kind] if _is_integer(field)
     }
+    count, sources = 0, hashlib.sha256()
     with (
         target.writing() as stream,
         pq.ParquetWriter(stream, schema, compression="zstd", use_dictionary=False, column_encoding=packed) as writer,
     ):
-        for group in _row_groups(rows, _BYTES_PER_STEP[kind]):
-            writer.write_table(pa.Table.from_pylist(group, schema=schema), row_group_size=len(group))
+        for group in _sorted_row_groups(rows, _BYTES_PER_STEP[kind]):
+            count += len(group)
+            sources.update("".join(str(row["source_sha256"]) for row in group).encode())
+            writer.write_table(_table(group, schema), row_group_size=len(group))
+        writer.add_key_value_metadata({"source_sha256": json.dumps(sources.hexdigest())})
+    return count
+
+
+def _table(rows: list[Row], schema: pa.Schema) -> pa.Table:
+    signals = {field.name for fields in _SIGNAL_FIELDS.values() for field in fields}
+    columns = [
+        _lists([row[field.name] for row in rows], field.type)
+        if field.name in signals
+        else pa.array([row[field.name] for row in rows], type=field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _lists(parts: list, type_: pa.ListType) -> pa.ListArray:
+    offsets = np.cumsum([0, *(len(part) for part in parts)], dtype=np.int32)
+    return pa.ListArray.from_arrays(
+        pa.array(offsets), pa.array(np.concatenate(parts), type=type_.value_type), type=type_
+    )
 
 
 def _is_integer(field: pa.Field) -> bool:
     return isinstance(field.type, pa.ListType) and pa.types.is_integer(field.type.value_type)
 
 
-def _row_groups(rows: list[Row], bytes_per_step: int) -> Iterator[list[Row]]:
+def _sorted_row_groups(rows: Iterable[Row], bytes_per_step: int) -> Iterator[list[Row]]:
+    for run in _by_bytes(rows, bytes_per_step, BUFFER_BYTES):
+        run.sort(key=lambda row: (row["length"], row["id"]))
+        yield from _by_bytes(run, bytes_per_step, ROW_GROUP_BYTES)
+
+
+def _by_bytes(rows: Iterable[Row], bytes_per_step: int, limit: int) -> Iterator[list[Row]]:
     group: list[Row] = []
     size = 0
     for row in rows:
         row_bytes = int(str(row["length"])) * bytes_per_step
-        if group and size + row_bytes > ROW_GROUP_BYTES:
+        if group and size + row_bytes > limit:
             yield group
             group, size = [], 0
         group.append(row)

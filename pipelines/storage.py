@@ -1,18 +1,20 @@
 """Paths that are local or in an object store, read and written the same way.
 
 Everything goes through `pyarrow.fs`, so that `s3://`, `gs://` and a local path behave alike. A write is
-whole or absent: a local file is written under a temporary name and renamed, an object store publishes an
-object when its stream closes.
+whole or absent: a local file is written under a temporary name and renamed; for an object store, which publishes
+what it has when a stream closes for whatever reason, the content is spooled and sent when it is complete.
 """
 
 import contextlib
 import hashlib
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from tempfile import SpooledTemporaryFile
 from typing import IO, cast
 from urllib.parse import urlsplit, urlunsplit
 
@@ -24,6 +26,8 @@ from pipelines.errors import InputError
 __all__ = ["TEMPORARY_MARK", "FoundFile", "Location"]
 
 TEMPORARY_MARK = ".partial-"
+_SPOOL_BYTES = 64 * 2**20
+_BLOCK_BYTES = 4 * 2**20
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -48,6 +52,25 @@ def _object_store(root: str) -> fs.FileSystem:
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{root}: not a local path nor a known object store ({reason})") from error
+
+
+def _walk(root: Path, prefix: str, above: frozenset[tuple[int, int]], *, recursive: bool) -> Iterator[FoundFile]:
+    """The files below a local directory; `above` are the directories that lead to it."""
+    try:
+        status = root.stat()
+        entries = list(os.scandir(root))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    here = (status.st_dev, status.st_ino)
+    if here in above:
+        raise InputError(f"{root}: a symbolic link that leads back to a directory above it; remove it")
+    for entry in entries:
+        if entry.is_dir():
+            if recursive:
+                yield from _walk(Path(entry.path), f"{prefix}{entry.name}/", above | {here}, recursive=True)
+        elif entry.is_file() or entry.is_symlink():
+            found = entry.stat(follow_symlinks=entry.is_file())
+            yield FoundFile(prefix + entry.name, found.st_size, found.st_mtime_ns)
 
 
 @dataclass(frozen=True)
@@ -84,6 +107,12 @@ class Location:
         return parts.netloc + parts.path
 
     @property
+    def parent(self) -> "Location":
+        """The directory that this lies in."""
+        base, mark, query = self.uri.partition("?") if self._is_remote else (self.uri, "", "")
+        return Location(f"{base.rstrip('/').rpartition('/')[0] or '/'}{mark}{query}")
+
+    @property
     def is_local(self) -> bool:
         """Whether this lies on a local disk."""
         return isinstance(self._filesystem, fs.LocalFileSystem)
@@ -101,8 +130,16 @@ class Location:
         return self.info().type == fs.FileType.Directory
 
     def files(self, *, recursive: bool = True) -> list[FoundFile]:
-        """The files below this directory, in the order of their paths; none where it does not exist."""
+        """The files below this directory, in the order of their paths; none where it does not exist.
+
+        Symbolic links are followed.
+
+        Raises:
+            InputError: a symbolic link leads back to a directory that holds it.
+        """
         root = self.path.rstrip("/")
+        if self.is_local:
+            return sorted(_walk(Path(root), "", frozenset(), recursive=recursive))
         selector = fs.FileSelector(root, allow_not_found=True, recursive=recursive)
         found = (entry for entry in self._filesystem.get_file_info(selector) if entry.type == fs.FileType.File)
         return sorted(FoundFile(entry.path[len(root) + 1 :], entry.size or 0, entry.mtime_ns or 0) for entry in found)
@@ -124,7 +161,7 @@ class Location:
         """The hex digest of the content, read in blocks."""
         digest = hashlib.sha256()
         with self.open() as file:
-            while block := file.read(1 << 22):
+            while block := file.read(_BLOCK_BYTES):
                 digest.update(block)
         return digest.hexdigest()
 
@@ -132,6 +169,11 @@ class Location:
         """Remove the file here, if there is one."""
         with contextlib.suppress(FileNotFoundError):
             self._filesystem.delete_file(self.path)
+
+    def move(self, target: "Location") -> None:
+        """Rename the file here to `target`, on the same file system, replacing what lies there."""
+        target.parent.make_directory()
+        self._filesystem.move(self.path, target.path)
 
     def make_directory(self) -> None:
         """Create this directory and its parents (a no-op in an object store)."""
@@ -142,8 +184,11 @@ class Location:
     def writing(self) -> Iterator[IO[bytes]]:
         """Write the whole content; it appears here when the block ends without an error, or not at all."""
         if not self.is_local:
-            with self._filesystem.open_output_stream(self.path) as stream:
-                yield cast(IO[bytes], stream)
+            with SpooledTemporaryFile(max_size=_SPOOL_BYTES) as spool:
+                yield cast(IO[bytes], spool)
+                spool.seek(0)
+                with self._filesystem.open_output_stream(self.path) as stream:
+                    shutil.copyfileobj(spool, stream, _BLOCK_BYTES)
             return
         target = Path(self.path)
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,8 @@ import io
 import numpy as np
 import soundfile
 
+from pipelines.audio import decode_audio
+
 
 def tone(count: int = 4000, amplitude: float = 9000.0, rate: int = 16000, hertz: float = 220.0) -> np.ndarray:
     noise = np.random.default_rng(0).normal(scale=amplitude / 20, size=count)
@@ -30,3 +32,8 @@ def encoded(samples: np.ndarray, rate: int = 16000, container: str = "WAV", subt
     buffer = io.BytesIO()
     soundfile.write(buffer, samples, rate, format=container, subtype=subtype)
     return buffer.getvalue()
+
+
+def decoded(content: bytes, rate: int = 16000) -> np.ndarray:
+    """All of a sound at once."""
+    return np.concatenate(list(decode_audio(io.BytesIO(content), rate)))

@@ -4,14 +4,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from pipelines.audio import decode_audio, sphere_header
 from pipelines.errors import RejectedSourceError
-from tests.pipelines.sound_files import encoded, sphere, tone
+from pipelines.headers import sphere_header
+from tests.pipelines.sound_files import decoded, encoded, sphere, tone
 
 
 def rejection(content: bytes) -> str:
     with pytest.raises(RejectedSourceError) as caught:
-        decode_audio(content, 16000)
+        decoded(content)
     return caught.value.code
 
 
@@ -19,7 +19,7 @@ def rejection(content: bytes) -> str:
 @given(hnp.arrays(np.int16, st.integers(1, 500)))
 def test_sixteen_bit_mono_at_the_rate_comes_out_bit_for_bit_from_any_container(samples: np.ndarray) -> None:
     for content in (sphere(samples), encoded(samples), encoded(samples, container="FLAC")):
-        np.testing.assert_array_equal(decode_audio(content, 16000), samples)
+        np.testing.assert_array_equal(decoded(content), samples)
 
 
 @pytest.mark.parametrize(("field", "lie"), [("sample_count", 3999), ("sample_min", -1), ("sample_max", 12345)])
@@ -29,7 +29,7 @@ def test_a_sphere_header_that_contradicts_the_samples_is_rejected_by_the_field_t
 
 def test_a_sphere_header_without_optional_extremes_is_accepted() -> None:
     samples = tone()
-    np.testing.assert_array_equal(decode_audio(sphere(samples, sample_min=None, sample_max=None), 16000), samples)
+    np.testing.assert_array_equal(decoded(sphere(samples, sample_min=None, sample_max=None)), samples)
 
 
 @pytest.mark.parametrize(("byte", "becomes"), [(b"\r", b"\n"), (b"\n", b"\r")])
@@ -45,7 +45,7 @@ def test_line_ending_conversion_is_seen_even_where_length_and_extremes_survive(b
 
 def test_a_quiet_recording_with_few_byte_values_is_not_taken_for_damage() -> None:
     samples = np.where(np.arange(4000) % 7 < 3, 12, 15).astype(np.int16)
-    np.testing.assert_array_equal(decode_audio(encoded(samples), 16000), samples)
+    np.testing.assert_array_equal(decoded(encoded(samples)), samples)
 
 
 @pytest.mark.parametrize(
@@ -67,16 +67,16 @@ def test_samples_that_are_not_finite_are_rejected() -> None:
 
 def test_channels_are_averaged() -> None:
     left, right = tone(hertz=200), tone(hertz=300)
-    mono = decode_audio(encoded(np.stack([left, right], axis=1)), 16000)
+    mono = decoded(encoded(np.stack([left, right], axis=1)))
     np.testing.assert_allclose(mono, (left.astype(float) + right) / 2, atol=0.51)
 
 
 def test_resampling_keeps_a_tone_in_the_pass_band_and_removes_one_beyond_the_new_nyquist() -> None:
     rate, count = 48000, 48000
-    inside = decode_audio(encoded(_sine(1000.0, rate, count), rate), 16000)[2000:-2000].astype(float)
+    inside = decoded(encoded(_sine(1000.0, rate, count), rate))[2000:-2000].astype(float)
     expected = _sine(1000.0, 16000, 16000)[2000:-2000]
     assert np.abs(inside - expected).max() < 30
-    beyond = decode_audio(encoded(_sine(9500.0, rate, count), rate), 16000)[2000:-2000].astype(float)
+    beyond = decoded(encoded(_sine(9500.0, rate, count), rate))[2000:-2000].astype(float)
     assert np.sqrt(np.mean(beyond**2)) < 10000 / np.sqrt(2) * 1e-2
 
 

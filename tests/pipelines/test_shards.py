@@ -33,7 +33,7 @@ def ink(points: list[tuple[int, int, bool, int]]) -> Ink:
 @given(st.lists(PCM, max_size=6))
 def test_sound_comes_back_bit_for_bit_sorted_by_length(tmp_path_factory: pytest.TempPathFactory, signals: list) -> None:
     path = tmp_path_factory.mktemp("shard") / "train-00000-of-00001.parquet"
-    write_shard(Location(str(path)), "speech", [make_row(item(f"{n}"), s) for n, s in enumerate(signals)], {})
+    write_shard(Location(str(path)), "speech", [make_row(item(f"{n}"), s, "0") for n, s in enumerate(signals)], {})
     table = pq.read_table(path)
     restored = dict(zip(table["id"].to_pylist(), read_signals(table, "speech"), strict=True))
     for number, signal in enumerate(signals):
@@ -50,7 +50,7 @@ def test_sound_comes_back_bit_for_bit_sorted_by_length(tmp_path_factory: pytest.
 def test_ink_comes_back_exactly(tmp_path_factory: pytest.TempPathFactory, points: list) -> None:
     path = tmp_path_factory.mktemp("shard") / "shard.parquet"
     line = ink(points)
-    write_shard(Location(str(path)), "pen", [make_row(item("a"), line)], {})
+    write_shard(Location(str(path)), "pen", [make_row(item("a"), line, "0")], {})
     (restored,) = read_signals(pq.read_table(path), "pen")
     assert isinstance(restored, Ink)
     for name in ("x", "y", "pen_up", "time"):
@@ -59,7 +59,7 @@ def test_ink_comes_back_exactly(tmp_path_factory: pytest.TempPathFactory, points
 
 def test_row_groups_are_bounded_in_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipelines.shards, "ROW_GROUP_BYTES", 100)
-    rows = [make_row(item(f"{n:02d}"), np.full(20, n, dtype=np.int16)) for n in range(10)]
+    rows = [make_row(item(f"{n:02d}"), np.full(20, n, dtype=np.int16), "0") for n in range(10)]
     write_shard(Location(str(tmp_path / "s.parquet")), "speech", rows, {})
     file = pq.ParquetFile(tmp_path / "s.parquet")
     sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]

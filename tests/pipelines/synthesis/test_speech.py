@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipelines.audio import decode_audio
 from pipelines.corpora import find_corpus
 from pipelines.errors import InputError
 from pipelines.storage import Location
@@ -16,6 +15,7 @@ from pipelines.synthesis.espeak import EspeakError, EspeakProcess, Utterance
 from pipelines.synthesis.sentences import SHARED_SENTENCES
 from pipelines.synthesis.tree import MARKER
 from pipelines.synthesis.voices import ACCENTS, PLAYBACK_RATES, cast_speakers
+from tests.pipelines.sound_files import decoded
 
 from .conftest import SPEECH
 
@@ -201,4 +201,4 @@ def test_the_timit_adapter_and_the_decoder_take_every_file(speech_tree):
     for item in items:
         path = (speech_tree / item.file.path).with_suffix("")
         assert item.transcript == sentence(path)
-        np.testing.assert_array_equal(decode_audio(path.with_suffix(".WAV").read_bytes(), 16000), samples(path))
+        np.testing.assert_array_equal(decoded(path.with_suffix(".WAV").read_bytes()), samples(path))

@@ -1,0 +1,133 @@
+"""What `prepare` will do, decided before anything is done: the source items cut into shard tasks.
+
+The list of items decides everything: it is cut into shards by raw bytes, a pure function of the list, so that the
+number of workers cannot change a byte.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from pipelines.corpora import Corpus, Listing, Options, SourceItem
+from pipelines.errors import InputError
+from pipelines.shard_task import ShardTask
+from pipelines.sources import PART_SAMPLES
+from pipelines.storage import Location
+
+__all__ = ["SPLITS", "PrepareOptions", "chosen_rate", "chosen_values", "plan_shards"]
+
+SPLITS = ("train", "valid", "valid2", "test")
+_RECIPE_VERSION = 2
+_RATES = (2_000, 192_000)
+
+
+@dataclass(frozen=True)
+class PrepareOptions:
+    """How to prepare; `workers`, `max_rejects` and `source_seconds` change nothing that is written of sound sources.
+
+    Attributes:
+        workers: how many shards are worked on at once.
+        corpus_options: values for the adapter's options; as text, they take the type of the option's default.
+        sample_rate: Hz that the shards hold; None for the corpus's own choice.
+        shard_bytes: raw bytes a shard is cut at.
+        max_rejects: more rejects than this are an error; None allows any number.
+        source_seconds: how long decoding one source may take; its size adds two seconds for each MiB.
+    """
+
+    workers: int = 1
+    corpus_options: Options = field(default_factory=dict)
+    sample_rate: int | None = None
+    shard_bytes: int = 64 * 2**20
+    max_rejects: int | None = None
+    source_seconds: float = 120.0
+
+
+def chosen_values(corpus: Corpus, given: Options) -> dict[str, bool | int | str]:
+    """All of the adapter's options, those given in place of their defaults.
+
+    Raises:
+        InputError: an option that the adapter does not have, or a value of another type.
+    """
+    values = dict(corpus.options)
+    for name, value in given.items():
+        if name not in values:
+            known = ", ".join(f"{key}={default}" for key, default in corpus.options.items()) or "none"
+            raise InputError(f"{corpus.name} has no option {name!r}; its options and their defaults: {known}")
+        values[name] = _typed(name, value, values[name])
+    return values
+
+
+def _typed(name: str, value: bool | int | str, default: bool | int | str) -> bool | int | str:
+    if isinstance(value, type(default)):
+        return value
+    text = str(value).lower()
+    if isinstance(default, bool):
+        if text in {"true", "false"}:
+            return text == "true"
+        raise InputError(f"option {name} is true or false, not {value!r}")
+    try:
+        return int(text)
+    except ValueError as error:
+        raise InputError(f"option {name} is a whole number such as {default}, not {value!r}") from error
+
+
+def chosen_rate(corpus: Corpus, wanted: int | None) -> int | None:
+    """The rate in Hz that the shards will hold, None for pen.
+
+    Raises:
+        InputError: a rate for pen, or one that no speech has.
+    """
+    if wanted is None:
+        return corpus.sample_rate
+    if corpus.sample_rate is None:
+        raise InputError(f"{corpus.name} is pen strokes, which have no sample rate; leave out --sample-rate")
+    if not _RATES[0] <= wanted <= _RATES[1]:
+        raise InputError(f"--sample-rate {wanted} lies outside {_RATES[0]} to {_RATES[1]} Hz; 16000 is usual")
+    return wanted
+
+
+def plan_shards(
+    corpus: Corpus, raw: Location, out: Location, listing: Listing, options: PrepareOptions
+) -> list[ShardTask]:
+    """Cut the items into shard tasks: a pure function of the listing and the options.
+
+    Raises:
+        InputError: two items have one id.
+    """
+    _refuse_doubles(raw, listing)
+    values, rate = chosen_values(corpus, options.corpus_options), chosen_rate(corpus, options.sample_rate)
+    recipe: Mapping[str, object] = {
+        "version": _RECIPE_VERSION,
+        "corpus": corpus.name,
+        "options": values,
+        "sample_rate": rate,
+        "part_samples": PART_SAMPLES,
+    }
+    tasks: list[ShardTask] = []
+    for split in SPLITS:
+        groups = list(_by_bytes((item for item in listing.items if item.split == split), options.shard_bytes))
+        for number, group in enumerate(groups):
+            name = f"{split}-{number:05d}-of-{len(groups):05d}.parquet"
+            seconds = options.source_seconds
+            tasks.append(ShardTask(raw.uri, out.uri, name, corpus.kind, rate, recipe, tuple(group), values, seconds))
+    return tasks
+
+
+def _refuse_doubles(raw: Location, listing: Listing) -> None:
+    seen: set[str] = set()
+    for item in listing.items:
+        if item.id in seen:
+            raise InputError(f"{raw}: two sources have the id {item.id}, one of them {item.file.path}; remove one")
+        seen.add(item.id)
+
+
+def _by_bytes(items: Iterator[SourceItem], limit: int) -> Iterator[list[SourceItem]]:
+    group: list[SourceItem] = []
+    size = 0
+    for item in items:
+        if group and size + item.bytes > limit:
+            yield group
+            group, size = [], 0
+        group.append(item)
+        size += item.bytes
+    if group:
+        yield group

@@ -1,0 +1,99 @@
+"""From a source item to rows: read, hash, decode, verify, cut.
+
+A recording longer than `PART_SAMPLES` becomes several rows, so that no row outgrows a row group; what was decoded is
+spooled to a temporary file beyond `SPOOL_BYTES`, so that memory does not depend on a file's length and nothing
+of a file is written before all of it is verified.
+"""
+
+import contextlib
+import hashlib
+import io
+from collections.abc import Iterator
+from tempfile import SpooledTemporaryFile
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+
+from pipelines.audio import decode_audio
+from pipelines.corpora.base import Options, SourceItem
+from pipelines.errors import RejectedSourceError
+from pipelines.ink import decode_ink
+from pipelines.shards import Row, make_row
+from pipelines.signals import Ink
+from pipelines.storage import Location
+
+__all__ = ["PART_SAMPLES", "decode_item"]
+
+PART_SAMPLES = 24_000 * 200
+"""Five minutes at 16 kHz, and a whole number of frames, so that cutting loses none."""
+
+SPOOL_BYTES = 64 * 2**20
+_WHOLE_FILE_BYTES = 64 * 2**20
+_READ_BYTES = 4 * 2**20
+_MOST_INK_BYTES = 64 * 2**20
+
+
+def decode_item(raw: Location, item: SourceItem, sample_rate: int | None, options: Options) -> Iterator[Row]:
+    """The rows of one source item, none before all of it is verified.
+
+    Args:
+        raw: the raw root.
+        item: below it.
+        sample_rate: Hz to decode to; None for pen.
+        options: the corpus's; `scale` is what pen coordinates are multiplied by.
+
+    Raises:
+        RejectedSourceError: the item cannot be used.
+        OSError: an object store failed; another attempt may not.
+    """
+    with _opened(raw / item.file.path, item) as source:
+        digest = _sha256(source)
+        if sample_rate is None:
+            yield make_row(item, _ink(source, int(options.get("scale", 1))), digest)
+        else:
+            yield from _sound_rows(source, item, sample_rate, digest)
+
+
+@contextlib.contextmanager
+def _opened(place: Location, item: SourceItem) -> Iterator[BinaryIO]:
+    try:
+        with place.open() as opened:
+            file = cast(Any, opened)
+            if item.bytes <= _WHOLE_FILE_BYTES:
+                file.seek(item.start)
+                yield io.BytesIO(file.read(item.length))
+            else:
+                yield io.BufferedReader(file, _READ_BYTES)
+    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
+        raise RejectedSourceError("unreadable", f"cannot be read: {type(error).__name__}") from error
+    except OSError as error:
+        if not place.is_local:
+            raise
+        raise RejectedSourceError("unreadable", f"cannot be read: {error.strerror or error}") from error
+
+
+def _sha256(source: BinaryIO) -> str:
+    digest = hashlib.sha256()
+    while block := source.read(_READ_BYTES):
+        digest.update(block)
+    source.seek(0)
+    return digest.hexdigest()
+
+
+def _ink(source: BinaryIO, scale: int) -> Ink:
+    content = source.read(_MOST_INK_BYTES + 1)
+    if len(content) > _MOST_INK_BYTES:
+        raise RejectedSourceError("too_large", f"more than {_MOST_INK_BYTES // 2**20} MiB for one drawing")
+    return decode_ink(content, scale)
+
+
+def _sound_rows(source: BinaryIO, item: SourceItem, sample_rate: int, digest: str) -> Iterator[Row]:
+    with SpooledTemporaryFile(max_size=SPOOL_BYTES) as spool:
+        for block in decode_audio(source, sample_rate):
+            spool.write(block.tobytes())
+        length = spool.tell() // np.dtype(np.int16).itemsize
+        spool.seek(0)
+        for offset in range(0, length, PART_SAMPLES):
+            samples = np.frombuffer(spool.read(2 * PART_SAMPLES), dtype=np.int16)
+            part = offset // PART_SAMPLES if length > PART_SAMPLES else None
+            yield make_row(item, samples, digest, part, offset)
