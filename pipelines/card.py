@@ -1,0 +1,89 @@
+"""The dataset card: `README.md` beside the shards, for people and for the Hugging Face libraries.
+
+Its front matter names the shards of each split, so that `datasets.load_dataset(DIR)` reads them and neither the index
+nor the rejects. It holds no times, so the same shards have the same card.
+"""
+
+from collections.abc import Mapping
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from pipelines.manifest import Manifest, SplitEntry
+from pipelines.shards import signal_columns
+
+__all__ = ["CARD_NAME", "dataset_card"]
+
+CARD_NAME = "README.md"
+_LICENCES = {
+    "CC0 1.0": "cc0-1.0",
+    "CC BY 4.0": "cc-by-4.0",
+    "CC BY-SA 4.0": "cc-by-sa-4.0",
+    "CC BY-NC 4.0": "cc-by-nc-4.0",
+    "CC BY-NC-ND 4.0": "cc-by-nc-nd-4.0",
+    "CC BY-NC-SA 4.0": "cc-by-nc-sa-4.0",
+    "Apache-2.0": "apache-2.0",
+    "MIT": "mit",
+}
+"""Licences by the names that Hugging Face knows them by; any other is `other`, with its own name."""
+_SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
+_TAGS = {"speech": ("audio", "speech"), "pen": ("handwriting", "time-series")}
+
+
+def dataset_card(manifest: Manifest, licence: str, url: str) -> str:
+    """The card of a set of shards, a pure function of its arguments.
+
+    Args:
+        manifest: of the shards.
+        licence: of the corpus, as its publisher states it.
+        url: where the corpus comes from.
+    """
+    filled = {name: split for name, split in manifest.splits.items() if split.sequences}
+    files = [shard.file for split in manifest.splits.values() for shard in split.shards]
+    environment = Environment(
+        loader=PackageLoader("pipelines"),
+        autoescape=False,  # noqa: S701 - the card is Markdown
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False}
+    return environment.get_template("card.md.j2").render(
+        manifest=manifest,
+        title=f"{manifest.corpus}, prepared by vrnn-bench",
+        licence=licence,
+        licence_id=_LICENCES.get(licence, "other"),
+        url=url,
+        tags=[*_TAGS[manifest.kind], "vrnn-bench"],
+        size_category=_size_category(manifest),
+        data_files={name: _pattern(name, split) for name, split in filled.items()},
+        signal=_signal(manifest),
+        rate=manifest.sample_rate,
+        length_unit="samples" if manifest.kind == "speech" else "points",
+        options=_listed(manifest.options),
+        software=_listed(manifest.software),
+        columns=signal_columns(manifest.kind),
+        example=files[0] if files else "train-00000-of-00001.parquet",
+        glob=_pattern(*next(iter(filled.items()))) if filled else "*-of-*.parquet",
+        split_key=f'["{next(iter(filled))}"]' if filled else "",
+    )
+
+
+def _pattern(name: str, split: SplitEntry) -> str:
+    """Matches the shards of this split and cut, and no other Parquet file."""
+    return f"{name}-*-of-{len(split.shards):05d}.parquet"
+
+
+def _size_category(manifest: Manifest) -> str:
+    sequences = sum(split.sequences for split in manifest.splits.values())
+    return next((name for limit, name in _SIZES if sequences < limit), "10M<n<100M")
+
+
+def _signal(manifest: Manifest) -> str:
+    if manifest.kind == "speech":
+        return f"sound: 16-bit samples at {manifest.sample_rate} Hz, one channel"
+    return "pen: integer coordinates (y downward), last points of strokes, times in hundredths of a second"
+
+
+def _listed(values: Mapping[str, object]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items()) or "none"
