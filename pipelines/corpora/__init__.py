@@ -2,14 +2,32 @@
 
 import difflib
 
+from pipelines.corpora.accent import Accent
+from pipelines.corpora.audio_folder import AudioFolder
 from pipelines.corpora.base import Absent, Corpus, Kind, Listing, Options, SourceItem, Split
+from pipelines.corpora.blizzard import Blizzard
 from pipelines.corpora.iam_ondb import IamOndb
+from pipelines.corpora.librispeech import Librispeech
+from pipelines.corpora.ljspeech import Ljspeech
+from pipelines.corpora.onomatopoeia import Onomatopoeia
 from pipelines.corpora.timit import Timit
+from pipelines.corpora.vctk import Vctk
 from pipelines.errors import InputError
 
 __all__ = ["CORPORA", "Absent", "Corpus", "Kind", "Listing", "Options", "SourceItem", "Split", "find_corpus"]
 
-CORPORA: dict[str, Corpus] = {corpus.name: corpus for corpus in (Timit(), IamOndb())}
+_ADAPTERS: tuple[Corpus, ...] = (
+    Timit(),
+    Blizzard(),
+    Onomatopoeia(),
+    Accent(),
+    Librispeech(),
+    Ljspeech(),
+    Vctk(),
+    AudioFolder(),
+    IamOndb(),
+)
+CORPORA: dict[str, Corpus] = {corpus.name: corpus for corpus in _ADAPTERS}
 
 
 def find_corpus(name: str) -> Corpus:

@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pipelines.corpora.base import Kind, Listing, Options, SourceItem, Split
+from pipelines.corpora.files import refuse_doubles
 from pipelines.corpora.splits import hold_out, three_way
 from pipelines.errors import InputError
 from pipelines.storage import FoundFile, Location
@@ -70,7 +71,8 @@ class Timit:
                 f"{raw}: not a TIMIT tree: no TRAIN/DR?/SPKR/*.WAV (nor dr?-spkr/*.wav) below it; "
                 "point --raw at the directory that holds TRAIN and TEST"
             )
-        _refuse_doubles(raw, utterances)
+        remedy = "point --raw at one copy of TIMIT"
+        refuse_doubles(raw, ((u.id, u.file.path) for u in utterances), what="utterance", remedy=remedy)
         kept = [u for u in utterances if options["include_sa"] or not u.sentence.startswith("sa")]
         splits, rule = _splits(kept)
         texts = {file.path.lower(): file for file in files if file.path.lower().endswith(".txt")}
@@ -85,17 +87,6 @@ def _utterances(files: list[FoundFile]) -> Iterator[_Utterance]:
         if match := _UTTERANCE.search(file.path):
             tree, speaker, sentence = (match[key] or "" for key in ("tree", "speaker", "sentence"))
             yield _Utterance(file, tree.lower(), speaker.lower(), sentence.lower())
-
-
-def _refuse_doubles(raw: Location, utterances: list[_Utterance]) -> None:
-    seen: dict[str, str] = {}
-    for utterance in utterances:
-        if other := seen.get(utterance.id):
-            raise InputError(
-                f"{raw}: two copies of utterance {utterance.id}: {other} and {utterance.file.path}; "
-                "point --raw at one copy of TIMIT"
-            )
-        seen[utterance.id] = utterance.file.path
 
 
 def _splits(utterances: list[_Utterance]) -> tuple[dict[str, Split], str]:

@@ -1,0 +1,95 @@
+"""Speech Accent Archive: one English paragraph, read by speakers of many native languages.
+
+Provenance: https://accent.gmu.edu (nothing is downloaded).
+
+Layout, in either letter case, below any directory:
+
+    recordings/afrikaans1.mp3 ...
+    speakers.csv            filename,native_language,sex,age,age_onset,birthplace,country,speakerid
+    speakers_all.csv        the same columns in another order, `file_missing?`, and some without a name
+
+Either list will do; where there are both, `speakers_all.csv` counts. Columns are read by name. `filename` is the
+recording's name without suffix. A recording is one speaker. Recordings that the list does not know are kept without
+attributes; speakers without a recording are reported as absent.
+
+Split: none is official; by speaker, 0.9 / 0.05 / 0.05.
+
+Defects of the original: speakers in the list whose recording was lost, some marked as such and some not; rates from
+16 to 48 kHz.
+"""
+
+import re
+
+from pipelines.corpora.base import Absent, Kind, Listing, Options, SourceItem
+from pipelines.corpora.files import base_name, fold, is_sound, read_rows, refuse_doubles, stem
+from pipelines.corpora.splits import split_three_ways
+from pipelines.errors import InputError
+from pipelines.storage import FoundFile, Location
+
+__all__ = ["Accent"]
+
+_RECORDING = re.compile(r"(?:^|/)recordings/[^/]+$", re.IGNORECASE)
+_LISTS = ("speakers_all.csv", "speakers.csv")
+_ATTRIBUTES = ("native_language", "sex", "age", "age_onset", "birthplace", "country")
+
+
+class Accent:
+    """The adapter for the Speech Accent Archive."""
+
+    name = "accent"
+    kind: Kind = "speech"
+    sample_rate: int | None = 16000
+    options: Options = {}
+    licence = "CC BY-NC-SA 2.0"
+    url = "https://accent.gmu.edu"
+
+    def list_items(self, raw: Location, options: Options) -> Listing:
+        """List the recordings below `raw`, ordered by id.
+
+        Raises:
+            InputError: no recordings or no list of speakers, the list contradicts itself, or two recordings claim
+                one speaker.
+        """
+        files = raw.files()
+        recordings = [file for file in files if is_sound(file.path) and _RECORDING.search(file.path)]
+        if not recordings:
+            raise InputError(
+                f"{raw}: not the Speech Accent Archive: no recordings/afrikaans1.mp3 or the like below it; "
+                "point --raw at the directory that holds recordings and the list of speakers"
+            )
+        named = [(stem(file.path), file) for file in recordings]
+        remedy = "point --raw at one copy of the archive"
+        refuse_doubles(raw, ((name, file.path) for name, file in named), what="recording", remedy=remedy)
+        speakers = _speakers(raw, files)
+        items = [
+            SourceItem(name, file, "train", name, name, None, _told(speakers.get(name, {}))) for name, file in named
+        ]
+        return split_three_ways(items, "speaker", _absent(speakers, {name for name, _ in named}))
+
+
+def _speakers(raw: Location, files: list[FoundFile]) -> dict[str, dict[str, str]]:
+    """The rows of the list, by folded file name."""
+    lists = {base_name(file.path): file for file in reversed(files) if base_name(file.path) in _LISTS}
+    if not lists:
+        raise InputError(f"{raw}: no {' or '.join(_LISTS)} below it; copy the archive's own list there")
+    file = lists.get(_LISTS[0]) or lists[_LISTS[1]]
+    columns, rows = read_rows(raw, file)
+    if "filename" not in columns:
+        raise InputError(f"{raw / file.path}: no column `filename`; restore the archive's own list, with its header")
+    speakers: dict[str, dict[str, str]] = {}
+    for row in rows:
+        if (name := fold(row["filename"])) and speakers.setdefault(name, row) != row:
+            raise InputError(f"{raw / file.path}: two rows that differ for {name!r}; restore the archive's own list")
+    return speakers
+
+
+def _told(row: dict[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple((key, row[key]) for key in _ATTRIBUTES if row.get(key))
+
+
+def _absent(speakers: dict[str, dict[str, str]], found: set[str]) -> list[Absent]:
+    def message(row: dict[str, str]) -> str:
+        marked = row.get("file_missing?", "").upper() == "TRUE"
+        return f"no such recording; the list {'itself marks it' if marked else 'does not mark it'} as missing"
+
+    return [Absent(row["filename"], name, message(row)) for name, row in sorted(speakers.items()) if name not in found]

@@ -1,0 +1,67 @@
+"""Any directory of sound files, for data that has no adapter of its own.
+
+Provenance and licence: the user's.
+
+Layout: every file below the raw root is a source item, whatever its suffix; what holds no sound becomes a reject, and
+nothing is passed over in silence. The options `speaker_level` and `class_level` say which directory level below the
+root names the speaker and the class, 1 being the first and 0 none:
+
+    SPEAKER/CLASS/FILE.wav            speaker_level 1, class_level 2
+
+A file that does not lie that deep has none. Two files that differ in their suffix alone keep it in their ids.
+
+Split: none is official; by speaker where known, else by file, 0.9 / 0.05 / 0.05.
+"""
+
+from collections import Counter
+
+from pipelines.corpora.base import Kind, Listing, Options, SourceItem
+from pipelines.corpora.files import fold, path_id, refuse_doubles
+from pipelines.corpora.splits import split_three_ways
+from pipelines.errors import InputError
+from pipelines.storage import FoundFile, Location
+
+__all__ = ["AudioFolder"]
+
+
+class AudioFolder:
+    """The adapter for any directory of sound files."""
+
+    name = "audio_folder"
+    kind: Kind = "speech"
+    sample_rate: int | None = 16000
+    options: Options = {"speaker_level": 0, "class_level": 0}
+    licence = "the user's to know"
+    url = ""
+
+    def list_items(self, raw: Location, options: Options) -> Listing:
+        """List every file below `raw`, ordered by id.
+
+        Raises:
+            InputError: there is none, a level is negative, or two names differ in letter case alone.
+        """
+        speaker_level, class_level = int(options["speaker_level"]), int(options["class_level"])
+        if min(speaker_level, class_level) < 0:
+            raise InputError("audio_folder: a level is 0 (none), or 1 for the directories right below --raw and so on")
+        files = raw.files()
+        if not files:
+            raise InputError(f"{raw}: no files below it; point --raw at a directory of sound files")
+        counts = Counter(path_id(file.path) for file in files)
+        items = [_item(file, counts[path_id(file.path)] > 1, speaker_level, class_level) for file in files]
+        refuse_doubles(
+            raw, ((item.id, item.file.path) for item in items), what="file", remedy="rename or remove one of them"
+        )
+        return split_three_ways(items, "speaker where known, else by file")
+
+
+def _item(file: FoundFile, keep_suffix: bool, speaker_level: int, class_level: int) -> SourceItem:
+    folders = fold(file.path).split("/")[:-1]
+    item_id = fold(file.path) if keep_suffix else path_id(file.path)
+    speaker = _at(folders, speaker_level)
+    class_name = _at(folders, class_level)
+    attributes = (("class", class_name),) if class_name else ()
+    return SourceItem(item_id, file, "train", speaker, speaker or item_id, attributes=attributes)
+
+
+def _at(folders: list[str], level: int) -> str | None:
+    return folders[level - 1] if 0 < level <= len(folders) else None

@@ -1,0 +1,121 @@
+"""Blizzard 2013, and audiobooks laid out like it: one reader, many hours.
+
+Provenance: https://www.cstr.ed.ac.uk/projects/blizzard/2013/lessac_blizzard2013 (licensed; nothing is downloaded).
+
+Layout, in either letter case, below any directory, in two forms:
+
+    BOOK/unsegmented/CHAPTER.mp3          whole chapters; any directory whose name starts with `unsegmented`
+    wavs/UTTERANCE.wav  or  .flac         utterances, cut and aligned
+
+A tree of sound files that are all MP3 is taken for chapters wherever they lie. Beside the utterances there may be a
+`metadata.csv`, a header `id|...|text` and one line an utterance: then only what it lists is taken, with its text, and
+what it lists in vain is reported as absent. The option `form` chooses; `auto` takes the chapters where there are any,
+since the paper modelled windows of half a second cut from them (the protocol cuts, not this adapter).
+
+Split: none is official; by chapter or by utterance, 0.9 / 0.05 / 0.05. There is one reader, whom the raw form does
+not name, so no item has a speaker.
+
+Defects of the original: chapters open and close with the publisher's announcements; they are kept.
+"""
+
+import re
+
+from pipelines.corpora.base import Absent, Kind, Listing, Options, SourceItem
+from pipelines.corpora.files import (
+    base_name,
+    common_directory,
+    directory,
+    fold,
+    is_sound,
+    path_id,
+    read_rows,
+    refuse_doubles,
+    stem,
+    suffix,
+)
+from pipelines.corpora.splits import split_three_ways
+from pipelines.errors import InputError
+from pipelines.storage import FoundFile, Location
+
+__all__ = ["Blizzard"]
+
+_FORMS = ("auto", "unsegmented", "segmented")
+_UNSEGMENTED = re.compile(r"(?:^|/)unsegmented[^/]*/", re.IGNORECASE)
+_REMEDY = "point --raw at one copy of the recordings"
+
+
+class Blizzard:
+    """The adapter for audiobooks of one reader."""
+
+    name = "blizzard"
+    kind: Kind = "speech"
+    sample_rate: int | None = 16000
+    options: Options = {"form": "auto"}
+    licence = "research, by agreement with its publisher"
+    url = "https://www.cstr.ed.ac.uk/projects/blizzard/2013/lessac_blizzard2013"
+
+    def list_items(self, raw: Location, options: Options) -> Listing:
+        """List the chapters or the utterances below `raw`, ordered by id.
+
+        Raises:
+            InputError: there are none of the form asked for, or two files claim one id.
+        """
+        form = options["form"]
+        if form not in _FORMS:
+            raise InputError(f"blizzard: no form {form!r}; choose one of {', '.join(_FORMS)}")
+        files = raw.files()
+        chapters, utterances = _forms([file for file in files if is_sound(file.path)])
+        if chapters and form != "segmented":
+            return split_three_ways(_items_by_path(raw, chapters), "chapter")
+        if utterances and form != "unsegmented":
+            texts = _listed_texts(raw, files)
+            if texts is None:
+                return split_three_ways(_items_by_path(raw, utterances), "utterance")
+            return _listed(raw, utterances, texts)
+        wanted = "" if form == "auto" else f" of the form {form}"
+        raise InputError(
+            f"{raw}: no Blizzard recordings{wanted}: neither unsegmented/*.mp3 nor utterances, *.wav or *.flac, below; "
+            "point --raw at the directory that holds them, or choose another form"
+        )
+
+
+def _forms(sounds: list[FoundFile]) -> tuple[list[FoundFile], list[FoundFile]]:
+    """The chapters and the utterances."""
+    if all(suffix(file.path) == ".mp3" for file in sounds):
+        return sounds, []
+    chapters = [file for file in sounds if _UNSEGMENTED.search(file.path)]
+    rest = (file for file in sounds if not _UNSEGMENTED.search(file.path))
+    return chapters, [file for file in rest if suffix(file.path) in (".wav", ".flac")]
+
+
+def _item(item_id: str, file: FoundFile, text: str | None = None) -> SourceItem:
+    return SourceItem(item_id, file, "train", None, item_id, text)
+
+
+def _items_by_path(raw: Location, files: list[FoundFile]) -> list[SourceItem]:
+    below = common_directory(directory(file.path) for file in files)
+    items = [_item(path_id(file.path, below), file) for file in files]
+    refuse_doubles(raw, ((item.id, item.file.path) for item in items), what="recording", remedy=_REMEDY)
+    return items
+
+
+def _listed_texts(raw: Location, files: list[FoundFile]) -> dict[str, str] | None:
+    """The text by folded id of all `metadata.csv` with a fitting header; None where there are none."""
+    texts: dict[str, str] | None = None
+    for file in (file for file in files if base_name(file.path) == "metadata.csv"):
+        columns, rows = read_rows(raw, file, "|", quoted=False)
+        if {"id", "text"} <= columns:
+            texts = texts or {}
+            texts.update((fold(row["id"]), row["text"]) for row in rows if row["id"])
+    return texts
+
+
+def _listed(raw: Location, utterances: list[FoundFile], texts: dict[str, str]) -> Listing:
+    found = [(stem(file.path), file) for file in utterances if stem(file.path) in texts]
+    refuse_doubles(raw, ((name, file.path) for name, file in found), what="utterance", remedy=_REMEDY)
+    if not found:
+        raise InputError(f"{raw}: none of the files that its metadata.csv lists is below it; {_REMEDY}")
+    items = [_item(name, file, texts[name] or None) for name, file in found]
+    missing = sorted(texts.keys() - {item.id for item in items})
+    absent = [Absent(name, name, "metadata.csv lists it, but there is no such recording") for name in missing]
+    return split_three_ways(items, "utterance", absent)

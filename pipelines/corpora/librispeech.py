@@ -1,0 +1,108 @@
+"""LibriSpeech: read English from LibriVox audiobooks, 16 kHz.
+
+Provenance: https://www.openslr.org/12 (nothing is downloaded).
+
+Layout, in either letter case, below any directory:
+
+    LibriSpeech/train-clean-100/SPEAKER/CHAPTER/SPEAKER-CHAPTER-UTTERANCE.flac       dev-clean/... test-other/...
+    LibriSpeech/train-clean-100/SPEAKER/CHAPTER/SPEAKER-CHAPTER.trans.txt            `UTTERANCE-ID TEXT` a line
+    LibriSpeech/SPEAKERS.TXT                                                         `ID | SEX | SUBSET | ...` a line
+
+Transcripts and SPEAKERS.TXT may be missing. Utterances that a transcript lists in vain are reported as absent.
+
+Split: the official one: `train-*` is train, `dev-*` valid, `test-*` test; no speaker is in two. A copy with some of
+the subsets has their splits alone.
+
+Defects of the original: speech that was aligned to its text by machine; the `other` subsets are the harder ones.
+"""
+
+import re
+from dataclasses import dataclass
+
+from pipelines.corpora.base import Absent, Kind, Listing, Options, SourceItem, Split
+from pipelines.corpora.files import base_name, fold, is_sound, read_text, read_texts, refuse_doubles
+from pipelines.errors import InputError
+from pipelines.storage import FoundFile, Location
+
+__all__ = ["Librispeech"]
+
+_UTTERANCE = re.compile(
+    r"(?:^|/)(?P<subset>(?P<tree>train|dev|test)-[\w-]+)/(?P<speaker>[0-9]+)/(?P<chapter>[0-9]+)/"
+    r"(?P<id>(?P=speaker)-(?P=chapter)-[0-9]+)\.\w+$",
+    re.IGNORECASE,
+)
+_TRANSCRIPT = re.compile(r"(?:^|/)[0-9]+-[0-9]+\.trans\.txt$", re.IGNORECASE)
+_SPLITS: dict[str, Split] = {"train": "train", "dev": "valid", "test": "test"}
+
+
+@dataclass(frozen=True)
+class _Utterance:
+    id: str
+    file: FoundFile
+    tree: str
+    subset: str
+    speaker: str
+
+
+class Librispeech:
+    """The adapter for LibriSpeech."""
+
+    name = "librispeech"
+    kind: Kind = "speech"
+    sample_rate: int | None = 16000
+    options: Options = {}
+    licence = "CC BY 4.0"
+    url = "https://www.openslr.org/12"
+
+    def list_items(self, raw: Location, options: Options) -> Listing:
+        """List the utterances below `raw`, ordered by id.
+
+        Raises:
+            InputError: no utterance is found, or two files claim one.
+        """
+        files = raw.files()
+        utterances = _utterances(files)
+        if not utterances:
+            raise InputError(
+                f"{raw}: not a LibriSpeech tree: no dev-clean/84/121123/84-121123-0000.flac or the like below it; "
+                "point --raw at the directory LibriSpeech, which holds train-clean-100 and the other subsets"
+            )
+        remedy = "point --raw at one copy of LibriSpeech"
+        refuse_doubles(raw, ((u.id, u.file.path) for u in utterances), what="utterance", remedy=remedy)
+        texts, sexes = _texts(raw, files), _sexes(raw, files)
+        items = [_item(u, texts.get(u.id), sexes.get(u.speaker)) for u in utterances]
+        missing = sorted(texts.keys() - {item.id for item in items})
+        absent = [
+            Absent(name, name, "its chapter's transcript lists it, but there is no recording") for name in missing
+        ]
+        rule = "the corpus's own subsets: train-* is train, dev-* valid, test-* test"
+        return Listing(sorted(items, key=lambda item: item.id), rule, absent)
+
+
+def _utterances(files: list[FoundFile]) -> list[_Utterance]:
+    matches = ((_UTTERANCE.search(file.path), file) for file in files if is_sound(file.path))
+    return [
+        _Utterance(fold(match["id"]), file, fold(match["tree"]), fold(match["subset"]), match["speaker"])
+        for match, file in matches
+        if match
+    ]
+
+
+def _item(utterance: _Utterance, text: str | None, sex: str | None) -> SourceItem:
+    attributes = (("subset", utterance.subset), *((("sex", sex),) if sex else ()))
+    speaker = utterance.speaker
+    return SourceItem(utterance.id, utterance.file, _SPLITS[utterance.tree], speaker, speaker, text or None, attributes)
+
+
+def _texts(raw: Location, files: list[FoundFile]) -> dict[str, str]:
+    """The text of every utterance that a transcript lists, by its folded id."""
+    lists = [file for file in files if _TRANSCRIPT.search(file.path)]
+    lines = (line.partition(" ") for text in read_texts(raw, lists) for line in text.split("\n"))
+    return {fold(name.strip()): words.strip() for name, _, words in lines if name.strip()}
+
+
+def _sexes(raw: Location, files: list[FoundFile]) -> dict[str, str]:
+    lists = [file for file in files if base_name(file.path) == "speakers.txt"]
+    lines = (line for file in lists[:1] for line in read_text(raw, file).split("\n") if not line.startswith(";"))
+    rows = (line.split("|") for line in lines)
+    return {row[0].strip(): row[1].strip() for row in rows if len(row) > 1 and row[1].strip()}

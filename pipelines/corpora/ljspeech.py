@@ -1,0 +1,79 @@
+"""LJ Speech: passages of seven non-fiction books, one reader, 22.05 kHz.
+
+Provenance: https://keithito.com/LJ-Speech-Dataset (nothing is downloaded).
+
+Layout, in either letter case, below any directory:
+
+    LJSpeech-1.1/wavs/LJ001-0001.wav
+    LJSpeech-1.1/metadata.csv            no header, no quotes; `LJ001-0001|TEXT|NORMALISED TEXT` a line
+
+The transcript is the normalised text. Recordings that the list does not know are kept without a transcript; listed
+ones that are missing are reported as absent.
+
+Split: none is official; by section of a book (`LJ001`), 0.9 / 0.05 / 0.05. All are one reader, so no item has a
+speaker, and a group is a section.
+
+Defects of the original: utterances follow one another within a sentence, which is why sections are not cut.
+"""
+
+import re
+
+from pipelines.corpora.base import Absent, Kind, Listing, Options, SourceItem
+from pipelines.corpora.files import base_name, fold, is_sound, read_text, refuse_doubles
+from pipelines.corpora.splits import split_three_ways
+from pipelines.errors import InputError
+from pipelines.storage import FoundFile, Location
+
+__all__ = ["Ljspeech"]
+
+_RECORDING = re.compile(r"(?:^|/)wavs/(?P<id>(?P<section>lj[0-9]+)-[0-9]+)\.\w+$", re.IGNORECASE)
+
+
+class Ljspeech:
+    """The adapter for LJ Speech."""
+
+    name = "ljspeech"
+    kind: Kind = "speech"
+    sample_rate: int | None = 16000
+    options: Options = {}
+    licence = "public domain"
+    url = "https://keithito.com/LJ-Speech-Dataset"
+
+    def list_items(self, raw: Location, options: Options) -> Listing:
+        """List the recordings below `raw`, ordered by id.
+
+        Raises:
+            InputError: no recordings or no list of them, or two files claim one id.
+        """
+        files = raw.files()
+        texts = _texts(raw, files)
+        matches = ((_RECORDING.search(file.path), file) for file in files if is_sound(file.path))
+        items = [_item(match, file, texts) for match, file in matches if match]
+        if not items:
+            raise InputError(
+                f"{raw}: not LJ Speech: no wavs/LJ001-0001.wav or the like below it; "
+                "point --raw at the directory LJSpeech-1.1, which holds wavs and metadata.csv"
+            )
+        remedy = "point --raw at one copy of LJ Speech"
+        refuse_doubles(raw, ((item.id, item.file.path) for item in items), what="utterance", remedy=remedy)
+        missing = sorted(texts.keys() - {item.id for item in items})
+        absent = [Absent(name, name, "metadata.csv lists it, but there is no such recording") for name in missing]
+        return split_three_ways(items, "section of a book", absent)
+
+
+def _item(match: re.Match[str], file: FoundFile, texts: dict[str, str]) -> SourceItem:
+    name = fold(match["id"])
+    return SourceItem(name, file, "train", None, fold(match["section"]), texts.get(name) or None)
+
+
+def _texts(raw: Location, files: list[FoundFile]) -> dict[str, str]:
+    """The normalised text, else the text, of every listed utterance, by its folded id."""
+    lists = [file for file in files if base_name(file.path) == "metadata.csv"]
+    if not lists:
+        raise InputError(
+            f"{raw}: not LJ Speech: no metadata.csv below it; point --raw at the directory LJSpeech-1.1, "
+            "which holds wavs and metadata.csv"
+        )
+    rows = (line.split("|") for line in read_text(raw, lists[0]).split("\n"))
+    filled = ([field.strip() for field in row] for row in rows)
+    return {fold(row[0]): next(filter(None, reversed(row[1:3])), "") for row in filled if row[0]}

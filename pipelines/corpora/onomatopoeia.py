@@ -1,0 +1,82 @@
+"""Onomatopoeia: human sounds that are no words - coughs, laughs, sighs - in one directory a class.
+
+Provenance: the collection of the VRNN paper was never published. Any tree of sound files with a class level stands in
+for it, such as the Nonverbal Vocalization Dataset, https://www.openslr.org/99 (nothing is downloaded).
+
+Layout, in either letter case, below any directory:
+
+    CLASS/FILE.wav                                                                  or any other sound file
+    dataset/CLASS/SPEAKER_CLASS#_TRIAL_SEX_AGE_LOCATION_QUALITY_NOISE.wav           the Nonverbal Vocalization Dataset
+
+In the second the name tells the speaker and the attributes; sex, location, quality and noise are its publisher's
+number codes and are kept as they are. The class is the name of the directory.
+
+Split: none is official; by speaker where the name tells it, else by file, 0.9 / 0.05 / 0.05.
+
+Defects of the original: recorded on the speakers' own telephones, the classes and the speakers are of uneven size.
+"""
+
+import re
+
+from pipelines.corpora.base import Kind, Listing, Options, SourceItem
+from pipelines.corpora.files import (
+    base_name,
+    common_directory,
+    directory,
+    fold,
+    is_sound,
+    path_id,
+    refuse_doubles,
+    stem,
+)
+from pipelines.corpora.splits import split_three_ways
+from pipelines.errors import InputError
+from pipelines.storage import FoundFile, Location
+
+__all__ = ["Onomatopoeia"]
+
+_NONVERBAL = re.compile(
+    r"(?P<speaker>[0-9a-z]{4})_[0-9]{1,2}_(?P<trial>[0-9]{1,2})_(?P<sex>[01])_(?P<age>[0-9]{1,3})"
+    r"_(?P<location>[0-9])_(?P<quality>[0-9])_(?P<noise>[0-9])"
+)
+
+
+class Onomatopoeia:
+    """The adapter for trees of sounds with a class level."""
+
+    name = "onomatopoeia"
+    kind: Kind = "speech"
+    sample_rate: int | None = 16000
+    options: Options = {}
+    licence = "each collection's own; Nonverbal Vocalization Dataset: CC BY-NC-ND 4.0"
+    url = "https://www.openslr.org/99"
+
+    def list_items(self, raw: Location, options: Options) -> Listing:
+        """List the sounds below `raw`, ordered by id.
+
+        Raises:
+            InputError: no sound lies in a directory of its class, or two files claim one id.
+        """
+        sounds = [file for file in raw.files() if is_sound(file.path)]
+        if not any(directory(file.path) for file in sounds):
+            raise InputError(
+                f"{raw}: no CLASS/FILE.wav or the like below it; point --raw at the directory that holds one "
+                "directory a class, or use audio_folder for sounds without classes"
+            )
+        below = common_directory(directory(directory(file.path)) for file in sounds)
+        items = [_item(file, below) for file in sounds]
+        remedy = "keep one of them, or point --raw at one copy"
+        refuse_doubles(raw, ((item.id, item.file.path) for item in items), what="sound", remedy=remedy)
+        return split_three_ways(items, "speaker where known, else by file")
+
+
+def _item(file: FoundFile, below: str) -> SourceItem:
+    sound_id = path_id(file.path, below)
+    class_name = base_name(directory(file.path).rstrip("/"))
+    attributes = {"class": class_name} if class_name else {}
+    match = _NONVERBAL.fullmatch(stem(file.path))
+    if match is None:
+        return SourceItem(sound_id, file, "train", None, sound_id, attributes=tuple(attributes.items()))
+    told = {key: value for key, value in match.groupdict().items() if key != "speaker"}
+    speaker = fold(match["speaker"])
+    return SourceItem(sound_id, file, "train", speaker, speaker, attributes=tuple((attributes | told).items()))
