@@ -1,0 +1,79 @@
+"""Hugging Face audio: Parquet whose `audio` column `datasets` knows as an `Audio` feature, and players as FLAC files.
+
+The column is a struct of the file's bytes and its name; that it is audio at a certain rate stands in the schema's
+metadata under `huggingface`. Row groups are bounded in bytes, since a viewer reads one to show a row.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.corpora.base import Kind
+from pipelines.export.source import SplitSource, encode_flac, file_key
+from pipelines.shard_set import ShardSet
+from pipelines.shards import INDEX_FIELDS, Row
+from pipelines.storage import Location
+
+__all__ = ["ROW_GROUP_BYTES", "HfAudio"]
+
+ROW_GROUP_BYTES = 16 * 2**20
+_AUDIO = pa.field("audio", pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
+_COLUMNS = [
+    column for column in INDEX_FIELDS if column.type in (pa.string(), pa.int64()) and column.name != "moment_count"
+]
+
+
+class HfAudio:
+    """`SPLIT/00000.parquet` and so on, one a shard, and a `README.md` that names the splits."""
+
+    name = "hf-audio"
+    kinds: tuple[Kind, ...] = ("speech",)
+
+    def write(self, source: SplitSource, out: Location) -> None:
+        """Write a Parquet file for each shard."""
+        schema = _schema(source.sample_rate)
+        for number, file in enumerate(source.files):
+            with (
+                (out / source.split / f"{number:05d}.parquet").writing() as stream,
+                pq.ParquetWriter(stream, schema, compression="zstd", use_dictionary=False) as writer,
+            ):
+                for group in _row_groups(_rows(source, file)):
+                    writer.write_table(pa.Table.from_pylist(group, schema=schema), row_group_size=len(group))
+
+    def finish(self, shards: ShardSet, out: Location, splits: list[str]) -> None:
+        """Write the front matter by which `load_dataset(DIR)` finds the splits."""
+        filled = [split for split in splits if shards.manifest.splits[split].sequences]
+        files = [f"  - split: {split}\n    path: {split}/*.parquet" for split in filled]
+        configs = ["configs:", "- config_name: default", "  data_files:", *files] if filled else ["tags: [audio]"]
+        about = f"{shards.manifest.corpus}, exported by vrnn-bench from shards {shards.manifest.fingerprint}."
+        (out / "README.md").write_bytes("\n".join(["---", *configs, "---", "", about, ""]).encode())
+
+
+def _schema(sample_rate: int) -> pa.Schema:
+    features: dict[str, object] = {column.name: {"dtype": str(column.type), "_type": "Value"} for column in _COLUMNS}
+    features["audio"] = {"sampling_rate": sample_rate, "_type": "Audio"}
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    return pa.schema([*_COLUMNS, _AUDIO], metadata=metadata)
+
+
+def _rows(source: SplitSource, file: str) -> Iterator[Row]:
+    for sequence in source.sequences(file):
+        sound = {"bytes": encode_flac(sequence.pcm, source.sample_rate), "path": f"{file_key(sequence.id)}.flac"}
+        yield {column.name: sequence.row[column.name] for column in _COLUMNS} | {"audio": sound}
+
+
+def _row_groups(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    group: list[Row] = []
+    size = 0
+    for row in rows:
+        sound = row["audio"]
+        assert isinstance(sound, dict)
+        if group and size + len(sound["bytes"]) > ROW_GROUP_BYTES:
+            yield group
+            group, size = [], 0
+        group.append(row)
+        size += len(sound["bytes"])
+    if group:
+        yield group
