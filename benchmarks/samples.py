@@ -23,6 +23,7 @@ __all__ = ["generate_samples", "write_samples"]
 
 _FRAMES = {"speech": 160, "pen": 400}
 _SAMPLE_RATE = 16000
+_MOST_REAL_STEPS = 40 * _SAMPLE_RATE
 
 
 def generate_samples(checkpoint: Checkpoint, count: int, seed: int, *, frames: int | None = None) -> list[npt.NDArray]:
@@ -54,7 +55,7 @@ def _write_real(checkpoint: Checkpoint, shards: ShardSet, target: Path, count: i
     entries: list[dict[str, str]] = []
     for number, row in enumerate(rows[chosen].tolist()):
         caption = f"real: {shards.index['id'].iloc[row]}"
-        signal = _as_sample(shards.signal(row))
+        signal = _as_sample(shards.signal(row))[:_MOST_REAL_STEPS]
         entries.append(_write(target, f"real-{number}", checkpoint.framing, signal, "real", caption))
     return entries
 

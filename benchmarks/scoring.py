@@ -70,7 +70,11 @@ def score(checkpoint: Checkpoint, shards: ShardSet, request: ScoreRequest) -> pd
     """
     _check(checkpoint, shards, request)
     protocol = checkpoint.framing.protocol
-    source = FrameSource(shards, checkpoint.framing, split_rows(shards, protocol, (request.split,)))
+    rows = split_rows(shards, protocol, (request.split,))
+    if not len(rows):
+        known = ", ".join(sorted(shards.index[protocol.split_column].unique()))
+        raise StudyError(f"{shards.location}: nothing to score in split {request.split!r}; it has {known}")
+    source = FrameSource(shards, checkpoint.framing, rows)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = checkpoint.model(device, getattr(torch, request.precision))
     table = score_batches(model, source.evaluation_batches(request.batch_size), request)
@@ -128,8 +132,6 @@ def _check(checkpoint: Checkpoint, shards: ShardSet, request: ScoreRequest) -> N
             f"the checkpoint was trained on data {checkpoint.spec.fingerprint[:12]}, {shards.location} holds "
             f"{manifest.fingerprint[:12]}; point --shards at the data it was trained on"
         )
-    if request.split not in manifest.splits:
-        raise StudyError(f"{shards.location}: no split {request.split!r}; it has {', '.join(manifest.splits)}")
     _check_estimator(checkpoint, request)
 
 

@@ -146,7 +146,7 @@ def expand(suite: Suite) -> list[Trial]:
     trials: list[Trial] = []
     for corpus in suite.corpora:
         manifest = Manifest.load(Location(corpus.shards))
-        protocol = find_protocol(corpus.protocol, manifest.kind)
+        protocol = find_protocol(corpus.protocol, manifest.kind, manifest.corpus)
         for model in suite.models:
             config = preset(model, manifest.kind, corpus.size).to_dict()
             trials += [

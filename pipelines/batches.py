@@ -9,14 +9,16 @@ Shape letters: T frames, B sequences, D frame size. Time-major, right-padded wit
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from pipelines.protocol import Framing, frame_count
+from pipelines.protocol import Framing, window_lengths
 from pipelines.randomness import keyed_generator
 from pipelines.shard_set import ShardSet
+from pipelines.signals import Ink, Signal
 
 __all__ = ["Batch", "FrameSource", "plan_epoch", "plan_evaluation", "rank_share"]
 
@@ -83,24 +85,29 @@ def rank_share(batch: Positions, rank: int, world_size: int) -> Positions:
 
 
 class FrameSource:
-    """Some sequences of a shard set as frames under a protocol.
+    """Some sequences of a shard set as frames under a protocol, which may cut them into windows.
 
     Attributes:
-        rows: positions in the shard set's index.
+        rows: positions in the shard set's index, one for each sequence or window, `[N]`.
         lengths: frames of each, `[N]`.
-        ids: of each.
+        ids: of each; the n-th window of a sequence that is cut is called `id@n`.
     """
 
     def __init__(self, shards: ShardSet, framing: Framing, rows: Positions) -> None:
         """Take the sequences at `rows` of the index."""
         self._shards = shards
         self._framing = framing
-        self.rows = rows
         chosen = shards.index.iloc[rows]
-        self.ids: list[str] = chosen["id"].tolist()
-        self.lengths: Positions = np.array(
-            [frame_count(framing.protocol, int(length)) for length in chosen["length"]], dtype=np.int64
-        )
+        windows = [window_lengths(framing.protocol, int(length)) for length in chosen["length"]]
+        counts = [len(lengths) for lengths in windows]
+        self.rows: Positions = np.repeat(np.asarray(rows, dtype=np.int64), counts)
+        self.lengths: Positions = np.array(list(chain.from_iterable(windows)), dtype=np.int64)
+        self._windows = list(chain.from_iterable(map(range, counts)))
+        self.ids: list[str] = [
+            name if count == 1 else f"{name}@{window:05d}"
+            for name, count in zip(chosen["id"], counts, strict=True)
+            for window in range(count)
+        ]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -108,7 +115,15 @@ class FrameSource:
     def frames(self, position: int, *noise_key: str | int) -> npt.NDArray[np.float32]:
         """The frames of one sequence, `[T, D]`; dequantisation noise belongs to `noise_key` and the sequence."""
         noise = keyed_generator("dequantise", *noise_key, self.ids[position])
-        return self._framing.frames(self._shards.signal(int(self.rows[position])), noise)
+        signal = self._shards.signal(int(self.rows[position]))
+        return self._framing.frames(self._cut(signal, position), noise)
+
+    def _cut(self, signal: Signal, position: int) -> Signal:
+        protocol = self._framing.protocol
+        if isinstance(signal, Ink) or protocol.window_frames is None:
+            return signal
+        start = self._windows[position] * protocol.window_frames
+        return signal[start * protocol.frame_size : (start + int(self.lengths[position])) * protocol.frame_size]
 
     def batch(self, positions: Positions, *noise_key: str | int) -> Batch:
         """The sequences at `positions`, padded to the longest of them.

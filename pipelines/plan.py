@@ -13,11 +13,10 @@ from pipelines.shard_task import ShardTask
 from pipelines.sources import PART_SAMPLES
 from pipelines.storage import Location
 
-__all__ = ["SPLITS", "PrepareOptions", "chosen_rate", "chosen_values", "plan_shards"]
+__all__ = ["SPLITS", "PrepareOptions", "chosen_values", "plan_shards"]
 
 SPLITS = ("train", "valid", "valid2", "test")
 _RECIPE_VERSION = 2
-_RATES = (2_000, 192_000)
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,6 @@ class PrepareOptions:
     Attributes:
         workers: how many shards are worked on at once.
         corpus_options: values for the adapter's options; as text, they take the type of the option's default.
-        sample_rate: Hz that the shards hold; None for the corpus's own choice.
         shard_bytes: raw bytes a shard is cut at.
         max_rejects: more rejects than this are an error; None allows any number.
         source_seconds: how long decoding one source may take; its size adds two seconds for each MiB.
@@ -35,7 +33,6 @@ class PrepareOptions:
 
     workers: int = 1
     corpus_options: Options = field(default_factory=dict)
-    sample_rate: int | None = None
     shard_bytes: int = 64 * 2**20
     max_rejects: int | None = None
     source_seconds: float = 120.0
@@ -70,21 +67,6 @@ def _typed(name: str, value: bool | int | str, default: bool | int | str) -> boo
         raise InputError(f"option {name} is a whole number such as {default}, not {value!r}") from error
 
 
-def chosen_rate(corpus: Corpus, wanted: int | None) -> int | None:
-    """The rate in Hz that the shards will hold, None for pen.
-
-    Raises:
-        InputError: a rate for pen, or one that no speech has.
-    """
-    if wanted is None:
-        return corpus.sample_rate
-    if corpus.sample_rate is None:
-        raise InputError(f"{corpus.name} is pen strokes, which have no sample rate; leave out --sample-rate")
-    if not _RATES[0] <= wanted <= _RATES[1]:
-        raise InputError(f"--sample-rate {wanted} lies outside {_RATES[0]} to {_RATES[1]} Hz; 16000 is usual")
-    return wanted
-
-
 def plan_shards(
     corpus: Corpus, raw: Location, out: Location, listing: Listing, options: PrepareOptions
 ) -> list[ShardTask]:
@@ -94,7 +76,7 @@ def plan_shards(
         InputError: two items have one id.
     """
     _refuse_doubles(raw, listing)
-    values, rate = chosen_values(corpus, options.corpus_options), chosen_rate(corpus, options.sample_rate)
+    values, rate = chosen_values(corpus, options.corpus_options), corpus.sample_rate
     recipe: Mapping[str, object] = {
         "version": _RECIPE_VERSION,
         "corpus": corpus.name,

@@ -23,7 +23,7 @@ from pipelines.errors import InputError, PreparationError
 from pipelines.exclusive import LOCK_NAME, exclusive
 from pipelines.index import READERS, content_fingerprint, read_index, split_entries, train_moments
 from pipelines.manifest import INDEX_NAME, MANIFEST_NAME, REJECTS_NAME, Manifest
-from pipelines.plan import SPLITS, PrepareOptions, chosen_rate, chosen_values, plan_shards
+from pipelines.plan import SPLITS, PrepareOptions, chosen_values, plan_shards
 from pipelines.shard_task import STATE_DIRECTORY, Reject, ShardReport, ShardTask, completed_report
 from pipelines.shards import SCHEMA_VERSION
 from pipelines.storage import TEMPORARY_MARK, Location
@@ -153,17 +153,16 @@ class _Job:
         rejects = self._rejects(target, reports)
         index = read_index([place[report.name] / report.name for report in reports])
         _write_table(target / INDEX_NAME, index)
-        rate = chosen_rate(self.corpus, self.options.sample_rate)
         manifest = Manifest(
             schema_version=SCHEMA_VERSION,
             corpus=self.corpus.name,
             kind=self.corpus.kind,
-            sample_rate=rate,
+            sample_rate=self.corpus.sample_rate,
             options=chosen_values(self.corpus, self.options.corpus_options),
             licence=self.corpus.licence,
             url=self.corpus.url,
             split_rule=self.listing.split_rule,
-            fingerprint=content_fingerprint(self.corpus.kind, rate, index),
+            fingerprint=content_fingerprint(self.corpus.kind, self.corpus.sample_rate, index),
             splits=dict(split_entries(SPLITS, reports, index)),
             rejects=dict(sorted(Counter(reject.code for reject in rejects).items())),
             train_moments=train_moments(self.corpus.kind, index, "split"),

@@ -12,6 +12,11 @@ chosen on the set that is reported, and uniform dequantisation: a density on int
 repeats one value), while with U(-1/2, 1/2) added it is a lower bound on the log-probability of the integers
 (Theis et al., 2016). The noise belongs to the sequence: evaluation always sees the same.
 
+Corpora without an official split are split by speaker (or page, or recording) under `clean` and by sequence under
+`paper`. Long recordings are cut into windows, each a sequence that begins from the zero state: under `paper`, Blizzard
+and Accent into windows of half a second (40 frames), the rest dropped; under `clean`, whatever is longer than 40
+seconds into windows of 40 seconds (3,200 frames), the rest kept as a shorter one.
+
 Both: speech is cut into consecutive frames of 200 samples and the rest of fewer than 200 is left out. Pen: frame t is
 the offset from point t to point t + 1 (y growing upward under `paper`) and whether the pen leaves the board after
 point t + 1; the first point is where the line begins and is not scored, since its offset would be a constant
@@ -34,7 +39,7 @@ from pipelines.manifest import Manifest
 from pipelines.moments import Moments
 from pipelines.signals import Ink, Signal
 
-__all__ = ["PROTOCOLS", "Framing", "Protocol", "find_protocol", "frame_count"]
+__all__ = ["PROTOCOLS", "Framing", "Protocol", "find_protocol", "frame_count", "window_lengths"]
 
 Frames = npt.NDArray[np.float32]
 
@@ -52,6 +57,9 @@ class Protocol(BaseModel):
         normalisation: `per_channel` by the training split's moments, or IAM-OnDB's released `shared_integer`.
         dequantise: add U(-1/2, 1/2) to each integer before normalising.
         flip_y: let y grow upward.
+        split_column: the index's column that says which split a sequence is in.
+        window_frames: sequences longer than this are cut into windows of this many frames; None cuts none.
+        rest_kept: whether what is shorter than a window is kept.
         train_on: the splits to fit on, of those that exist.
         select_on: the split that chooses the checkpoint.
         report_on: the split whose score is reported.
@@ -66,6 +74,9 @@ class Protocol(BaseModel):
     normalisation: Literal["per_channel", "shared_integer"]
     dequantise: bool
     flip_y: bool = False
+    split_column: Literal["split", "split_by_sequence"] = "split"
+    window_frames: int | None = None
+    rest_kept: bool = True
     train_on: tuple[str, ...] = ("train",)
     select_on: str = "valid"
     report_on: str = "test"
@@ -74,8 +85,24 @@ class Protocol(BaseModel):
 PROTOCOLS: Mapping[tuple[str, Kind], Protocol] = {
     (protocol.name, protocol.kind): protocol
     for protocol in (
-        Protocol(name="clean", kind="speech", frame_size=200, normalisation="per_channel", dequantise=True),
-        Protocol(name="paper", kind="speech", frame_size=200, normalisation="per_channel", dequantise=False),
+        Protocol(
+            name="clean",
+            kind="speech",
+            version=2,
+            frame_size=200,
+            normalisation="per_channel",
+            dequantise=True,
+            window_frames=3200,
+        ),
+        Protocol(
+            name="paper",
+            kind="speech",
+            version=2,
+            frame_size=200,
+            normalisation="per_channel",
+            dequantise=False,
+            split_column="split_by_sequence",
+        ),
         Protocol(name="clean", kind="pen", frame_size=PEN_FRAME_SIZE, normalisation="per_channel", dequantise=True),
         Protocol(
             name="paper",
@@ -84,6 +111,7 @@ PROTOCOLS: Mapping[tuple[str, Kind], Protocol] = {
             normalisation="shared_integer",
             dequantise=False,
             flip_y=True,
+            split_column="split_by_sequence",
             train_on=("train", "valid2", "test"),
             report_on="valid",
         ),
@@ -91,19 +119,33 @@ PROTOCOLS: Mapping[tuple[str, Kind], Protocol] = {
 }
 
 
-def find_protocol(name: str, kind: Kind) -> Protocol:
-    """The protocol called `name` for `kind`.
+_PAPER_WINDOW_FRAMES = {"blizzard": 40, "accent": 40}
+
+
+def find_protocol(name: str, kind: Kind, corpus: str) -> Protocol:
+    """The protocol called `name` for a corpus of `kind`.
 
     Raises:
         InputError: there is none; the message names those there are.
     """
     if protocol := PROTOCOLS.get((name, kind)):
+        if name == "paper" and corpus in _PAPER_WINDOW_FRAMES:
+            return protocol.model_copy(update={"window_frames": _PAPER_WINDOW_FRAMES[corpus], "rest_kept": False})
         return protocol
     known = sorted({protocol_name for protocol_name, _ in PROTOCOLS})
     near = difflib.get_close_matches(name, known, n=1)
     raise InputError(
         f"no protocol named {name!r}; " + (f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}")
     )
+
+
+def window_lengths(protocol: Protocol, length: int) -> list[int]:
+    """The frames of each window of a signal of `length` samples or points, in order; none where there is no frame."""
+    frames = frame_count(protocol, length)
+    if protocol.window_frames is None:
+        return [frames] if frames else []
+    whole, rest = divmod(frames, protocol.window_frames)
+    return [protocol.window_frames] * whole + ([rest] if rest and protocol.rest_kept else [])
 
 
 def frame_count(protocol: Protocol, length: int) -> int:
@@ -132,7 +174,8 @@ class Framing:
         Raises:
             InputError: the training split is empty or constant.
         """
-        moments = manifest.train_moments
+        by_sequence = protocol.split_column == "split_by_sequence"
+        moments = manifest.train_moments_by_sequence if by_sequence else manifest.train_moments
         if moments.count == 0 or min(moments.std) == 0.0:
             raise InputError(f"the training split of {manifest.corpus} is empty or constant: nothing to normalise by")
         if protocol.normalisation == "per_channel":

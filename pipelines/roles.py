@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from pipelines.corpora.splits import hold_out
 from pipelines.errors import InputError
-from pipelines.protocol import Protocol, frame_count
+from pipelines.protocol import Protocol, window_lengths
 from pipelines.shard_set import ShardSet
 
 __all__ = ["Roles", "assign_roles", "split_rows"]
@@ -40,10 +40,10 @@ class Roles:
 
 
 def split_rows(shards: ShardSet, protocol: Protocol, splits: tuple[str, ...]) -> Rows:
-    """Positions in the index of the sequences of `splits` that have at least one frame."""
+    """Positions in the index of the sequences of `splits` that have at least one frame or, if it cuts, one window."""
     lengths = shards.index["length"].to_numpy(dtype=np.int64)
-    framed = np.array([frame_count(protocol, int(length)) > 0 for length in lengths], dtype=np.bool_)
-    in_splits = np.isin(shards.index["split"].to_numpy(dtype=object), splits)
+    framed = np.array([bool(window_lengths(protocol, int(length))) for length in lengths], dtype=np.bool_)
+    in_splits = np.isin(shards.index[protocol.split_column].to_numpy(dtype=object), splits)
     return np.flatnonzero(in_splits & framed).astype(np.int64)
 
 
@@ -53,7 +53,8 @@ def assign_roles(shards: ShardSet, protocol: Protocol) -> Roles:
     Raises:
         InputError: the shards have nothing to train on, or no evaluation split.
     """
-    present = {name for name in shards.manifest.splits if len(split_rows(shards, protocol, (name,)))}
+    names = shards.index[protocol.split_column].unique()
+    present = {str(name) for name in names if len(split_rows(shards, protocol, (str(name),)))}
     train_on = tuple(name for name in protocol.train_on if name in present)
     report = next((name for name in (protocol.report_on, "test", "valid") if name in present), None)
     if not train_on or report is None:

@@ -22,6 +22,7 @@ from vrnn.models import preset
 from vrnn.training import Optimisation, TrialSpec
 
 MakeSpec = Callable[..., TrialSpec]
+REAL_NAMES = ("timit", "iam_ondb", "single_speaker", "nonverbal", "accent", "oddbox")
 REAL_CORPORA = Path(os.environ.get("VRNN_BENCH_CORPORA", Path(__file__).parents[2] / "shared" / "corpora"))
 
 
@@ -54,12 +55,12 @@ def ray_cluster() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def real_corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """True TIMIT and IAM-OnDB, unpacked; set VRNN_BENCH_CORPORA to where their archives and unpack.sh lie."""
+    """The real corpora, unpacked; set VRNN_BENCH_CORPORA to where their archives and unpack.sh lie."""
     script = REAL_CORPORA / "unpack.sh"
     if not script.is_file():
         pytest.skip(f"no real corpora at {REAL_CORPORA}; set VRNN_BENCH_CORPORA")
     target = tmp_path_factory.mktemp("real-corpora")
-    subprocess.run([str(script), str(target), "timit", "iam_ondb"], check=True)
+    subprocess.run([str(script), str(target), *REAL_NAMES], check=True)
     return target
 
 
@@ -117,7 +118,7 @@ def make_spec(ink: ShardSet, speech: ShardSet) -> MakeSpec:
         return TrialSpec(
             shards=shards.location.uri,
             fingerprint=shards.manifest.fingerprint,
-            protocol=find_protocol("clean", shards.manifest.kind),
+            protocol=find_protocol("clean", shards.manifest.kind, shards.manifest.corpus),
             model=preset(model, shards.manifest.kind, "tiny").to_dict(),
             optimisation=Optimisation.model_validate(fast | optimisation),
             seed=seed,

@@ -1,11 +1,41 @@
 """How arguments are written: what several verbs share."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import tyro
 
-__all__ = ["Argument", "Json", "Workers"]
+from benchmarks.errors import StudyError
+
+__all__ = ["Argument", "Json", "Repeated", "Workers", "at_least_one", "named_values"]
 
 Argument = tyro.conf.Positional
 Json = Annotated[bool, tyro.conf.arg(name="json", help="Print one JSON object on stdout.")]
 Workers = Annotated[int | None, tyro.conf.arg(metavar="N")]
+Repeated = Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME=VALUE")]
+
+
+def named_values(pairs: Sequence[str]) -> dict[str, str]:
+    """The values of arguments written NAME=VALUE, by name.
+
+    Raises:
+        StudyError: one is not written so.
+    """
+    values: dict[str, str] = {}
+    for pair in pairs:
+        name, sign, value = pair.partition("=")
+        if not sign:
+            raise StudyError(f"--option {pair}: write NAME=VALUE, such as --option form=segmented")
+        values[name] = value
+    return values
+
+
+def at_least_one(flag: str, value: int) -> int:
+    """`value`, if it is a count.
+
+    Raises:
+        StudyError: it is below one.
+    """
+    if value < 1:
+        raise StudyError(f"{flag} {value}: must be 1 or more")
+    return value

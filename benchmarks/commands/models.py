@@ -63,7 +63,7 @@ def train(
     spec = TrialSpec(
         shards=shards,
         fingerprint=manifest.fingerprint,
-        protocol=find_protocol(protocol, manifest.kind),
+        protocol=find_protocol(protocol, manifest.kind, manifest.corpus),
         model=preset(model, manifest.kind, size).to_dict(),
         optimisation=Optimisation(
             max_epochs=max_epochs,

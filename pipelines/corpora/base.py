@@ -82,7 +82,7 @@ class Corpus(Protocol):
     Attributes:
         name: what users type.
         kind: `speech` or `pen`.
-        sample_rate: the rate in Hz that its shards hold unless the user asks for another; None for pen.
+        sample_rate: the rate in Hz that its shards hold; None for pen.
         options: the adapter's options with their defaults, whose types are the options' types; part of the recipe.
         licence: as its publisher states it.
         url: where the corpus comes from.

@@ -80,7 +80,7 @@ def test_one_sample_of_iwae_is_the_first_of_more(trained: Checkpoint, ink: Shard
 @pytest.mark.parametrize(
     ("split", "estimator", "samples", "message"),
     [
-        ("dev", "elbo", 1, "no split 'dev'; it has train, valid"),
+        ("dev", "elbo", 1, "nothing to score in split 'dev'; it has test, train, valid"),
         ("test", "exact", 1, "has a latent"),
         ("test", "elbo", 5, "elbo takes 1"),
         ("test", "iwae", 0, "iwae takes 1 or more"),

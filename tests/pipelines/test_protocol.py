@@ -77,7 +77,7 @@ def test_the_normalisation_of_each_protocol_follows_the_moments(speech: ShardSet
 def test_the_released_integer_normalisation_is_one_mean_for_both_axes() -> None:
     moments = Moments(count=10, sums=(75, -12), sums_of_squares=(700, 300))
     rules = PROTOCOLS["paper", "pen"]
-    manifest = type("M", (), {"train_moments": moments, "corpus": "iam_ondb"})()
+    manifest = type("M", (), {"train_moments_by_sequence": moments, "corpus": "iam_ondb"})()
     fitted = Framing.fit(rules, manifest)  # type: ignore[arg-type]
     assert fitted.mean == (8.0, 8.0)
     assert fitted.std[0] == pytest.approx(math.sqrt(100 - 64))
@@ -85,7 +85,7 @@ def test_the_released_integer_normalisation_is_one_mean_for_both_axes() -> None:
 
 def test_an_unknown_protocol_is_answered_with_the_nearest() -> None:
     with pytest.raises(InputError, match="did you mean clean"):
-        find_protocol("claen", "speech")
+        find_protocol("claen", "speech", "timit")
 
 
 def test_roles_never_choose_a_checkpoint_on_what_clean_reports(speech: ShardSet, ink: ShardSet) -> None:
