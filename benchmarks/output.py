@@ -57,14 +57,15 @@ def summary_table(summary: Mapping[str, Any]) -> Table:
     speech = summary["kind"] == "speech"
     table = Table(title=f"{summary['corpus']}  fingerprint {summary['fingerprint'][:12]}", caption=_caption(summary))
     table.add_column("split")
-    for name in ("sequences", "hours" if speech else "points", "shards", "shortest", "median", "longest"):
+    for name in ("sequences", "hours" if speech else "points", "speakers", "shards", "shortest", "median", "longest"):
         table.add_column(name, justify="right")
     for split, sequences in summary["sequences"].items():
         size = f"{summary['seconds'][split] / 3600:.3f}" if speech else f"{summary['samples'][split]:,}"
         lengths = summary["lengths"].get(split, {"min": 0, "median": 0, "max": 0})
         scale = summary["sample_rate"] if speech else 1
         extent = [f"{lengths[key] / scale:.2f} s" if speech else str(lengths[key]) for key in ("min", "median", "max")]
-        table.add_row(split, f"{sequences:,}", size, str(summary["shards"][split]), *extent)
+        speakers = f"{summary['speakers'][split]:,}" + (" + unknown" if summary["without_speaker"][split] else "")
+        table.add_row(split, f"{sequences:,}", size, speakers, str(summary["shards"][split]), *extent)
     return table
 
 

@@ -5,8 +5,9 @@ Heavy libraries are imported where they are used: `vrnn-bench --help` should not
 
 from collections.abc import Callable
 
-from benchmarks.commands.data import inspect, prepare, synthesise
+from benchmarks.commands.data import prepare, synthesise
 from benchmarks.commands.models import generate, score, train
+from benchmarks.commands.shards import export, inspect, verify
 from benchmarks.commands.studies import compare, report, run
 
 __all__ = ["COMMANDS"]
@@ -14,6 +15,8 @@ __all__ = ["COMMANDS"]
 COMMANDS: dict[str, Callable[..., None]] = {
     "prepare": prepare,
     "inspect": inspect,
+    "verify": verify,
+    "export": export,
     "synthesise": synthesise,
     "train": train,
     "score": score,

@@ -9,7 +9,7 @@ from benchmarks.commands.arguments import Argument, Json, Repeated, Workers, at_
 from benchmarks.errors import FailedError
 from benchmarks.output import progress_bar, say, show, summary_table, write_json
 
-__all__ = ["inspect", "prepare", "synthesise"]
+__all__ = ["prepare", "synthesise"]
 
 
 def prepare(
@@ -75,28 +75,6 @@ def _what_was_done(written: int, skipped: int) -> str:
     if not written:
         return f"nothing to do, all {skipped} shards are up to date"
     return f"{written} shards written" + (f", {skipped} were up to date" if skipped else "")
-
-
-def inspect(shards: Argument[str], verify: bool = True, json_: Json = False) -> None:
-    """Summarise a set of shards: counts, hours or points, lengths, moments, rejects.
-
-    Args:
-        shards: what prepare wrote.
-        verify: check every shard's checksum first.
-        json_: print one JSON object on stdout.
-    """
-    from pipelines.shard_set import ShardSet
-    from pipelines.storage import Location
-    from pipelines.summary import summarise
-
-    opened = ShardSet(Location(shards))
-    if verify:
-        opened.verify()
-    summary = summarise(opened)
-    if json_:
-        write_json(summary)
-    else:
-        show(summary_table(summary))
 
 
 def synthesise(what: Argument[Literal["speech", "handwriting"]], out: Path, seed: int = 0) -> None:
