@@ -29,8 +29,22 @@ __all__ = [
     "suffix",
 ]
 
-_SOUND_SUFFIXES = frozenset(
-    ".aac .aif .aiff .au .caf .flac .m4a .mp3 .oga .ogg .opus .sph .w64 .wav .wma".split()  # noqa: SIM905
+_SOUND_SUFFIXES = (
+    "aac",
+    "aif",
+    "aiff",
+    "au",
+    "caf",
+    "flac",
+    "m4a",
+    "mp3",
+    "oga",
+    "ogg",
+    "opus",
+    "sph",
+    "w64",
+    "wav",
+    "wma",
 )
 _READERS = 16
 
@@ -57,7 +71,7 @@ def suffix(path: str) -> str:
 
 def is_sound(path: str) -> bool:
     """Whether the suffix is one that sound files have; the bytes may say otherwise later."""
-    return suffix(path) in _SOUND_SUFFIXES
+    return suffix(path)[1:] in _SOUND_SUFFIXES
 
 
 def directory(path: str) -> str:
