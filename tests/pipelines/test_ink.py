@@ -1,3 +1,5 @@
+from xml.etree import ElementTree
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -5,6 +7,9 @@ from hypothesis import strategies as st
 
 from pipelines.errors import RejectedSourceError
 from pipelines.ink import decode_ink
+from pipelines.signals import Ink
+from pipelines.whiteboard import WhiteboardReader, read_canonical
+from pipelines.xml_reader import read_xml
 
 Strokes = list[list[tuple[int, int, int]]]
 POINTS = st.tuples(st.integers(-9000, 9000), st.integers(-9000, 9000), st.integers(0, 10**9))
@@ -58,3 +63,110 @@ def test_entities_and_external_references_are_refused() -> None:
 )
 def test_what_is_not_usable_ink_is_rejected_with_its_code(content: bytes, code: str) -> None:
     assert rejection(content) == code
+
+
+ODD = st.sampled_from(
+    [
+        ('x="', 'x="-'),
+        ('x="', "x='"),
+        ("<Point x", "<Point  x"),
+        ("/>", "></Point>"),
+        ('time="', 'time="9'),
+        (".", ".0"),
+        (".", ""),
+        ("<Stroke>", '<Stroke colour="black" start_time="1.25" end_time="12.50">'),
+        ("<Stroke>", "<Stroke><!-- a comment -->"),
+        ("<Stroke>", '\r\n\t<Stroke colour="a" colour="b">'),
+        ("</Stroke>", "\n </Stroke>\n"),
+        ("</StrokeSet>", "<Stroke/></StrokeSet>"),
+        ("ISO-8859-1", "UTF-8"),
+        ("ISO-8859-1", "no-such-encoding"),
+        (
+            "<StrokeSet>",
+            '<WhiteboardDescription><SensorLocation corner="top_left"/></WhiteboardDescription><StrokeSet>',
+        ),
+        ("</WhiteboardCaptureSession>", "</WhiteboardCaptureSession>\n\x00"),
+        ("</WhiteboardCaptureSession>", ""),
+        ("<WhiteboardCaptureSession>", '<WhiteboardCaptureSession xmlns="urn:other">'),
+    ]
+)
+
+
+def by_tree(content: bytes) -> list[tuple[int, int, int, bool]]:
+    """The obvious reading, through a tree."""
+    points: list[tuple[int, int, int, bool]] = []
+    for stroke in ElementTree.fromstring(content).iter("Stroke"):
+        found = [(int(p.attrib["x"]), int(p.attrib["y"]), round(float(p.attrib["time"]) * 100)) for p in stroke]
+        points += [(*point, index == len(found)) for index, point in enumerate(found, start=1)]
+    return points
+
+
+def rows(ink: Ink) -> list[tuple[int, int, int, bool]]:
+    return list(zip(ink.x.tolist(), ink.y.tolist(), ink.time.tolist(), ink.pen_up.tolist(), strict=True))
+
+
+@settings(max_examples=150, deadline=None)
+@given(STROKES, st.lists(st.tuples(ODD, st.integers(0, 3)), max_size=3))
+def test_the_canonical_path_and_the_parser_agree_wherever_the_canonical_path_accepts(
+    strokes: Strokes, changes: list[tuple[tuple[str, str], int]]
+) -> None:
+    text = document(strokes).decode()
+    for (old, new), count in changes:
+        text = text.replace(old, new, count)
+    content = text.encode()
+    if (fast := read_canonical(content, 1)) is not None:
+        slow = read_xml(content, {WhiteboardReader.ROOT: WhiteboardReader}).ink(1)
+        assert rows(fast) == rows(slow) == by_tree(content)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(0, 10**12 - 1), st.integers(0, 99))
+def test_a_canonical_time_is_what_rounding_its_float_gives(seconds: int, hundredths: int) -> None:
+    content = document([[(1, 2, 0)]]).replace(b'"0.00"', f'"{seconds}.{hundredths:02d}"'.encode())
+    fast = read_canonical(content, 1)
+    assert fast is not None
+    assert fast.time.tolist() == [seconds * 100 + hundredths] == [round(float(f"{seconds}.{hundredths:02d}") * 100)]
+
+
+def test_the_canonical_path_is_taken_for_what_the_recorder_wrote_and_for_nothing_hostile() -> None:
+    assert read_canonical(document([[(-1, 2, 3)]]), 1) is not None
+    assert read_canonical(document([[(1, 2, 3)]], "<!DOCTYPE a>"), 1) is None
+    assert read_canonical(document([[(1, 2, 3)]]).replace(b'x="1"', b'x="1" x="1"'), 1) is None
+
+
+@pytest.mark.parametrize("name", ["timit", "a&b"])
+def test_an_entity_is_not_expanded_though_it_be_declared_nowhere(name: str) -> None:
+    assert rejection(document([[(1, 2, 3)]]).replace(b'x="1"', f'x="&{name};"'.encode())) == "malformed_xml"
+
+
+def test_depth_and_long_attributes_cost_neither_the_stack_nor_a_long_message() -> None:
+    depth = 200_000
+    deep = b"<a>" * depth + b"</a>" * depth
+    root = b"<WhiteboardCaptureSession>%s</WhiteboardCaptureSession>"
+    assert rejection(root % deep) == "no_points"
+    assert rejection(deep) == "wrong_root"
+    assert rejection(b"<ink>%s</ink>" % deep) == "no_points"
+    with pytest.raises(RejectedSourceError) as caught:
+        decode_ink(document([[(1, 2, 3)]]).replace(b'x="1"', b'x="%s"' % (b"9" * 2_000_000)))
+    assert caught.value.code == "bad_point"
+    assert len(caught.value.message) < 200
+
+
+def test_a_million_points_in_one_stroke_are_read() -> None:
+    point = b'<Point x="1" y="2" time="0.03"/>\n'
+    content = document([[(1, 2, 3)]]).replace(point.strip(), point * 1_000_000)
+    ink = decode_ink(content)
+    assert len(ink) == 1_000_000
+    assert np.flatnonzero(ink.pen_up).tolist() == [999_999]
+
+
+def test_coordinates_are_multiplied_by_the_scale_and_stay_within_the_limit() -> None:
+    for content in (document([[(-7, 9, 3)]]), document([[(-7, 9, 3)]]).replace(b"/>", b" />")):
+        assert rows(decode_ink(content, 100)) == [(-700, 900, 3, True)]
+        with pytest.raises(RejectedSourceError, match="beyond"):
+            decode_ink(content, 2**23)
+
+
+def test_a_time_beyond_64_bits_and_a_stroke_within_a_stroke_are_rejected() -> None:
+    assert rejection(document([[(1, 2, 3)]]).replace(b'"0.03"', b'"1e300"')) == "bad_point"
+    assert rejection(document([[(1, 2, 3)]]).replace(b"<Stroke>", b"<Stroke><Stroke/>")) == "bad_point"

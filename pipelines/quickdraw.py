@@ -1,0 +1,83 @@
+"""One Quick, Draw! drawing: a JSON object whose `drawing` is a list of strokes.
+
+A stroke is `[[x...], [y...]]` in the simplified form and `[[x...], [y...], [t...]]` in the raw form, with t in
+milliseconds since the first point. y grows downward. JSON's own numbers stand for anything from a coordinate to
+a number that takes all memory to write out, so fractions and exponents are read as `Decimal` and judged before use.
+"""
+
+import json
+from decimal import Decimal, InvalidOperation
+from typing import Any, NoReturn
+
+import numpy as np
+
+from pipelines.errors import RejectedSourceError
+from pipelines.ink_points import Number, assemble, shorten, to_centiseconds, to_coordinates
+from pipelines.signals import Ink
+
+__all__ = ["read_drawing"]
+
+_MILLISECONDS = 1000
+_SIMPLIFIED, _RAW = 2, 3
+
+
+def read_drawing(content: bytes, scale: int) -> Ink:
+    """Read one drawing; a simplified one has no times, and gets zeros.
+
+    Raises:
+        RejectedSourceError: it is not JSON, or its strokes have another shape or hold what is no usable number.
+    """
+    strokes = _strokes(_parse(content))
+    widths = {len(stroke) for stroke in strokes}
+    if len(widths) > 1:
+        raise RejectedSourceError("bad_point", "some strokes have times and some have none")
+    lengths = [len(stroke[0]) for stroke in strokes]
+    x, y = (to_coordinates(_channel(strokes, index), "xy"[index], scale) for index in (0, 1))
+    timed = widths == {_RAW}
+    time = to_centiseconds(_channel(strokes, 2), _MILLISECONDS) if timed else np.zeros(len(x), dtype=np.int64)
+    return assemble(x, y, time, lengths)
+
+
+def _parse(content: bytes) -> object:
+    try:
+        return json.loads(content, parse_float=_decimal, parse_constant=_refuse)
+    except RecursionError as error:
+        raise RejectedSourceError("malformed_json", "not JSON of a drawing: nested too deeply") from error
+    except ValueError as error:
+        raise RejectedSourceError("malformed_json", f"not JSON: {error}") from error
+
+
+def _decimal(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation as error:
+        raise ValueError(f"{shorten(text)} is no usable number") from error
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
+
+
+def _strokes(document: object) -> list[list[list[Any]]]:
+    drawing = document.get("drawing") if isinstance(document, dict) else None
+    if not isinstance(drawing, list):
+        raise RejectedSourceError("bad_point", "the object has no list called drawing")
+    for number, stroke in enumerate(drawing, start=1):
+        if not _is_stroke(stroke):
+            shapes = "[[x...], [y...]] or [[x...], [y...], [t...]] of equal lengths"
+            raise RejectedSourceError("bad_point", f"stroke {number} is not {shapes}")
+    return drawing
+
+
+def _is_stroke(stroke: object) -> bool:
+    if not (isinstance(stroke, list) and len(stroke) in {_SIMPLIFIED, _RAW}):
+        return False
+    return all(isinstance(channel, list) and len(channel) == len(stroke[0]) for channel in stroke)
+
+
+def _channel(strokes: list[list[list[Any]]], index: int) -> list[Number]:
+    values = [value for stroke in strokes for value in stroke[index]]
+    for value in values:
+        if type(value) is not int and type(value) is not Decimal:
+            raise RejectedSourceError("bad_point", f"a {type(value).__name__} stands where a number should")
+    return values
