@@ -31,7 +31,7 @@ def decode_ink(content: bytes, scale: int = 1) -> Ink:
     """
     if not content:
         raise RejectedSourceError("empty_file", "the file holds no bytes")
-    if content[:1024].lstrip(_BLANKS).startswith(b"{"):
+    if content[:1024].lstrip(_BLANKS).startswith((b"{", b"[")):
         return read_drawing(content, scale)
     canonical = read_canonical(content, scale)
     return read_xml(content, _READERS).ink(scale) if canonical is None else canonical

@@ -7,9 +7,11 @@ from pipelines.corpora.audio_folder import AudioFolder
 from pipelines.corpora.base import Absent, Corpus, Kind, Listing, Options, SourceItem, Split
 from pipelines.corpora.blizzard import Blizzard
 from pipelines.corpora.iam_ondb import IamOndb
+from pipelines.corpora.inkml import Inkml
 from pipelines.corpora.librispeech import Librispeech
 from pipelines.corpora.ljspeech import Ljspeech
 from pipelines.corpora.onomatopoeia import Onomatopoeia
+from pipelines.corpora.quickdraw import Quickdraw
 from pipelines.corpora.timit import Timit
 from pipelines.corpora.vctk import Vctk
 from pipelines.errors import InputError
@@ -26,6 +28,8 @@ _ADAPTERS: tuple[Corpus, ...] = (
     Vctk(),
     AudioFolder(),
     IamOndb(),
+    Inkml(),
+    Quickdraw(),
 )
 CORPORA: dict[str, Corpus] = {corpus.name: corpus for corpus in _ADAPTERS}
 

@@ -183,6 +183,7 @@ def test_a_raw_drawing_has_its_milliseconds_as_hundredths_of_a_second() -> None:
         (b'{"drawing": "\xff"}', "malformed_json"),
         (b'{"drawing": [[[1], [1e999999999]]]}', "bad_point"),
         (b"{}", "bad_point"),
+        (b"[1, 2]", "bad_point"),
         (drawing({}), "bad_point"),
         (drawing([[[1, 2], [3]]]), "bad_point"),
         (drawing([[[1], [2], [3], [4]]]), "bad_point"),
