@@ -80,6 +80,8 @@ def decode_audio(source: BinaryIO, sample_rate: int) -> Iterator[Pcm]:
             yield convert(block)
         checks.finish()
         yield convert.rest()
+        if not convert.count:
+            raise RejectedSourceError("no_samples", f"too short to hold a sample at {sample_rate} Hz")
 
 
 def _head(source: BinaryIO) -> bytes:
@@ -194,24 +196,31 @@ def _packed(block: Block, bits: int) -> bytes:
 
 
 class _Converter:
-    """Blocks of any form to 16-bit mono samples at the wanted rate."""
+    """Blocks of any form to 16-bit mono samples at the wanted rate; `count` of them so far."""
 
     def __init__(self, rate: int, sample_rate: int) -> None:
         self._stream: Any = None
         if rate != sample_rate:
             self._stream = soxr.ResampleStream(rate, sample_rate, 1, dtype="float64", quality="VHQ")
+        self.count = 0
 
     def __call__(self, block: Block) -> Pcm:
+        return self._counted(self._converted(block))
+
+    def rest(self) -> Pcm:
+        """What the resampler still holds."""
+        held = np.zeros(0) if self._stream is None else self._stream.resample_chunk(np.zeros(0), last=True)
+        return self._counted(_to_int16(held))
+
+    def _counted(self, samples: Pcm) -> Pcm:
+        self.count += len(samples)
+        return samples
+
+    def _converted(self, block: Block) -> Pcm:
         if self._stream is None and block.dtype == np.int16 and block.shape[1] == 1:
             return block[:, 0].astype(np.int16, copy=False)
         mono = _mono(block)
         return _to_int16(mono if self._stream is None else self._stream.resample_chunk(mono))
-
-    def rest(self) -> Pcm:
-        """What the resampler still holds."""
-        if self._stream is None:
-            return np.zeros(0, dtype=np.int16)
-        return _to_int16(self._stream.resample_chunk(np.zeros(0), last=True))
 
 
 def _mono(block: Block) -> npt.NDArray[np.float64]:
