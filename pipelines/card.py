@@ -21,6 +21,7 @@ _LICENCES = {
     "CC BY-NC 4.0": "cc-by-nc-4.0",
     "CC BY-NC-ND 4.0": "cc-by-nc-nd-4.0",
     "CC BY-NC-SA 4.0": "cc-by-nc-sa-4.0",
+    "CC BY-NC-SA 2.0": "cc-by-nc-sa-2.0",
     "Apache-2.0": "apache-2.0",
     "MIT": "mit",
 }
@@ -29,14 +30,8 @@ _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "
 _TAGS = {"speech": ("audio", "speech"), "pen": ("handwriting", "time-series")}
 
 
-def dataset_card(manifest: Manifest, licence: str, url: str) -> str:
-    """The card of a set of shards, a pure function of its arguments.
-
-    Args:
-        manifest: of the shards.
-        licence: of the corpus, as its publisher states it.
-        url: where the corpus comes from.
-    """
+def dataset_card(manifest: Manifest) -> str:
+    """The card of the shards that `manifest` describes, and a function of it alone."""
     filled = {name: split for name, split in manifest.splits.items() if split.sequences}
     files = [shard.file for split in manifest.splits.values() for shard in split.shards]
     environment = Environment(
@@ -51,9 +46,7 @@ def dataset_card(manifest: Manifest, licence: str, url: str) -> str:
     return environment.get_template("card.md.j2").render(
         manifest=manifest,
         title=f"{manifest.corpus}, prepared by vrnn-bench",
-        licence=licence,
-        licence_id=_LICENCES.get(licence, "other"),
-        url=url,
+        licence_id=_LICENCES.get(manifest.licence, "other"),
         tags=[*_TAGS[manifest.kind], "vrnn-bench"],
         size_category=_size_category(manifest),
         data_files={name: _pattern(name, split) for name, split in filled.items()},

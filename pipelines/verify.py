@@ -23,8 +23,6 @@ from pipelines.verify_shard import UNREADABLE, ShardCheck, Tally, compare_schema
 __all__ = ["Verification", "verify_shards"]
 
 _INDEX_SCHEMA = pa.schema([*INDEX_FIELDS, *PLACE_FIELDS])
-_MOMENTS = {"split": "train_moments", "split_by_sequence": "train_moments_by_sequence"}
-"""The column that says what train is, and the manifest's field for the moments of that train."""
 
 
 @dataclass(frozen=True)
@@ -128,11 +126,12 @@ def _check_totals(manifest: Manifest, tally: Tally, findings: Findings) -> None:
     for split, content in manifest.splits.items():
         findings.compare(MANIFEST_NAME, f"sequences of {split}", counts[split], content.sequences)
         findings.compare(MANIFEST_NAME, f"length of {split}", tally.lengths[split], content.length)
-    for column, name in _MOMENTS.items():
-        stated = getattr(manifest, name, None)
-        if stated is not None:
-            computed = tally.moments.get(column) or Moments.total([], tally.channels)
-            findings.compare(MANIFEST_NAME, name, computed, stated)
+    nothing = Moments.total([], tally.channels)
+    for name, column, stated in (
+        ("train_moments", "split", manifest.train_moments),
+        ("train_moments_by_sequence", "split_by_sequence", manifest.train_moments_by_sequence),
+    ):
+        findings.compare(MANIFEST_NAME, name, tally.moments.get(column, nothing), stated)
     computed = fingerprint(manifest.kind, manifest.sample_rate, tally.digests)
     findings.compare(MANIFEST_NAME, "fingerprint", computed, manifest.fingerprint)
 
@@ -149,8 +148,11 @@ def _check_rejects(location: Location, manifest: Manifest, findings: Findings) -
 
 
 def _check_strangers(location: Location, manifest: Manifest, findings: Findings) -> None:
+    """Files that look like shards and are none; hidden directories are prepare's, where a successor may be growing."""
     known = {entry.file for content in manifest.splits.values() for entry in content.shards}
     for file in location.files():
+        if file.path.startswith("."):
+            continue
         name = file.path.rpartition("/")[2]
         if TEMPORARY_MARK in name:
             findings.add(file.path, "file", "none", "what an interrupted write left")

@@ -5,9 +5,14 @@ import pytest
 import yaml
 
 from pipelines.card import dataset_card
+from pipelines.manifest import Manifest
 from pipelines.shard_set import ShardSet
 
 LICENCE, URL = 'research: "non-commercial" # only', "https://corpus.invalid/timit"
+
+
+def licensed(shards: ShardSet, licence: str = LICENCE) -> Manifest:
+    return shards.manifest.model_copy(update={"licence": licence, "url": URL})
 
 
 def front_matter(card: str) -> dict[str, Any]:
@@ -16,7 +21,7 @@ def front_matter(card: str) -> dict[str, Any]:
 
 
 def test_the_front_matter_names_exactly_the_shards(speech: ShardSet) -> None:
-    meta = front_matter(dataset_card(speech.manifest, LICENCE, URL))
+    meta = front_matter(dataset_card(licensed(speech)))
     assert (meta["license"], meta["license_name"], meta["license_link"]) == ("other", LICENCE, URL)
     assert meta["size_categories"] == ["n<1K"]
     (config,) = meta["configs"]
@@ -28,16 +33,16 @@ def test_the_front_matter_names_exactly_the_shards(speech: ShardSet) -> None:
 
 
 def test_a_licence_that_hugging_face_knows_has_its_name(speech: ShardSet) -> None:
-    meta = front_matter(dataset_card(speech.manifest, "CC BY 4.0", URL))
+    meta = front_matter(dataset_card(licensed(speech, "CC BY 4.0")))
     assert meta["license"] == "cc-by-4.0"
     assert "license_name" not in meta
 
 
 @pytest.mark.parametrize("kind", ["speech", "ink"])
 def test_the_card_says_what_the_manifest_says(kind: str, request: pytest.FixtureRequest) -> None:
-    manifest = request.getfixturevalue(kind).manifest
-    card = dataset_card(manifest, LICENCE, URL)
-    assert card == dataset_card(manifest, LICENCE, URL)
+    manifest = licensed(request.getfixturevalue(kind))
+    card = dataset_card(manifest)
+    assert card == dataset_card(manifest)
     assert manifest.fingerprint in card
     assert manifest.split_rule in card
     assert LICENCE in card
@@ -50,9 +55,9 @@ def test_the_card_says_what_the_manifest_says(kind: str, request: pytest.Fixture
 
 def test_rejects_are_counted_by_code(speech: ShardSet) -> None:
     manifest = speech.manifest.model_copy(update={"rejects": {"undecodable": 1200}})
-    assert "| undecodable | 1,200 |" in dataset_card(manifest, LICENCE, URL)
+    assert "| undecodable | 1,200 |" in dataset_card(manifest)
 
 
 def test_shards_without_a_sequence_have_no_files_to_load(speech: ShardSet) -> None:
-    meta = front_matter(dataset_card(speech.manifest.model_copy(update={"splits": {}}), LICENCE, URL))
+    meta = front_matter(dataset_card(speech.manifest.model_copy(update={"splits": {}})))
     assert "configs" not in meta

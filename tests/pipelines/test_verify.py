@@ -238,6 +238,12 @@ def test_strangers_and_leftovers(shards: Path, name: str) -> None:
     assert line.startswith(f"{name}: file: expected none, found ")
 
 
+def test_a_successor_that_grows_beside_the_shards_is_no_stranger(shards: Path) -> None:
+    (shards / ".state" / "next").mkdir(exist_ok=True)
+    (shards / ".state" / "next" / SHARD).write_bytes(b"half a shard")
+    assert check(shards).ok
+
+
 def test_a_damaged_manifest_is_a_problem_and_none_at_all_is_wrong_input(shards: Path) -> None:
     (shards / MANIFEST_NAME).write_text("{")
     (line,) = problems(shards)
