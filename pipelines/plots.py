@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from pipelines.errors import InputError
 from pipelines.shard_set import ShardSet
 from pipelines.signals import Ink, Pcm
 
@@ -26,6 +27,8 @@ _FULL_SCALE = 2.0**15
 _BINS = 50
 _COLOURS = {"train": "#0072B2", "valid": "#E69F00", "valid2": "#CC79A7", "test": "#009E73"}
 """Okabe and Ito's palette ("Color Universal Design", 2008)."""
+_NOTHING: dict[str, object] = {"split": "train", "start": 0.0, "share": 0.0}
+"""Stands for no value at all: a chart needs one point to have a size."""
 
 
 def loudness(pcm: Pcm, sample_rate: int) -> float:
@@ -60,7 +63,12 @@ def write_plots(shards: ShardSet, directory: Path, *, seed: int = 0) -> list[Pat
 
     Returns:
         The files.
+
+    Raises:
+        InputError: there is nothing to draw.
     """
+    if shards.index.empty:
+        raise InputError(f"{shards.location}: holds no sequence, so there is nothing to draw; leave out --plots")
     directory.mkdir(parents=True, exist_ok=True)
     charts = {"lengths": _lengths(shards), "loudness": _loudness(shards, seed)}
     paths = [directory / f"{name}.{suffix}" for name in charts for suffix in ("svg", "png")]
@@ -102,7 +110,7 @@ def _histogram(values: pd.Series, splits: pd.Series, title: str | list[str], axi
     """A line a split over common bins, as the share of the split's sequences: splits differ in size."""
     import altair as alt  # noqa: PLC0415 - takes a second to load, and only plots need it
 
-    bars = _binned(values, splits.loc[values.index])
+    bars = _binned(values, splits.loc[values.index]) or [_NOTHING]
     present = [split for split in _COLOURS if any(bar["split"] == split for bar in bars)]
     colour = alt.Color(
         "split:N",

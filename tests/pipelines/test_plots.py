@@ -5,9 +5,13 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from pipelines.errors import InputError
 from pipelines.plots import loudness, pen_speed, write_plots
 from pipelines.shard_set import ShardSet
 from pipelines.signals import Ink
+from pipelines.storage import Location
+from tests.conftest import prepare_here
+from tests.pipelines.sound_files import sphere, tone
 
 
 def sine(rate: int, level: float, seconds: float = 5.0) -> np.ndarray:
@@ -51,3 +55,24 @@ def test_plots_are_pictures_that_say_what_they_show(kind: str, request: pytest.F
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths if path.suffix == ".png")
     again = write_plots(shards, tmp_path / "again")
     assert [path.read_bytes() for path in again] == [path.read_bytes() for path in paths]
+
+
+def one_recording(root: Path, content: bytes) -> ShardSet:
+    folder = root / "raw" / "TRAIN" / "DR1" / "FAAA0"
+    folder.mkdir(parents=True)
+    (folder / "SX1.WAV").write_bytes(content)
+    prepare_here("timit", root / "raw", root / "out")
+    return ShardSet(Location(str(root / "out")))
+
+
+def test_sequences_too_short_to_gate_are_left_out_and_counted(tmp_path: Path) -> None:
+    paths = write_plots(one_recording(tmp_path, sphere(tone(1000))), tmp_path / "plots")
+    text = "".join(ElementTree.parse(tmp_path / "plots" / "loudness.svg").getroot().itertext())
+    assert "1 of them left out (under 0.4 s or silent)" in text
+    assert len(paths) == 4
+
+
+def test_nothing_cannot_be_drawn(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no sequence, so there is nothing to draw"):
+        write_plots(one_recording(tmp_path, b"junk"), tmp_path / "plots")
+    assert not (tmp_path / "plots").exists()
