@@ -112,11 +112,11 @@ def test_blizzard_takes_any_mp3_where_there_is_nothing_else(tmp_path: Path) -> N
 
 
 def test_blizzard_utterances_follow_their_list(tmp_path: Path) -> None:
-    rows = 'id|takes|text\nU1|3|He said "no, never\nu2|1|\nU9|1|Lost.\n../../etc/passwd|1|Traversal.\n'
+    rows = 'id|takes|text\nU1|3|"No, never\nu2|1|\nU9|1|Lost.\n../../etc/passwd|1|Traversal.\n'
     touch(tmp_path, "flac/u1.flac", "flac/u2.flac", "orig/u1_48k.wav", "etc/passwd", "passwd.wav")
     touch(tmp_path, "metadata.csv", text=rows)
     found = listing("blizzard", tmp_path)
-    assert {item.id: item.transcript for item in found.items} == {"u1": 'He said "no, never', "u2": None}
+    assert {item.id: item.transcript for item in found.items} == {"u1": '"No, never', "u2": None}
     assert [(one.id, "there is no such recording" in one.message) for one in found.absent] == [
         ("../../etc/passwd", True),
         ("u9", True),
