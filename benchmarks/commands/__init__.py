@@ -5,7 +5,7 @@ Heavy libraries are imported where they are used: `vrnn-bench --help` should not
 
 from collections.abc import Callable
 
-from benchmarks.commands.data import prepare, synthesise
+from benchmarks.commands.data import download, prepare, synthesise
 from benchmarks.commands.models import generate, score, train
 from benchmarks.commands.shards import export, inspect, verify
 from benchmarks.commands.studies import compare, report, run
@@ -13,6 +13,7 @@ from benchmarks.commands.studies import compare, report, run
 __all__ = ["COMMANDS"]
 
 COMMANDS: dict[str, Callable[..., None]] = {
+    "download": download,
     "prepare": prepare,
     "inspect": inspect,
     "verify": verify,

@@ -1,15 +1,86 @@
 """The verbs that make and look at data."""
 
 import os
+import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
 
 from benchmarks.commands.arguments import Argument, Json, Repeated, Workers, at_least_one, named_values
 from benchmarks.errors import FailedError
 from benchmarks.output import progress_bar, say, show, summary_table, write_json
 
-__all__ = ["prepare", "synthesise"]
+if TYPE_CHECKING:
+    from pipelines.download import Part, Source
+
+__all__ = ["download", "prepare", "synthesise"]
+
+_MEGABYTE = 10**6
+Parts = Annotated[tuple[tuple[str, ...], ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="PART ...")]
+
+
+def download(
+    name: Argument[str],
+    out: Path,
+    part: Parts = (),
+    accept_licence: bool = False,
+    mirror: str | None = None,
+) -> None:
+    """Fetch a corpus that anyone may fetch, verify it and unpack it.
+
+    Args:
+        name: librispeech, ljspeech or vctk.
+        out: the raw directory; prepare reads it. A second run does only what is missing, and goes on with what stopped.
+        part: of LibriSpeech: dev-clean, dev-other, test-clean, test-other, train-clean-100, train-clean-360 or
+            train-other-500; the three of dev-clean, test-clean and train-clean-100 by default.
+        accept_licence: do not ask whether the licence, which is printed, is accepted.
+        mirror: another address that the archives lie below.
+    """
+    from pipelines.download import choose_parts, find_source, is_there
+    from pipelines.transfer import check_url
+
+    source = find_source(name)
+    parts = choose_parts(source, [one for several in part for one in several])
+    base = source.base if mirror is None else mirror
+    check_url(base)
+    missing = [one for one in parts if not is_there(one, out)]
+    if not missing:
+        say(f"{out}: nothing to do, {', '.join(one.name for one in parts)} are there")
+        return
+    _accept(source, accept_licence)
+    for one in missing:
+        _obtain(one, out, base)
+    say(f"{out}: {', '.join(one.name for one in missing)}")
+
+
+def _accept(source: "Source", accepted: bool) -> None:
+    """Show the licence, and go on only if it is accepted."""
+    from pipelines.errors import InputError
+
+    say(f"{source.name}: {source.licence}; see {source.page}")
+    if accepted:
+        return
+    if sys.stdin.isatty():
+        say("Do you accept this licence? Type yes to go on:")
+        accepted = sys.stdin.readline().strip().lower() == "yes"
+    if not accepted:
+        raise InputError(f"the licence of {source.name} is not accepted; read {source.page} and give --accept-licence")
+
+
+def _obtain(part: "Part", out: Path, base: str) -> None:
+    from pipelines.download import retrieve, unpack
+
+    with progress_bar(f"download {part.name}, MB") as on_progress:
+        archive = retrieve(part, out, base, _in_megabytes(on_progress))
+    with progress_bar(f"unpack {part.name}, MB") as on_progress:
+        unpack(part, archive, out, _in_megabytes(on_progress))
+
+
+def _in_megabytes(on_progress: Callable[[int, int], None]) -> Callable[[int, int], None]:
+    return lambda done, total: on_progress(done // _MEGABYTE, total // _MEGABYTE)
 
 
 def prepare(
