@@ -1,20 +1,22 @@
 """Ray, started and used in one way.
 
 Nothing calls home (usage statistics are off), no dashboard is opened, and a Ray that a caller has already
-started is used as it is.
+started is used as it is. What Ray has to say of dead workers, it prints on stdout, which belongs to results: it is
+sent to stderr.
 
 Every shard is one Ray task, as many in flight as there are workers: memory follows the workers, not the corpus. A
 task that ends with its worker or its node is run again with its sources isolated (see `pipelines.isolation`); one that
 ends in a failure of the storage is run again after a pause. Both a bounded number of times.
 """
 
+import contextlib
 import errno
 import logging
 import os
+import sys
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import ray
@@ -36,7 +38,7 @@ class LostTaskError(PreparationError):
     """A shard's workers kept dying, whatever its sources."""
 
 
-@contextmanager
+@contextlib.contextmanager
 def ray_session(workers: int, address: str | None = None) -> Iterator[None]:
     """Have a Ray to work with: the running one, the cluster at `address`, or a fresh one of `workers` CPUs.
 
@@ -53,7 +55,8 @@ def ray_session(workers: int, address: str | None = None) -> Iterator[None]:
     except (ConnectionError, ValueError) as error:
         raise InputError(f"no Ray cluster answers at {address}: {error}") from error
     try:
-        yield
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
     finally:
         ray.shutdown()
 

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import soundfile
 
+from pipelines.card import CARD_NAME, dataset_card
 from pipelines.corpora import Corpus, Listing, find_corpus
 from pipelines.errors import InputError, PreparationError
 from pipelines.exclusive import LOCK_NAME, exclusive
@@ -149,7 +150,7 @@ class _Job:
         return Prepared(manifest, len(todo), len(done))
 
     def _describe(self, target: Location, reports: list[ShardReport], place: Mapping[str, Location]) -> Manifest:
-        """Write rejects and index to `target`, and stage the manifest."""
+        """Write rejects, index and card to `target`, and stage the manifest."""
         rejects = self._rejects(target, reports)
         index = read_index([place[report.name] / report.name for report in reports])
         _write_table(target / INDEX_NAME, index)
@@ -170,6 +171,7 @@ class _Job:
             index_sha256=(target / INDEX_NAME).sha256(),
             software=_software(),
         )
+        (target / CARD_NAME).write_bytes(dataset_card(manifest).encode())
         manifest.save(self.staged)
         return manifest
 
@@ -188,7 +190,7 @@ class _Job:
     def _move_into_place(self, target: Location, staged: list[str]) -> None:
         names = [part for name in sorted(staged) for part in (name, f"{STATE_DIRECTORY}/{name}.json")]
         if target == self.staged:
-            names += [INDEX_NAME, REJECTS_NAME]
+            names += [INDEX_NAME, REJECTS_NAME, CARD_NAME]
         (self.out / MANIFEST_NAME).delete()
         for name in [*names, MANIFEST_NAME]:
             (self.staged / name).move(self.out / name)

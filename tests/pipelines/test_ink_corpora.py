@@ -1,12 +1,15 @@
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from pipelines.corpora import Listing, find_corpus
 from pipelines.errors import InputError
 from pipelines.ink import decode_ink
+from pipelines.shard_set import ShardSet
 from pipelines.storage import Location
+from tests.conftest import prepare_here
 
 INK = '<ink xmlns="http://www.w3.org/2003/InkML"><trace>1 2, 3 4</trace></ink>'
 
@@ -124,3 +127,15 @@ def test_what_is_not_quick_draw_is_refused_in_one_line(
     with pytest.raises(InputError, match=message) as caught:
         list_ink("quickdraw", ndjson(tmp_path, "cat.ndjson", *lines), **options)
     assert "\n" not in str(caught.value)
+
+
+def test_drawings_are_prepared_from_their_lines_and_the_scale_reaches_the_decoder(tmp_path: Path) -> None:
+    lines = [json.dumps({"key_id": str(n), "drawing": [[[0.5, n], [n, 2]]]}) for n in range(9)]
+    ndjson(tmp_path / "raw", "cat.ndjson", *lines, '{"key_id": "9", "drawing": [[[0.25], [1]]]}')
+    prepare_here("quickdraw", tmp_path / "raw", tmp_path / "out", corpus_options={"scale": "2"})
+    rejects = pd.read_parquet(tmp_path / "out" / "rejects.parquet")
+    assert rejects[["id", "code"]].to_numpy().tolist() == [["cat-9", "fractional"]]
+    shards = pd.concat(pd.read_parquet(path) for path in (tmp_path / "out").glob("*-of-*.parquet"))
+    found = {row.id: (list(row.x), list(row.y)) for row in shards.itertuples()}
+    assert found == {f"cat-{n}": ([1, 2 * n], [2 * n, 4]) for n in range(9)}
+    ShardSet(Location(str(tmp_path / "out"))).verify()
