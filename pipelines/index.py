@@ -26,7 +26,7 @@ _SCHEMA = pa.schema([*INDEX_FIELDS, *PLACE_FIELDS])
 def read_index(shards: Sequence[Location]) -> pa.Table:
     """Every sequence's description and place, in the order of split and id."""
     with ThreadPoolExecutor(READERS) as pool:
-        parts = list(pool.map(_shard_index, shards))
+        parts = list(pool.map(lambda shard: shard.patiently(lambda: _shard_index(shard)), shards))
     return pa.concat_tables([_SCHEMA.empty_table(), *parts]).sort_by([("split", "ascending"), ("id", "ascending")])
 
 

@@ -3,19 +3,23 @@
 Everything goes through `pyarrow.fs`, so that `s3://`, `gs://` and a local path behave alike. A write is
 whole or absent: a local file is written under a temporary name and renamed; for an object store, which publishes
 what it has when a stream closes for whatever reason, the content is spooled and sent when it is complete.
+
+The stores' clients repeat a request that a busy store refuses, but not always (pyarrow gives up at once where the
+refusal is longer than the bytes it asked for); so every operation here is repeated a few times before it fails.
 """
 
 import contextlib
 import hashlib
 import os
 import shutil
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
-from typing import IO, cast
+from typing import IO, TypeVar, cast
 from urllib.parse import urlsplit, urlunsplit
 
 import pyarrow as pa
@@ -28,6 +32,11 @@ __all__ = ["TEMPORARY_MARK", "FoundFile", "Location"]
 TEMPORARY_MARK = ".partial-"
 _SPOOL_BYTES = 64 * 2**20
 _BLOCK_BYTES = 4 * 2**20
+_ATTEMPTS = 4
+_PAUSE_SECONDS = 0.2
+_FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -84,7 +93,9 @@ class Location:
         return Location(f"{base.rstrip('/')}/{child}{mark}{query}")
 
     def __str__(self) -> str:
-        return self.uri
+        """The URI without the credentials and the query that it may hold: what may be shown."""
+        parts = urlsplit(self.uri)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if self._is_remote else self.uri
 
     @property
     def _is_remote(self) -> bool:
@@ -104,7 +115,7 @@ class Location:
         if not self._is_remote:
             return str(Path(self.uri).expanduser().absolute())
         parts = urlsplit(self.uri)
-        return parts.netloc + parts.path
+        return parts.netloc.rpartition("@")[2] + parts.path
 
     @property
     def parent(self) -> "Location":
@@ -117,9 +128,26 @@ class Location:
         """Whether this lies on a local disk."""
         return isinstance(self._filesystem, fs.LocalFileSystem)
 
+    def patiently(self, operation: Callable[[], Result]) -> Result:
+        """Do `operation`, again after a pause where an object store failed, a few times at most.
+
+        Raises:
+            OSError: it failed at every attempt, or in a way that no attempt mends, or on a local disk.
+        """
+        for attempt in range(1, _ATTEMPTS):
+            try:
+                return operation()
+            except _FINAL:
+                raise
+            except OSError:
+                if self.is_local:
+                    raise
+                time.sleep(_PAUSE_SECONDS * 2**attempt)
+        return operation()
+
     def info(self) -> fs.FileInfo:
         """What the file system says of this path."""
-        return cast(fs.FileInfo, self._filesystem.get_file_info(self.path))
+        return self.patiently(lambda: cast(fs.FileInfo, self._filesystem.get_file_info(self.path)))
 
     def is_file(self) -> bool:
         """Whether a file lies here."""
@@ -141,7 +169,8 @@ class Location:
         if self.is_local:
             return sorted(_walk(Path(root), "", frozenset(), recursive=recursive))
         selector = fs.FileSelector(root, allow_not_found=True, recursive=recursive)
-        found = (entry for entry in self._filesystem.get_file_info(selector) if entry.type == fs.FileType.File)
+        entries = self.patiently(lambda: self._filesystem.get_file_info(selector))
+        found = (entry for entry in entries if entry.type == fs.FileType.File)
         return sorted(FoundFile(entry.path[len(root) + 1 :], entry.size or 0, entry.mtime_ns or 0) for entry in found)
 
     def open(self) -> pa.NativeFile:
@@ -154,26 +183,34 @@ class Location:
         Raises:
             FileNotFoundError: no file lies here.
         """
-        with self.open() as file:
-            return file.read()
+
+        def read() -> bytes:
+            with self.open() as file:
+                return file.read()
+
+        return self.patiently(read)
 
     def sha256(self) -> str:
         """The hex digest of the content, read in blocks."""
-        digest = hashlib.sha256()
-        with self.open() as file:
-            while block := file.read(_BLOCK_BYTES):
-                digest.update(block)
-        return digest.hexdigest()
+
+        def digest() -> str:
+            digest = hashlib.sha256()
+            with self.open() as file:
+                while block := file.read(_BLOCK_BYTES):
+                    digest.update(block)
+            return digest.hexdigest()
+
+        return self.patiently(digest)
 
     def delete(self) -> None:
         """Remove the file here, if there is one."""
         with contextlib.suppress(FileNotFoundError):
-            self._filesystem.delete_file(self.path)
+            self.patiently(lambda: self._filesystem.delete_file(self.path))
 
     def move(self, target: "Location") -> None:
         """Rename the file here to `target`, on the same file system, replacing what lies there."""
         target.parent.make_directory()
-        self._filesystem.move(self.path, target.path)
+        self.patiently(lambda: self._filesystem.move(self.path, target.path))
 
     def make_directory(self) -> None:
         """Create this directory and its parents (a no-op in an object store)."""
@@ -186,9 +223,7 @@ class Location:
         if not self.is_local:
             with SpooledTemporaryFile(max_size=_SPOOL_BYTES) as spool:
                 yield cast(IO[bytes], spool)
-                spool.seek(0)
-                with self._filesystem.open_output_stream(self.path) as stream:
-                    shutil.copyfileobj(spool, stream, _BLOCK_BYTES)
+                self.patiently(lambda: self._send(cast(IO[bytes], spool)))
             return
         target = Path(self.path)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -201,6 +236,11 @@ class Location:
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
+
+    def _send(self, content: IO[bytes]) -> None:
+        content.seek(0)
+        with self._filesystem.open_output_stream(self.path) as stream:
+            shutil.copyfileobj(content, stream, _BLOCK_BYTES)
 
     def write_bytes(self, content: bytes) -> None:
         """Write `content` whole."""

@@ -145,7 +145,7 @@ def test_a_killed_driver_leaves_no_process_and_the_same_command_finishes(tmp_pat
     first.kill()
     first.wait()
     _assert_gone(processes)
-    done = json.loads(_run_script(script, raw, out, tmp_path).communicate(timeout=240)[0])
+    done = _result(_run_script(script, raw, out, tmp_path), tmp_path)
     assert done["fingerprint"] == undisturbed
     assert done["skipped"] >= 3
     assert not [name for name in contents(out) if TEMPORARY_MARK in name]
@@ -156,9 +156,7 @@ def test_a_cluster_that_loses_a_node_midway_gives_the_same_fingerprint(tmp_path:
     raw, out = slow_raw(tmp_path, 24), tmp_path / "out"
     undisturbed = prepare_here("timit", raw, tmp_path / "undisturbed").manifest.fingerprint
     script = Path(__file__).parent / "three_nodes.py"
-    printed, err = _run_script(script, raw, out, tmp_path).communicate(timeout=300)
-    done = json.loads(printed.splitlines()[-1]) if printed.strip() else {}
-    assert done, err[-2000:]
+    done = _result(_run_script(script, raw, out, tmp_path), tmp_path)
     assert done["nodes_at_start"] == 3
     assert done["nodes_at_end"] == 2
     assert done["done_when_the_node_was_lost"] < 24
@@ -170,7 +168,7 @@ def _run_script(script: Path, *arguments: Path) -> subprocess.Popen[str]:
     raw, out, tmp_path = arguments
     root = str(Path(__file__).parents[2])
     return subprocess.Popen(
-        [sys.executable, str(script), str(raw), str(out)],
+        [sys.executable, str(script), str(raw), str(out), str(tmp_path / "result.json")],
         env=environment(tmp_path) | {"PYTHONPATH": f"{SABOTEUR}{os.pathsep}{root}"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -179,10 +177,16 @@ def _run_script(script: Path, *arguments: Path) -> subprocess.Popen[str]:
     )
 
 
+def _result(process: subprocess.Popen[str], tmp_path: Path) -> dict[str, Any]:
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, f"{out[-2000:]}{err[-2000:]}"
+    return json.loads((tmp_path / "result.json").read_text())
+
+
 def _assert_gone(processes: list[int]) -> None:
     limit = time.monotonic() + 30
     while alive := [process for process in processes if _is_alive(process)]:
-        assert time.monotonic() < limit, f"processes {alive} are left"
+        assert time.monotonic() < limit, f"left: {[Path(f'/proc/{one}/cmdline').read_bytes() for one in alive]}"
         time.sleep(0.1)
 
 

@@ -1,44 +1,124 @@
+from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
-import pyarrow.fs
 import pytest
-from moto.server import ThreadedMotoServer
 
-from pipelines.prepare import PrepareOptions, prepare
+from pipelines import exclusive
+from pipelines.cluster import run_on_ray
+from pipelines.exclusive import BusyError
+from pipelines.prepare import Prepared, PrepareOptions, prepare
 from pipelines.shard_set import ShardSet
 from pipelines.shard_task import run_shard_task
 from pipelines.storage import Location
+from pipelines.verify import verify_shards
 from tests.conftest import prepare_here
+from tests.pipelines.s3 import Store
 
 
 @pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    query = f"scheme=http&endpoint_override={host}:{port}&region=us-east-1&allow_bucket_creation=true"
-    filesystem, path = pyarrow.fs.FileSystem.from_uri(f"s3://bench?{query}")
-    filesystem.create_dir(path)
-    yield query
-    server.stop()
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    monkeypatch.setattr(exclusive, "SETTLE_SECONDS", 0.05)
+    store = Store()
+    store.start()
+    yield store
+    store.stop()
 
 
-def at(query: str, key: str) -> Location:
-    return Location(f"s3://bench/{key}?{query}")
-
-
-def test_an_object_store_gives_the_fingerprint_that_the_disk_gives(bucket: str, raw_ink: Path, tmp_path: Path) -> None:
-    raw = at(bucket, "raw")
-    for path in raw_ink.rglob("*"):
+def upload(raw: Path, target: Location) -> Location:
+    for path in raw.rglob("*"):
         if path.is_file():
-            (raw / str(path.relative_to(raw_ink))).write_bytes(path.read_bytes())
-    out = at(bucket, "shards")
-    done = prepare("iam_ondb", raw, out, PrepareOptions(), run_tasks=lambda tasks, _: map(run_shard_task, tasks))
-    shards = ShardSet(out)
-    shards.verify()
-    local = prepare_here("iam_ondb", raw_ink, tmp_path / "local").manifest
-    assert done.manifest == local
+            (target / str(path.relative_to(raw))).write_bytes(path.read_bytes())
+    return target
+
+
+def prepare_there(corpus: str, raw: Location, out: Location, **options: object) -> Prepared:
+    plan = PrepareOptions(**options)  # type: ignore[arg-type]
+    return prepare(corpus, raw, out, plan, run_tasks=lambda tasks, _: map(run_shard_task, tasks))
+
+
+@pytest.mark.parametrize(("corpus", "source"), [("iam_ondb", "raw_ink"), ("timit", "raw_speech")])
+def test_an_object_store_gives_the_manifest_that_the_disk_gives(
+    store: Store, corpus: str, source: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    local_raw = request.getfixturevalue(source)
+    raw = upload(local_raw, store.at("raw"))
+    done = prepare_there(corpus, raw, store.at("shards"))
+    assert verify_shards(store.at("shards")).problems == ()
+    assert done.manifest == prepare_here(corpus, local_raw, tmp_path / "local").manifest
+    shards = ShardSet(store.at("shards"))
     assert len(shards.signal(0)) == shards.index["length"].iloc[0]
+    assert prepare_there(corpus, raw, store.at("shards")).written == 0
+
+
+def test_a_successor_in_an_object_store_replaces_the_set_and_leaves_nothing_behind(
+    store: Store, raw_speech: Path
+) -> None:
+    raw = upload(raw_speech, store.at("raw"))
+    first = prepare_there("timit", raw, store.at("shards"), shard_bytes=1)
+    second = prepare_there("timit", raw, store.at("shards"))
+    assert second.manifest.fingerprint == first.manifest.fingerprint
+    verification = verify_shards(store.at("shards"))
+    assert verification.problems == ()
+    assert verification.shards == len([file for file in store.at("shards").files() if "-of-" in file.path]) // 2
+
+
+@pytest.mark.slow
+def test_a_busy_store_is_asked_again_until_all_is_there(store: Store, raw_speech: Path, tmp_path: Path) -> None:
+    raw = upload(raw_speech, store.at("raw"))
+    seen: Counter[tuple[str, str]] = Counter()
+
+    def first_of_each_is_refused(method: str, path: str) -> bool:
+        seen[method, path] += 1
+        return seen[method, path] == 1
+
+    store.refuse = first_of_each_is_refused
+    done = prepare_there("timit", raw, store.at("shards"))
+    assert store.refused > 20
+    assert done.manifest == prepare_here("timit", raw_speech, tmp_path / "local").manifest
+
+
+@pytest.mark.slow
+def test_a_store_that_stays_broken_ends_the_run_after_a_bounded_number_of_attempts_and_loses_no_source(
+    store: Store, raw_speech: Path, ray_cluster: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = upload(raw_speech, store.at("raw"))
+    monkeypatch.setattr("pipelines.cluster._PAUSE_SECONDS", 0.01)
+    victim = sorted(raw_speech.rglob("*.WAV"))[-1].name
+    store.refuse = lambda method, path: path.endswith(victim)
+    with pytest.raises(OSError, match=r"SLOW_DOWN|SlowDown|503"):
+        prepare("timit", raw, store.at("shards"), PrepareOptions(), run_tasks=partial(run_on_ray, address=None))
+    asked = Counter(path for method, path in store.requests if store.refuse(method, path))
+    assert all(count < 200 for count in asked.values())
+    store.refuse = lambda method, path: False
+    assert prepare_there("timit", raw, store.at("shards")).manifest.rejects == {}
+
+
+def test_of_two_runs_into_one_bucket_one_works_and_the_other_says_so(
+    store: Store, raw_speech: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = upload(raw_speech, store.at("raw"))
+    with exclusive.exclusive(store.at("shards")), pytest.raises(BusyError, match="another prepare is writing"):
+        prepare_there("timit", raw, store.at("shards"))
+    (store.at("shards") / ".state" / "lock").write_bytes(b'{"name": "dead", "owner": "dead", "renewed": 0}')
+    assert prepare_there("timit", raw, store.at("shards")).written
+    monkeypatch.setattr(exclusive, "_holder", lambda place: None)
+
+    def overtaken(seconds: float) -> None:
+        (store.at("shards") / ".state" / "lock").write_bytes(b'{"name": "faster", "owner": "the other"}')
+
+    monkeypatch.setattr(exclusive.time, "sleep", overtaken)
+    with pytest.raises(BusyError, match="the other"):
+        prepare_there("timit", raw, store.at("shards"), shard_bytes=1)
+
+
+def test_an_object_that_was_not_written_whole_is_not_there(store: Store) -> None:
+    def write_half() -> None:
+        with store.at("half").writing() as stream:
+            stream.write(b"half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_half()
+    assert not store.at("half").is_file()

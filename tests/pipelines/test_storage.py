@@ -32,3 +32,9 @@ def test_files_are_listed_in_the_order_of_their_paths(tmp_path: Path) -> None:
 def test_an_unknown_scheme_is_refused_in_one_line() -> None:
     with pytest.raises(InputError, match="not a local path nor a known object store"):
         Location("gopher://x/y").is_file()
+
+
+def test_what_is_shown_of_a_uri_has_no_credentials() -> None:
+    place = Location("s3://key:secret@bucket/a?region=us-east-1")
+    assert str(place / "b") == "s3://bucket/a/b"
+    assert (place / "b").path == "bucket/a/b"

@@ -1,6 +1,6 @@
 """Run by a test as a process of its own: prepare on a cluster of three nodes that loses one midway.
 
-Arguments: raw, out. Prints one JSON object.
+Arguments: raw, out, and the file that a JSON object is written to (Ray itself speaks on stdout).
 """
 
 import json
@@ -30,7 +30,7 @@ def alive() -> int:
     return sum(node["Alive"] for node in ray.nodes())
 
 
-def main(raw: str, out: str) -> None:
+def main(raw: str, out: str, result: str) -> None:
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     for _ in range(2):
         cluster.add_node(num_cpus=1)
@@ -43,8 +43,11 @@ def main(raw: str, out: str) -> None:
     run_tasks = partial(run_on_ray, address=cluster.address)
     done = prepare("timit", Location(raw), Location(out), options, run_tasks=run_tasks)
     loss.join()
+    limit = time.monotonic() + 60
+    while alive() == 3 and time.monotonic() < limit:
+        time.sleep(0.2)
     facts |= {"fingerprint": done.manifest.fingerprint, "rejects": done.manifest.rejects, "nodes_at_end": alive()}
-    print(json.dumps(facts))  # noqa: T201
+    Path(result).write_text(json.dumps(facts))
     ray.shutdown()
     cluster.shutdown()
 
