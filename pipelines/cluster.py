@@ -49,16 +49,20 @@ def ray_session(workers: int, address: str | None = None) -> Iterator[None]:
         yield
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    with contextlib.redirect_stdout(sys.stderr):
+        _connect(workers, address)
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+def _connect(workers: int, address: str | None) -> None:
     size = {} if address else {"num_cpus": workers, "include_dashboard": False}
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **size)
     except (ConnectionError, ValueError) as error:
         raise InputError(f"no Ray cluster answers at {address}: {error}") from error
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
-    finally:
-        ray.shutdown()
 
 
 def run_on_ray(tasks: list[ShardTask], workers: int, address: str | None = None) -> Iterator[ShardReport]:
