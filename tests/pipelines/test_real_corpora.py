@@ -1,4 +1,4 @@
-"""True TIMIT and IAM-OnDB, whole: what no synthetic file can show."""
+"""True recordings and true handwriting, whole: what no synthetic file can show."""
 
 from collections import Counter
 from functools import partial
@@ -9,11 +9,15 @@ import numpy as np
 import pytest
 
 from pipelines.cluster import run_on_ray
+from pipelines.manifest import Manifest
 from pipelines.prepare import PrepareOptions, prepare
 from pipelines.shard_set import ShardSet
 from pipelines.signals import Ink
 from pipelines.storage import Location
+from pipelines.verify import verify_shards
 from tests.conftest import prepare_here
+from tests.pipelines.s3 import Store
+from tests.pipelines.test_object_store import upload
 from tests.pipelines.test_prepare import contents
 
 
@@ -65,3 +69,64 @@ def _assert_same_points(signal: object, source: Path) -> None:
     assert signal.y.tolist() == [int(point.attrib["y"]) for point in points]
     assert signal.time.tolist() == [round(float(point.attrib["time"]) * 100) for point in points]
     assert signal.pen_up.sum() == len(strokes)
+
+
+def oddities(root: Path) -> int:
+    return sum(path.is_file() for path in root.rglob("*"))
+
+
+@pytest.mark.parametrize(
+    ("corpus", "place", "options", "counts", "hours"),
+    [
+        ("blizzard", "single_speaker", {}, {"train": 10, "valid": 1, "test": 1}, 0.361),
+        ("blizzard", "single_speaker", {"form": "segmented"}, {"train": 533, "valid": 30, "test": 30}, 0.497),
+        ("onomatopoeia", "nonverbal", {}, {"train": 455, "valid": 19, "test": 29}, 0.39),
+        ("accent", "accent", {}, {"train": 63, "valid": 3, "test": 4}, 0.597),
+    ],
+)
+def test_every_true_recording_of_the_other_columns_is_kept_whole(
+    real_corpora: Path,
+    tmp_path: Path,
+    corpus: str,
+    place: str,
+    options: dict[str, str],
+    counts: dict[str, int],
+    hours: float,
+) -> None:
+    done = prepare_here(corpus, real_corpora / place, tmp_path, corpus_options=options)
+    assert {name: split.sequences for name, split in done.manifest.splits.items()} == counts
+    assert done.manifest.rejects == {}
+    seconds = sum(split.length for split in done.manifest.splits.values()) / 16000
+    assert seconds / 3600 == pytest.approx(hours, abs=0.004)
+    assert verify_shards(Location(str(tmp_path))).problems == ()
+
+
+def test_every_odd_file_is_accounted_for(real_corpora: Path, tmp_path: Path) -> None:
+    raw = real_corpora / "oddbox"
+    done = prepare_here("audio_folder", raw, tmp_path)
+    kept = sum(split.sequences for split in done.manifest.splits.values())
+    assert kept + sum(done.manifest.rejects.values()) == oddities(raw) == 222
+    assert kept > 115
+    shards = ShardSet(Location(str(tmp_path)))
+    assert set(shards.index["source"]).isdisjoint(shards.rejects()["path"])
+    assert shards.rejects()["message"].str.len().min() > 10
+    assert verify_shards(Location(str(tmp_path))).problems == ()
+
+
+@pytest.mark.slow
+def test_one_two_and_four_workers_and_an_object_store_give_one_manifest(
+    real_corpora: Path, tmp_path: Path, ray_cluster: None
+) -> None:
+    raw, run = real_corpora / "nonverbal", partial(run_on_ray, address=None)
+    places = [Location(str(tmp_path / str(workers))) for workers in (1, 2, 4)]
+    for place, workers in zip(places, (1, 2, 4), strict=True):
+        options = PrepareOptions(workers=workers, shard_bytes=2**21)
+        prepare("onomatopoeia", Location(str(raw)), place, options, run_tasks=run)
+    store = Store()
+    store.start()
+    there = upload(raw, store.at("raw"))
+    prepare("onomatopoeia", there, store.at("out"), PrepareOptions(workers=2, shard_bytes=2**21), run_tasks=run)
+    first, *others = [Manifest.load(place) for place in (*places, store.at("out"))]
+    store.stop()
+    assert all(other == first for other in others)
+    assert len(first.splits["train"].shards) > 10
