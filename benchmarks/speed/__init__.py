@@ -1,0 +1,1 @@
+"""Speed: every case is timed against a plain loop on the same machine, in the same invocation, in alternation."""

@@ -1,0 +1,97 @@
+"""The floor: what a person writes in ten lines, one process, no checks, no digests, no resuming.
+
+Sound: soundfile to float32, the mean of the channels, torchaudio's resampler as it comes, int16, Parquet as it comes.
+Ink: one `int()` an attribute over an element tree.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+import soundfile
+
+__all__ = [
+    "SAMPLE_RATE",
+    "decode_ink_plainly",
+    "decode_plainly",
+    "prepare_plainly",
+    "prepare_plainly_everywhere",
+    "sound_files",
+    "use_one_thread",
+]
+
+SAMPLE_RATE = 16_000
+_SCHEMA = pa.schema([("pcm", pa.list_(pa.int16()))])
+_FILES_A_BATCH = 8
+
+
+def sound_files(root: Path) -> list[Path]:
+    """The files right below `root`, by name."""
+    return sorted(root.iterdir())
+
+
+def prepare_plainly(files: Iterable[Path], target: Path) -> None:
+    """Decode sound files into a Parquet file, one a row."""
+    with pq.ParquetWriter(target, _SCHEMA) as writer:
+        for signals in _batches(files):
+            writer.write_table(pa.table({"pcm": _lists(signals)}, schema=_SCHEMA))
+
+
+def prepare_plainly_everywhere(files: Sequence[Path], target: Path, pool: ProcessPoolExecutor, processes: int) -> None:
+    """The same in several processes, each with a part of the files and a Parquet file of its own."""
+    parts = [(files[number::processes], target.with_suffix(f".{number}")) for number in range(processes)]
+    for done in [pool.submit(prepare_plainly, *part) for part in parts]:
+        done.result()
+
+
+def use_one_thread() -> None:
+    """Have torch, whose import this is too, compute in one thread: a worker has one core."""
+    import torch  # noqa: PLC0415
+    import torchaudio  # noqa: F401, PLC0415
+
+    torch.set_num_threads(1)
+
+
+def _batches(files: Iterable[Path]) -> Iterator[list[npt.NDArray[np.int16]]]:
+    batch: list[npt.NDArray[np.int16]] = []
+    for file in files:
+        batch.append(decode_plainly(file))
+        if len(batch) == _FILES_A_BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def decode_plainly(file: Path) -> npt.NDArray[np.int16]:
+    """The samples of a sound file at 16 kHz."""
+    import torch  # noqa: PLC0415
+    from torchaudio.functional import resample  # noqa: PLC0415
+
+    samples, rate = soundfile.read(file, dtype="float32", always_2d=True)
+    mono = torch.from_numpy(samples).mean(dim=1)
+    scaled = resample(mono, rate, SAMPLE_RATE) * 2**15
+    return scaled.round().clamp(-(2**15), 2**15 - 1).to(torch.int16).numpy()
+
+
+def _lists(signals: list[npt.NDArray[np.int16]]) -> pa.ListArray:
+    offsets = np.cumsum([0, *(len(signal) for signal in signals)], dtype=np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.concatenate(signals)))
+
+
+def decode_ink_plainly(content: bytes) -> dict[str, npt.NDArray[np.int64]]:
+    """The points of an IAM-OnDB line: `x`, `y`, `time` and `pen_up`, `[N]` each."""
+    x, y, time, pen_up = [], [], [], []
+    for stroke in ElementTree.fromstring(content).iter("Stroke"):  # noqa: S314
+        for point in stroke.iter("Point"):
+            x.append(int(point.attrib["x"]))
+            y.append(int(point.attrib["y"]))
+            time.append(round(float(point.attrib["time"]) * 100))
+            pen_up.append(0)
+        pen_up[-1] = 1
+    return {"x": np.array(x), "y": np.array(y), "time": np.array(time), "pen_up": np.array(pen_up)}

@@ -1,0 +1,159 @@
+"""What the driver of `prepare` costs for a hundred items and for a million.
+
+The sources are simulated: a listing of items of about 100 kB without a file behind any. All that the driver does is
+real: the plan, the tasks' keys, the marks of an earlier run, the reports, the index, fingerprint, moments and manifest.
+The workers' part is run in the same process and its time is taken off: it writes real shards, whose rows have a few
+samples; each task is pickled, as it is on its way to a worker. Seconds are the processor's: other work and waiting for
+the disk do not count. A size has a process of its own, since the peak of a
+process's memory never falls.
+
+    python -m benchmarks.speed.scale ITEMS
+"""
+
+import contextlib
+import hashlib
+import json
+import pickle
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipelines.corpora import CORPORA
+from pipelines.corpora.base import Kind, Listing, Options, SourceItem
+from pipelines.corpora.splits import split_three_ways
+from pipelines.prepare import PrepareOptions, prepare
+from pipelines.shard_task import ShardReport, ShardTask, run_shard_task
+from pipelines.shards import Row, make_row
+from pipelines.storage import FoundFile, Location
+
+__all__ = ["exponent", "measure_scale", "scale_case"]
+
+_ITEM_BYTES = 100_000
+_ITEMS_A_SPEAKER = 200
+_SAMPLES = np.arange(8, dtype=np.int16)
+
+
+class _Simulated:
+    """An adapter that lists sources that nobody has."""
+
+    name = "simulated"
+    kind: Kind = "speech"
+    sample_rate: int | None = 16_000
+    options: Options = {}  # noqa: RUF012 (a read-only Mapping)
+    licence = "none"
+    url = ""
+
+    def __init__(self, items: int) -> None:
+        self._items = items
+
+    def list_items(self, raw: Location, options: Options) -> Listing:
+        """List as many items as there should be."""
+        return split_three_ways([_item(number) for number in range(self._items)], "by speaker")
+
+
+def _item(number: int) -> SourceItem:
+    speaker = f"speaker{number // _ITEMS_A_SPEAKER:06d}"
+    name = f"{speaker}/{number:08d}"
+    file = FoundFile(f"{name}.wav", _ITEM_BYTES + number * 7919 % 1000, number)
+    return SourceItem(name, file, "train", speaker, speaker, transcript=f"text {number}")
+
+
+def _rows(task: ShardTask, item: SourceItem) -> Iterator[Row]:
+    yield make_row(item, _SAMPLES, hashlib.sha256(item.id.encode()).hexdigest())
+
+
+class _Workers:
+    """The workers' part, in this process, and the seconds it took."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self, tasks: list[ShardTask], workers: int) -> Iterator[ShardReport]:
+        for task in tasks:
+            sent = pickle.dumps(task)
+            start = time.process_time()
+            report = run_shard_task(pickle.loads(sent), _rows)  # noqa: S301 (our own bytes)
+            self.seconds += time.process_time() - start
+            yield report
+
+
+def measure_scale(items: int) -> dict[str, float]:
+    """Prepare that many simulated items in this process, and then again with nothing to do."""
+    before, workers = _peak_bytes(), _Workers()
+    with tempfile.TemporaryDirectory() as directory, _registered(_Simulated(items)):
+        raw, out = Path(directory) / "raw", Path(directory) / "out"
+        raw.mkdir()
+        seconds = _seconds(raw, out, workers)
+        peak = _peak_bytes()
+        again = _seconds(raw, out, workers)
+    return {
+        "items": items,
+        "driver_seconds": seconds - workers.seconds,
+        "worker_seconds": workers.seconds,
+        "again_seconds": again,
+        "driver_bytes": peak - before,
+    }
+
+
+@contextlib.contextmanager
+def _registered(corpus: _Simulated) -> Iterator[None]:
+    CORPORA[corpus.name] = corpus
+    try:
+        yield
+    finally:
+        del CORPORA[corpus.name]
+
+
+def _seconds(raw: Path, out: Path, workers: _Workers) -> float:
+    start = time.process_time()
+    prepare("simulated", Location(str(raw)), Location(str(out)), PrepareOptions(), run_tasks=workers)
+    return time.process_time() - start
+
+
+def _peak_bytes() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def scale_case(sizes: Sequence[int]) -> dict[str, Any]:
+    """The driver's cost at each size, and the exponents of its growth: 1 is linear."""
+    runs = [_in_own_process(items) for items in sizes]
+    for run in runs:
+        run["items_per_second"] = run["items"] / run["driver_seconds"]
+        run["bytes_per_item"] = run["driver_bytes"] / run["items"]
+    return {
+        "name": "scale",
+        "runs": runs,
+        "exponents": {
+            name: exponent([run["items"] for run in runs], [run[name] for run in runs])
+            for name in ("driver_seconds", "again_seconds", "driver_bytes")
+        },
+    }
+
+
+def _in_own_process(items: int) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.speed.scale", str(items)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603 (this very module)
+    return json.loads(done.stdout)
+
+
+def exponent(sizes: Sequence[float], costs: Sequence[float]) -> float | None:
+    """Of the growth over the last decades: the slope of log cost over log size from the three largest sizes.
+
+    Below them, what a process costs that does nothing hides the growth.
+    """
+    known = [(size, cost) for size, cost in zip(sizes, costs, strict=True) if size > 0 and cost > 0][-3:]
+    if len(known) < 2:
+        return None
+    x, y = np.log(np.array(known)).T
+    return float(np.polyfit(x, y, 1)[0])
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(measure_scale(int(sys.argv[1]))) + "\n")
