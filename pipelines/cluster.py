@@ -58,11 +58,14 @@ def ray_session(workers: int, address: str | None = None) -> Iterator[None]:
 
 
 def _connect(workers: int, address: str | None) -> None:
-    size = {} if address else {"num_cpus": workers, "include_dashboard": False}
+    """Connect to `address`, else to `RAY_ADDRESS`, else to a Ray of our own, even where another one runs here."""
+    chosen = address or os.environ.get("RAY_ADDRESS") or "local"
+    size = {"num_cpus": workers, "include_dashboard": False} if chosen == "local" else {}
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **size)
+        ray.init(address=chosen, log_to_driver=False, logging_level=logging.ERROR, **size)
     except (ConnectionError, ValueError) as error:
-        raise InputError(f"no Ray cluster answers at {address}: {error}") from error
+        reason = str(error).splitlines()[0]
+        raise InputError(f"no Ray cluster answers at {chosen}: {reason}; start one, or leave --address out") from error
 
 
 def run_on_ray(tasks: list[ShardTask], workers: int, address: str | None = None) -> Iterator[ShardReport]:
