@@ -47,8 +47,8 @@ def chosen_values(corpus: Corpus, given: Options) -> dict[str, bool | int | str]
     values = dict(corpus.options)
     for name, value in given.items():
         if name not in values:
-            known = ", ".join(f"{key}={default}" for key, default in corpus.options.items()) or "none"
-            raise InputError(f"{corpus.name} has no option {name!r}; its options and their defaults: {known}")
+            known = ", ".join(f"{key}={default}" for key, default in corpus.options.items()) or "none at all"
+            raise InputError(f"{corpus.name} has no option {name!r}; leave it out (its options: {known})")
         values[name] = _typed(name, value, values[name])
     return values
 

@@ -9,6 +9,7 @@ refusal is longer than the bytes it asked for); so every operation here is repea
 """
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
@@ -34,6 +35,7 @@ _SPOOL_BYTES = 64 * 2**20
 _BLOCK_BYTES = 4 * 2**20
 _ATTEMPTS = 4
 _PAUSE_SECONDS = 0.2
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 _FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 
 Result = TypeVar("Result")
@@ -234,6 +236,10 @@ class Location:
                 stream.flush()
                 os.fsync(stream.fileno())
             temporary.replace(target)
+        except OSError as error:
+            if error.errno in _NO_ROOM and error.filename is None:
+                raise OSError(error.errno, error.strerror, str(target)) from error
+            raise
         finally:
             temporary.unlink(missing_ok=True)
 

@@ -13,6 +13,8 @@ import pandas as pd
 import pytest
 
 from benchmarks.cli import main
+from pipelines.exclusive import exclusive
+from pipelines.storage import Location
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,22 @@ def test_shards_whose_checksum_fails_exit_2(
     ("arguments", "message"),
     [
         (["prepare", "tmit", "--raw", ".", "--out", "o"], "did you mean timit?"),
-        (["prepare", "iam_ondb", "--raw", ".", "--out", "o", "--include-sa"], "has no SA sentences"),
+        (
+            ["prepare", "iam_ondb", "--raw", ".", "--out", "o", "--include-sa"],
+            "has no option 'include_sa'; leave it out",
+        ),
+        (
+            ["prepare", "timit", "--raw", ".", "--out", "o", "--option", "include_sa=maybe"],
+            "true or false, not 'maybe'",
+        ),
+        (["prepare", "blizzard", "--raw", ".", "--out", "o", "--option", "form"], "write NAME=VALUE"),
+        (["prepare", "blizzard", "--raw", ".", "--out", "o", "--option", "form=chapters"], "choose one of auto"),
+        (
+            ["prepare", "audio_folder", "--raw", ".", "--out", "o", "--option", "class_level=x"],
+            "a whole number such as 0",
+        ),
+        (["prepare", "accent", "--raw", ".", "--out", "o", "--workers", "-1"], "must be 1 or more"),
+        (["prepare", "vctk", "--raw", ".", "--out", "o"], "point --raw at"),
         (["inspect", "nowhere"], "holds no manifest.json"),
         (["score", "nowhere.pt", "--shards", "nowhere"], "no such checkpoint"),
         (["run", "nowhere.toml"], "cannot be read"),
@@ -178,3 +195,12 @@ def test_the_installed_script_exits_2_with_one_line_and_no_traceback(tmp_path: P
     command = [str(script), "prepare", "timit", "--raw", "nowhere", "--out", "o"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert_refused(Done(done.returncode, done.stdout, done.stderr), "no such directory; point --raw")
+
+
+def test_an_output_that_another_run_is_writing_to_is_a_failure_in_one_line(raw_ink: Path, tmp_path: Path) -> None:
+    out = tmp_path / "s"
+    with exclusive(Location(str(out))):
+        done = bench("prepare", "iam_ondb", "--raw", raw_ink, "--out", out, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "another prepare is writing there" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,11 +1,14 @@
 """The benchmark of `prepare`: what it writes, and that both sides of a comparison do the same work."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from benchmarks.speed.cases import ink_case, ink_files
+from benchmarks.speed.clocks import Spent, Stopwatch
 from benchmarks.speed.floor import decode_ink_plainly, decode_plainly, sound_files
 from benchmarks.speed.ours import prepare_here
 from benchmarks.speed.pairing import run_paired
@@ -18,7 +21,7 @@ from pipelines.ink import decode_ink
 from pipelines.shard_set import ShardSet
 from pipelines.storage import Location
 
-SIDE = {"what", "median_seconds", "per_second", "seconds"}
+SIDE = {"what", "median_seconds", "per_second", "runs"}
 
 
 def test_result_names_the_machine_and_gives_ratios_with_their_pairs() -> None:
@@ -28,10 +31,10 @@ def test_result_names_the_machine_and_gives_ratios_with_their_pairs() -> None:
     for case in result["cases"]:
         assert set(case["ours"]) == SIDE
         assert set(case["other"]) == SIDE | {"times"}
-        ratio = case["ratio"]
-        assert len(ratio["pairs"]) == 2
-        assert 0 < ratio["low"] <= ratio["median"] <= ratio["high"]
-        assert case["ours"]["per_second"] == pytest.approx(case["amount"] / case["ours"]["median_seconds"])
+        for ratio in case["ratio"].values():
+            assert len(ratio["pairs"]) == 2
+            assert 0 < ratio["low"] <= ratio["median"] <= ratio["high"]
+        assert case["ours"]["per_second"] == pytest.approx(case["amount"] / case["ours"]["median_seconds"]["processor"])
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -53,7 +56,7 @@ def test_ink_is_read_alike_and_compared(raw_ink: Path) -> None:
         assert all((getattr(ink, name) == plain[name]).all() for name in ("x", "y", "time", "pen_up"))
     case = ink_case(contents, "built-in", pairs=1, least_points=1)
     assert case["unit"] == "points"
-    assert case["ratio"]["median"] > 0
+    assert case["ratio"]["wall"]["median"] > 0
 
 
 def test_driver_is_measured_on_real_shards_of_simulated_items() -> None:
@@ -65,10 +68,22 @@ def test_driver_is_measured_on_real_shards_of_simulated_items() -> None:
 
 
 def test_pairs_are_held_against_the_runs_around_them() -> None:
-    seconds = iter([4.0, 1.0, 2.0, 3.0, 1.0])
-    paired = run_paired(lambda: next(seconds), lambda: next(seconds), pairs=2)
-    assert (paired.a, paired.b) == ((4.0, 2.0, 1.0), (1.0, 3.0))
-    assert paired.ratios == [3.0, 0.5]
+    runs = (Spent(wall, wall / 2) for wall in (4.0, 1.0, 2.0, 3.0, 1.0))
+    paired = run_paired(lambda: next(runs), lambda: next(runs), pairs=2)
+    assert [[run.wall for run in side] for side in (paired.a, paired.b)] == [[4.0, 2.0, 1.0], [1.0, 3.0]]
+    assert paired.ratios("wall") == paired.ratios("processor") == [3.0, 0.5]
+
+
+def test_processor_seconds_count_children_that_live_and_that_have_ended() -> None:
+    watch = Stopwatch()
+    work = [sys.executable, "-c", "sum(range(10**7)); print(flush=True); input()"]
+    with subprocess.Popen(work, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdout.readline()
+        alive = watch.read().processor
+        child.stdin.write(b"\n")
+    assert 0 < alive <= watch.read().processor
 
 
 def test_exponent_is_of_the_largest_sizes() -> None:
