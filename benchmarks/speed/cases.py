@@ -34,7 +34,7 @@ def one_process_case(form: Form, seconds: float, pairs: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as directory:
         place = Path(directory)
         corpus = write_sound_corpus(place / "raw", form, seconds)
-        floor = timed(_floor(corpus, place), time.process_time)
+        floor = timed(_floor(corpus, place))
         paired = run_paired(floor, prepare_here(corpus, place / "out"), pairs)
     name, ours = f"sound/{form}/one process", "prepare, one process"
     return Comparison(name, ours, _FLOOR, corpus.seconds, _AUDIO, "processor").result(paired)
@@ -114,7 +114,7 @@ def ink_case(contents: list[bytes], name: str, pairs: int, least_points: int = _
             for content in contents:
                 decode_ink(content)
 
-    paired = run_paired(timed(plainly, time.process_time), timed(ours, time.process_time), pairs)
+    paired = run_paired(timed(plainly), timed(ours), pairs)
     comparison = Comparison(
         f"ink/{name}", "decode_ink", "xml.etree and int()", points * times, "points", clock="processor"
     )

@@ -6,46 +6,44 @@ little.
 """
 
 import statistics
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
+from benchmarks.speed.clocks import Spent, Stopwatch
+
 __all__ = ["Comparison", "Paired", "Subject", "run_paired", "timed"]
 
-Subject = Callable[[], float]
+Subject = Callable[[], Spent]
 """Runs once and returns the seconds that count."""
 
+Clock = Literal["wall", "processor"]
 
-def timed(action: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> Subject:
-    """A subject all of whose time counts.
 
-    Args:
-        action: what to run.
-        clock: `time.process_time` for what runs in this process alone: other work does not count there.
-    """
+def timed(action: Callable[[], object]) -> Subject:
+    """A subject all of whose time counts."""
 
-    def run() -> float:
-        start = clock()
+    def run() -> Spent:
+        watch = Stopwatch()
         action()
-        return clock() - start
+        return watch.read()
 
     return run
 
 
 @dataclass(frozen=True)
 class Paired:
-    """The seconds of A, of which there is one more, and of B."""
+    """What the runs of A, of which there is one more, and of B took."""
 
-    a: tuple[float, ...]
-    b: tuple[float, ...]
+    a: tuple[Spent, ...]
+    b: tuple[Spent, ...]
 
-    @property
-    def ratios(self) -> list[float]:
+    def ratios(self, clock: Clock) -> list[float]:
         """How many times as fast as A each run of B was."""
-        around = [(before + after) / 2 for before, after in pairwise(self.a)]
-        return [seconds / ours for seconds, ours in zip(around, self.b, strict=True)]
+        a, b = ([getattr(run, clock) for run in runs] for runs in (self.a, self.b))
+        around = [(before + after) / 2 for before, after in pairwise(a)]
+        return [seconds / ours for seconds, ours in zip(around, b, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -58,8 +56,9 @@ class Comparison:
         other: what A is.
         amount: how much either processes in a run.
         unit: of `amount`.
-        clock: whose seconds they are: `wall`, or `processor` where nothing waits and other work must not count.
-        other_times: A's speed is multiplied by this: a single process that a perfect pool would run once a core.
+        clock: the one that the case is about: `processor` where all of it is in one process.
+        other_times: A's speed by the wall is multiplied by this: a single process that a perfect pool would run once a
+            core.
     """
 
     name: str
@@ -67,26 +66,36 @@ class Comparison:
     other: str
     amount: float
     unit: str
-    clock: Literal["wall", "processor"] = "wall"
+    clock: Clock = "wall"
     other_times: int = 1
 
     def result(self, paired: Paired) -> dict[str, Any]:
         """The case as JSON: medians, amounts a second, and the ratio with its spread."""
-        ratios = [ratio / self.other_times for ratio in paired.ratios]
         return {
             "name": self.name,
             "unit": self.unit,
             "amount": self.amount,
             "clock": self.clock,
-            "ours": _side(self.ours, paired.b, self.amount),
-            "other": _side(self.other, paired.a, self.amount) | {"times": self.other_times},
-            "ratio": {"median": statistics.median(ratios), "low": min(ratios), "high": max(ratios), "pairs": ratios},
+            "ours": self._side(self.ours, paired.b),
+            "other": self._side(self.other, paired.a) | {"times": self.other_times},
+            "ratio": {
+                "wall": _spread([ratio / self.other_times for ratio in paired.ratios("wall")]),
+                "processor": _spread(paired.ratios("processor")),
+            },
+        }
+
+    def _side(self, what: str, runs: tuple[Spent, ...]) -> dict[str, Any]:
+        medians = {clock: statistics.median(getattr(run, clock) for run in runs) for clock in ("wall", "processor")}
+        return {
+            "what": what,
+            "median_seconds": medians,
+            "per_second": self.amount / medians[self.clock],
+            "runs": [asdict(run) for run in runs],
         }
 
 
-def _side(what: str, seconds: tuple[float, ...], amount: float) -> dict[str, Any]:
-    median = statistics.median(seconds)
-    return {"what": what, "median_seconds": median, "per_second": amount / median, "seconds": list(seconds)}
+def _spread(ratios: list[float]) -> dict[str, Any]:
+    return {"median": statistics.median(ratios), "low": min(ratios), "high": max(ratios), "pairs": ratios}
 
 
 def run_paired(a: Subject, b: Subject, pairs: int) -> Paired:

@@ -129,12 +129,16 @@ def _lines(case: dict[str, Any]) -> Iterator[str]:
             )
         yield f"scale exponents {case['exponents']}"
     else:
-        ratio, ours, other = case["ratio"], case["ours"], case["other"]
+        ours, other = case["ours"], case["other"]
         times = f" x {other['times']}" if other["times"] > 1 else ""
         yield (
-            f"{case['name']:<32} {ratio['median']:6.2f} [{ratio['low']:.2f}, {ratio['high']:.2f}]"
+            f"{case['name']:<32} wall {_ratio(case['ratio']['wall'])}  processor {_ratio(case['ratio']['processor'])}"
             f"  {ours['per_second']:>11,.0f} against {other['per_second']:>11,.0f}{times} {case['unit']} a second"
         )
+
+
+def _ratio(spread: dict[str, float]) -> str:
+    return f"{spread['median']:5.2f} [{spread['low']:.2f}, {spread['high']:.2f}]"
 
 
 def main() -> None:

@@ -11,12 +11,14 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from benchmarks.speed.clocks import Spent, Stopwatch
 from benchmarks.speed.floor import SAMPLE_RATE, decode_plainly, sound_files, use_one_thread
+from benchmarks.speed.pairing import Subject
 
 __all__ = ["NOTES", "RIVALS", "RivalFailedError", "rival"]
 
@@ -40,7 +42,7 @@ class RivalFailedError(Exception):
     """A rival cannot do a form here; the message says why."""
 
 
-def rival(name: str, raw: Path, workers: int) -> Callable[[], float]:
+def rival(name: str, raw: Path, workers: int) -> Subject:
     """A rival as a subject.
 
     Args:
@@ -49,14 +51,14 @@ def rival(name: str, raw: Path, workers: int) -> Callable[[], float]:
         workers: its processes.
     """
 
-    def run() -> float:
+    def run() -> Spent:
         with tempfile.TemporaryDirectory() as out:
             return _in_own_process(name, raw, Path(out), workers)
 
     return run
 
 
-def _in_own_process(name: str, raw: Path, out: Path, workers: int) -> float:
+def _in_own_process(name: str, raw: Path, out: Path, workers: int) -> Spent:
     command = [sys.executable, "-m", "benchmarks.speed.rivals", name, str(raw), str(out), str(workers)]
     environment = os.environ | _SETTINGS | {"HF_HOME": str(out / "home")}
     done = subprocess.run(  # noqa: S603 (this very module)
@@ -64,7 +66,7 @@ def _in_own_process(name: str, raw: Path, out: Path, workers: int) -> float:
     )
     if done.returncode:
         raise RivalFailedError(f"{name}: {_last_line(done.stderr)}")
-    return float(json.loads(done.stdout.splitlines()[-1])["seconds"])
+    return Spent(**json.loads(done.stdout.splitlines()[-1]))
 
 
 def _last_line(text: str) -> str:
@@ -114,9 +116,9 @@ RIVALS: dict[str, Callable[[Path, Path, int], None]] = {"datasets": _datasets, "
 def _main(name: str, raw: str, out: str, workers: str) -> None:
     use_one_thread()
     __import__(name)
-    start = time.perf_counter()
+    watch = Stopwatch()
     RIVALS[name](Path(raw), Path(out), int(workers))
-    sys.stdout.write(json.dumps({"seconds": time.perf_counter() - start}) + "\n")
+    sys.stdout.write(json.dumps(asdict(watch.read())) + "\n")
 
 
 if __name__ == "__main__":
