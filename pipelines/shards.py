@@ -14,6 +14,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -146,20 +147,28 @@ def write_shard(target: Location, kind: Kind, rows: Iterable[Row], metadata: Map
     """
     schema = shard_schema(kind)
     schema = schema.with_metadata({key: json.dumps(value, sort_keys=True) for key, value in metadata.items()})
-    packed = {
-        f"{field.name}.list.element": "DELTA_BINARY_PACKED" for field in _SIGNAL_FIELDS[kind] if _is_integer(field)
-    }
     count, sources = 0, hashlib.sha256()
-    with (
-        target.writing() as stream,
-        pq.ParquetWriter(stream, schema, compression="zstd", use_dictionary=False, column_encoding=packed) as writer,
-    ):
+    with target.writing() as stream, pq.ParquetWriter(stream, schema, **_storage(kind, schema)) as writer:
         for group in _sorted_row_groups(rows, _BYTES_PER_STEP[kind]):
             count += len(group)
             sources.update("".join(str(row["source_sha256"]) for row in group).encode())
             writer.write_table(_table(group, schema), row_group_size=len(group))
         writer.add_key_value_metadata({"source_sha256": json.dumps(sources.hexdigest())})
     return count
+
+
+def _storage(kind: Kind, schema: pa.Schema) -> dict[str, Any]:
+    """How columns are written: differences of samples are packed so tightly that zstd finds nothing more in them."""
+    leaves = {
+        field.name: f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name for field in schema
+    }
+    signals = [field for field in _SIGNAL_FIELDS[kind] if _is_integer(field)]
+    return {
+        "use_dictionary": False,
+        "column_encoding": {leaves[field.name]: "DELTA_BINARY_PACKED" for field in signals},
+        "compression": {leaf: "none" if name == "pcm" else "zstd" for name, leaf in leaves.items()},
+        "write_statistics": [leaf for name, leaf in leaves.items() if name not in signal_columns(kind)],
+    }
 
 
 def _table(rows: list[Row], schema: pa.Schema) -> pa.Table:
