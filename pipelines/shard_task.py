@@ -129,9 +129,8 @@ def run_shard_task(task: ShardTask, rows_of: RowsOf = rows_of) -> ShardReport:
     rejects: list[Reject] = []
     shard = Location(task.out) / task.name
     metadata = {"schema_version": SCHEMA_VERSION, "recipe": task.recipe}
-    count = write_shard(shard, task.kind, _usable_rows(task, rows_of, rejects), metadata)
-    size = shard.info().size or 0
-    report = ShardReport(task.key, task.name, size, shard.sha256(), count, tuple(rejects))
+    written = write_shard(shard, task.kind, _usable_rows(task, rows_of, rejects), metadata)
+    report = ShardReport(task.key, task.name, written.bytes, written.sha256, written.rows, tuple(rejects))
     _mark(task.out, task.name).write_bytes(report.to_json().encode())
     return report
 

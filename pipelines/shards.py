@@ -11,10 +11,12 @@ moments of what a model sees of it.
 """
 
 import hashlib
+import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -32,6 +34,7 @@ __all__ = [
     "ROW_GROUP_BYTES",
     "SCHEMA_VERSION",
     "Row",
+    "Written",
     "make_row",
     "read_signals",
     "shard_schema",
@@ -99,7 +102,7 @@ def signal_digest(signal: Signal) -> str:
     """SHA-256 of the signal's columns, little-endian, one after the other."""
     digest = hashlib.sha256()
     for column in _columns(signal).values():
-        digest.update(column.astype(column.dtype.newbyteorder("<"), copy=False).tobytes())
+        digest.update(np.ascontiguousarray(column, dtype=column.dtype.newbyteorder("<")).data)
     return digest.hexdigest()
 
 
@@ -133,7 +136,7 @@ def make_row(item: SourceItem, signal: Signal, source_sha256: str, part: int | N
     }
 
 
-def write_shard(target: Location, kind: Kind, rows: Iterable[Row], metadata: Mapping[str, object]) -> int:
+def write_shard(target: Location, kind: Kind, rows: Iterable[Row], metadata: Mapping[str, object]) -> "Written":
     """Write `rows` whole, sorted by length and id, in memory that does not depend on how many there are.
 
     Args:
@@ -143,18 +146,52 @@ def write_shard(target: Location, kind: Kind, rows: Iterable[Row], metadata: Map
         metadata: JSON values kept in the file's key-value metadata, beside a hash of the rows' sources.
 
     Returns:
-        How many rows were written.
+        What was written; its hash is taken on the way, not by reading it back.
     """
     schema = shard_schema(kind)
     schema = schema.with_metadata({key: json.dumps(value, sort_keys=True) for key, value in metadata.items()})
     count, sources = 0, hashlib.sha256()
-    with target.writing() as stream, pq.ParquetWriter(stream, schema, **_storage(kind, schema)) as writer:
+    with (
+        target.writing() as file,
+        _Hashing(file) as stream,
+        pq.ParquetWriter(stream, schema, **_storage(kind, schema)) as writer,
+    ):
         for group in _sorted_row_groups(rows, _BYTES_PER_STEP[kind]):
             count += len(group)
             sources.update("".join(str(row["source_sha256"]) for row in group).encode())
             writer.write_table(_table(group, schema), row_group_size=len(group))
         writer.add_key_value_metadata({"source_sha256": json.dumps(sources.hexdigest())})
-    return count
+    return Written(count, stream.size, stream.digest.hexdigest())
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a shard's file is: its rows, its bytes and their SHA-256."""
+
+    rows: int
+    bytes: int
+    sha256: str
+
+
+class _Hashing(io.RawIOBase):
+    """A file that hashes what it is given to write."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.size = 0
+        self.digest = hashlib.sha256()
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self.size
+
+    def write(self, content: Any, /) -> int:  # noqa: ANN401 (whatever has a buffer)
+        self.digest.update(content)
+        self._file.write(content)
+        self.size += len(content)
+        return len(content)
 
 
 def _storage(kind: Kind, schema: pa.Schema) -> dict[str, Any]:
