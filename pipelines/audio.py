@@ -15,6 +15,7 @@ header's three checks.)
 
 import contextlib
 import hashlib
+import os
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -58,7 +59,8 @@ def decode_audio(source: BinaryIO, sample_rate: int) -> Iterator[Pcm]:
     Sixteen-bit mono material at `sample_rate` comes out bit for bit. Values beyond full scale are clipped.
 
     Args:
-        source: the file, open for reading and seeking; without a `name`, whose suffix soundfile would believe.
+        source: the file, open for reading and seeking. libsndfile reads a file of the operating system by itself, and
+            any other through this object, which must have no `name`: soundfile would believe its suffix.
         sample_rate: the rate to return, in Hz.
 
     Yields:
@@ -98,10 +100,20 @@ def _head(source: BinaryIO) -> bytes:
 @contextlib.contextmanager
 def _reading(source: BinaryIO) -> Iterator[soundfile.SoundFile]:
     try:
-        with soundfile.SoundFile(source) as file:
+        with soundfile.SoundFile(_descriptor(source) or source) as file:
             yield file
     except (soundfile.SoundFileError, RuntimeError) as error:
         raise RejectedSourceError("undecodable", f"libsndfile cannot read it: {_reason(error)}") from error
+
+
+def _descriptor(source: BinaryIO) -> int | None:
+    """A descriptor of its own for what the system has open, at the beginning; None for what is in memory."""
+    try:
+        descriptor = os.dup(source.fileno())
+    except OSError:
+        return None
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
 
 
 def _reason(error: Exception) -> str:

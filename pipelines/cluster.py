@@ -28,6 +28,9 @@ from pipelines.shard_task import ShardReport, ShardTask
 
 __all__ = ["LostTaskError", "ray_session", "run_on_ray"]
 
+_ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
+"""Ray's workers are nice to everything else by default: on a shared machine they would hardly run."""
+
 _ATTEMPTS = 4
 _PAUSE_SECONDS = 1.0
 _FINAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR}
@@ -48,7 +51,8 @@ def ray_session(workers: int, address: str | None = None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     with contextlib.redirect_stdout(sys.stderr):
         _connect(workers, address)
         try:

@@ -7,7 +7,7 @@ kept beside the shard: it is the mark that the task is done.
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, astuple, dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from pipelines.corpora.base import Kind, Options, SourceItem
 from pipelines.errors import RejectedSourceError
@@ -55,7 +55,7 @@ class ShardTask:
         """Names the task: equal keys need no second run."""
         digest = hashlib.sha256(json.dumps(self.recipe, sort_keys=True).encode())
         for item in self.items:
-            digest.update(repr(astuple(item)).encode())
+            digest.update(repr(item).encode())
         return digest.hexdigest()
 
     def time_limit(self, item: SourceItem) -> float:

@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import io
 from collections.abc import Iterator
+from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import Any, BinaryIO, cast
 
@@ -57,13 +58,13 @@ def decode_item(raw: Location, item: SourceItem, sample_rate: int | None, option
 @contextlib.contextmanager
 def _opened(place: Location, item: SourceItem) -> Iterator[BinaryIO]:
     try:
-        with place.open() as opened:
+        with Path(place.path).open("rb") if place.is_local else place.open() as opened:
             file = cast(Any, opened)
-            if item.bytes <= _WHOLE_FILE_BYTES:
+            if item.length is not None or (not place.is_local and item.bytes <= _WHOLE_FILE_BYTES):
                 file.seek(item.start)
                 yield io.BytesIO(file.read(item.length))
             else:
-                yield io.BufferedReader(file, _READ_BYTES)
+                yield file if place.is_local else io.BufferedReader(file, _READ_BYTES)
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
         raise RejectedSourceError("unreadable", f"cannot be read: {type(error).__name__}") from error
     except OSError as error:
