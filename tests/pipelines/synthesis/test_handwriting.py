@@ -1,7 +1,7 @@
 import re
 from pathlib import Path
-
 from xml.etree import ElementTree
+
 import numpy as np
 import pytest
 
