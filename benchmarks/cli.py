@@ -62,3 +62,7 @@ def _user_errors() -> tuple[type[ValueError], ...]:
     from vrnn.training.errors import CheckpointError
 
     return (InputError, ModelError, CheckpointError, StudyError, ReportError)
+
+
+if __name__ == "__main__":
+    main()

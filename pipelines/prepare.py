@@ -78,8 +78,8 @@ def prepare(
     corpus = find_corpus(corpus_name)
     if not raw.is_directory():
         raise InputError(f"{raw}: no such directory; point --raw at the raw {corpus.name} corpus")
-    listing = corpus.list_items(raw, chosen_values(corpus, options.corpus_options))
-    _refuse_foreign(out, corpus)
+    _refuse_foreign(raw, out, corpus)
+    listing = corpus.list_items(replace(raw, without=out.path), chosen_values(corpus, options.corpus_options))
     job = _Job(corpus, out, listing, plan_shards(corpus, raw, out, listing, options), options)
     if previous := job.unchanged():
         on_progress(len(listing.items), len(listing.items))
@@ -88,13 +88,24 @@ def prepare(
         return job.run(run_tasks, on_progress)
 
 
-def _refuse_foreign(out: Location, corpus: Corpus) -> None:
-    if (out / MANIFEST_NAME).is_file():
-        found = Manifest.load(out).corpus
-        if found != corpus.name:
-            raise InputError(f"{out}: holds shards of {found}, not {corpus.name}; choose another --out")
+def _refuse_foreign(raw: Location, out: Location, corpus: Corpus) -> None:
+    if raw.path.rstrip("/") == out.path.rstrip("/"):
+        raise InputError(f"{out}: is --raw itself; choose another place for --out")
+    if out.is_file():
+        raise InputError(f"{out}: is a file; choose an empty or new directory for --out")
+    if found := _load(out):
+        if found.corpus != corpus.name:
+            raise InputError(f"{out}: holds shards of {found.corpus}, not {corpus.name}; choose another --out")
     elif out.files(recursive=False) and not (out / STATE_DIRECTORY).is_directory():
         raise InputError(f"{out}: holds files that are not shards; choose an empty or new directory for --out")
+
+
+def _load(out: Location) -> Manifest | None:
+    """The manifest at `out`; None where there is none, or a damaged one, which is then made anew."""
+    try:
+        return Manifest.load(out)
+    except InputError:
+        return None
 
 
 @dataclass(frozen=True)
@@ -117,15 +128,21 @@ class _Job:
             return {report.name: report for report in reports if report}
 
     def unchanged(self) -> Manifest | None:
-        """The manifest, where there is nothing at all to do."""
-        if not (self.out / MANIFEST_NAME).is_file():
+        """The manifest, where there is nothing at all to do: it says what a new one would say of what lies there."""
+        found = _load(self.out)
+        if found is None or not (self.out / REJECTS_NAME).is_file() or self.strays():
             return None
-        done, manifest = self.done_at(self.out), Manifest.load(self.out)
-        listed = {shard.file: shard.sha256 for split in manifest.splits.values() for shard in split.shards}
-        same = listed == {task.name: done[task.name].sha256 if task.name in done else "" for task in self.tasks}
-        index_whole = (self.out / INDEX_NAME).is_file() and (self.out / INDEX_NAME).sha256() == manifest.index_sha256
-        whole = same and index_whole and (self.out / REJECTS_NAME).is_file() and not self.strays()
-        return manifest if whole else None
+        done = self.done_at(self.out)
+        place = self.out / INDEX_NAME
+        if len(done) < len(self.tasks) or not place.is_file() or place.sha256() != found.index_sha256:
+            return None
+        with place.open() as stream:
+            index = pq.read_table(stream)
+        reports = [done[task.name] for task in self.tasks]
+        rejects = self._rejects(reports)
+        self._refuse_too_many(rejects, self.out)
+        due = self._manifest(reports, rejects, index, found.index_sha256)
+        return found if due.model_copy(update={"software": found.software}) == found else None
 
     def strays(self) -> list[Location]:
         """Files of earlier runs that this set does not have: temporaries, shards of another cut, what was staged."""
@@ -151,41 +168,48 @@ class _Job:
 
     def _describe(self, target: Location, reports: list[ShardReport], place: Mapping[str, Location]) -> Manifest:
         """Write rejects, index and card to `target`, and stage the manifest."""
-        rejects = self._rejects(target, reports)
+        rejects = self._rejects(reports)
+        _write_table(target / REJECTS_NAME, pa.Table.from_pylist([asdict(one) for one in rejects], _REJECT_SCHEMA))
+        self._refuse_too_many(rejects, target)
         index = read_index([place[report.name] / report.name for report in reports])
         _write_table(target / INDEX_NAME, index)
-        manifest = Manifest(
-            schema_version=SCHEMA_VERSION,
-            corpus=self.corpus.name,
-            kind=self.corpus.kind,
-            sample_rate=self.corpus.sample_rate,
-            options=chosen_values(self.corpus, self.options.corpus_options),
-            licence=self.corpus.licence,
-            url=self.corpus.url,
-            split_rule=self.listing.split_rule,
-            fingerprint=content_fingerprint(self.corpus.kind, self.corpus.sample_rate, index),
-            splits=dict(split_entries(SPLITS, reports, index)),
-            rejects=dict(sorted(Counter(reject.code for reject in rejects).items())),
-            train_moments=train_moments(self.corpus.kind, index, "split"),
-            train_moments_by_sequence=train_moments(self.corpus.kind, index, "split_by_sequence"),
-            index_sha256=(target / INDEX_NAME).sha256(),
-            software=_software(),
-        )
+        manifest = self._manifest(reports, rejects, index, (target / INDEX_NAME).sha256())
         (target / CARD_NAME).write_bytes(dataset_card(manifest).encode())
         manifest.save(self.staged)
         return manifest
 
-    def _rejects(self, target: Location, reports: list[ShardReport]) -> list[Reject]:
+    def _manifest(
+        self, reports: list[ShardReport], rejects: list[Reject], index: pa.Table, index_sha256: str
+    ) -> Manifest:
+        corpus = self.corpus
+        return Manifest(
+            schema_version=SCHEMA_VERSION,
+            corpus=corpus.name,
+            kind=corpus.kind,
+            sample_rate=corpus.sample_rate,
+            options=chosen_values(corpus, self.options.corpus_options),
+            licence=corpus.licence,
+            url=corpus.url,
+            split_rule=self.listing.split_rule,
+            fingerprint=content_fingerprint(corpus.kind, corpus.sample_rate, index),
+            splits=dict(split_entries(SPLITS, reports, index)),
+            rejects=dict(sorted(Counter(reject.code for reject in rejects).items())),
+            train_moments=train_moments(corpus.kind, index, "split"),
+            train_moments_by_sequence=train_moments(corpus.kind, index, "split_by_sequence"),
+            index_sha256=index_sha256,
+            software=_software(),
+        )
+
+    def _rejects(self, reports: list[ShardReport]) -> list[Reject]:
         absent = [Reject(item.path, item.id, "", "missing", item.message) for item in self.listing.absent]
-        rejects = absent + [reject for report in reports for reject in report.rejects]
-        table = pa.Table.from_pylist([asdict(reject) for reject in rejects], schema=_REJECT_SCHEMA)
-        _write_table(target / REJECTS_NAME, table)
+        return absent + [reject for report in reports for reject in report.rejects]
+
+    def _refuse_too_many(self, rejects: list[Reject], target: Location) -> None:
         allowed = self.options.max_rejects
         if allowed is not None and len(rejects) > allowed:
             raise TooManyRejectsError(
                 f"{len(rejects)} source items rejected, more than --max-rejects {allowed}; see {target / REJECTS_NAME}"
             )
-        return rejects
 
     def _move_into_place(self, target: Location, staged: list[str]) -> None:
         names = [part for name in sorted(staged) for part in (name, f"{STATE_DIRECTORY}/{name}.json")]
@@ -197,8 +221,9 @@ class _Job:
 
 
 def _is_ours(path: str) -> bool:
-    base = path.rpartition("/")[2]
-    return path.startswith(f"{STATE_DIRECTORY}/") or base.endswith(".parquet") or TEMPORARY_MARK in base
+    if path.startswith(f"{STATE_DIRECTORY}/"):
+        return True
+    return "/" not in path and (path.endswith(".parquet") or TEMPORARY_MARK in path)
 
 
 def _run(

@@ -54,7 +54,10 @@ class ShardSet:
 
     def rejects(self) -> pd.DataFrame:
         """The rejected source items: path, id, split, code, message."""
-        with (self.location / REJECTS_NAME).open() as stream:
+        place = self.location / REJECTS_NAME
+        if not place.is_file():
+            raise InputError(f"{place}: missing; run prepare again")
+        with place.open() as stream:
             return pq.read_table(stream).to_pandas()
 
     def verify(self) -> None:
@@ -71,7 +74,7 @@ class ShardSet:
         if not place.is_file():
             raise InputError(f"{place}: missing, though the manifest lists it; run prepare again")
         if place.sha256() != self._entries[name].sha256:
-            raise InputError(f"{place}: its checksum differs from the manifest's; run prepare again")
+            raise InputError(f"{place}: its checksum differs from the manifest's; delete it and run prepare again")
 
     def signal(self, row: int) -> Signal:
         """The signal of the sequence at position `row` of the index.

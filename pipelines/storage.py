@@ -15,7 +15,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -76,6 +76,8 @@ def _walk(root: Path, prefix: str, above: frozenset[tuple[int, int]], *, recursi
     if here in above:
         raise InputError(f"{root}: a symbolic link that leads back to a directory above it; remove it")
     for entry in entries:
+        if not entry.name.isprintable() and entry.name.encode(errors="replace").decode() != entry.name:
+            raise InputError(f"{root}: holds a file whose name is not UTF-8: {entry.name!r}; rename it")
         if entry.is_dir():
             if recursive:
                 yield from _walk(Path(entry.path), f"{prefix}{entry.name}/", above | {here}, recursive=True)
@@ -86,9 +88,15 @@ def _walk(root: Path, prefix: str, above: frozenset[tuple[int, int]], *, recursi
 
 @dataclass(frozen=True)
 class Location:
-    """A directory or a file, named by a local path or an object-store URI."""
+    """A directory or a file, named by a local path or an object-store URI.
+
+    Attributes:
+        uri: the path or URI.
+        without: a path below this one, within its file system, below which `files` finds nothing.
+    """
 
     uri: str
+    without: str = ""
 
     def __truediv__(self, child: str) -> "Location":
         base, mark, query = self.uri.partition("?") if self._is_remote else (self.uri, "", "")
@@ -169,11 +177,19 @@ class Location:
         """
         root = self.path.rstrip("/")
         if self.is_local:
-            return sorted(_walk(Path(root), "", frozenset(), recursive=recursive))
+            return self._kept(_walk(Path(root), "", frozenset(), recursive=recursive))
         selector = fs.FileSelector(root, allow_not_found=True, recursive=recursive)
         entries = self.patiently(lambda: self._filesystem.get_file_info(selector))
         found = (entry for entry in entries if entry.type == fs.FileType.File)
-        return sorted(FoundFile(entry.path[len(root) + 1 :], entry.size or 0, entry.mtime_ns or 0) for entry in found)
+        return self._kept(
+            FoundFile(entry.path[len(root) + 1 :], entry.size or 0, entry.mtime_ns or 0) for entry in found
+        )
+
+    def _kept(self, found: Iterable[FoundFile]) -> list[FoundFile]:
+        root, without = self.path.rstrip("/"), f"{self.without.rstrip('/')}/"
+        if not without.startswith(f"{root}/"):
+            return sorted(found)
+        return sorted(file for file in found if not f"{root}/{file.path}".startswith(without))
 
     def open(self) -> pa.NativeFile:
         """Open for random reads."""

@@ -1,13 +1,14 @@
 """How arguments are written: what several verbs share."""
 
+import math
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import tyro
 
 from benchmarks.errors import StudyError
 
-__all__ = ["Argument", "Json", "Repeated", "Workers", "at_least_one", "named_values"]
+__all__ = ["Argument", "Json", "Repeated", "Workers", "at_least", "named_values"]
 
 Argument = tyro.conf.Positional
 Json = Annotated[bool, tyro.conf.arg(name="json", help="Print one JSON object on stdout.")]
@@ -30,12 +31,15 @@ def named_values(pairs: Sequence[str]) -> dict[str, str]:
     return values
 
 
-def at_least_one(flag: str, value: int) -> int:
-    """`value`, if it is a count.
+Number = TypeVar("Number", int, float)
+
+
+def at_least(least: int, flag: str, value: Number) -> Number:
+    """`value`, if it is a finite number of at least `least`.
 
     Raises:
-        StudyError: it is below one.
+        StudyError: it is not.
     """
-    if value < 1:
-        raise StudyError(f"{flag} {value}: must be 1 or more")
+    if not (math.isfinite(value) and value >= least):
+        raise StudyError(f"{flag} {value}: must be {least} or more")
     return value

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from benchmarks.commands.arguments import Argument, Json, Repeated, Workers, at_least_one, named_values
+from benchmarks.commands.arguments import Argument, Json, Repeated, Workers, at_least, named_values
 from benchmarks.errors import FailedError
 from benchmarks.output import progress_bar, say, show, summary_table, write_json
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pipelines.download import Part, Source
+    from pipelines.shard_task import ShardReport, ShardTask
 
 __all__ = ["download", "prepare", "synthesise"]
 
@@ -112,7 +115,6 @@ def prepare(
         shard_mib: raw MiB that a shard is cut at.
         json_: print one JSON object on stdout.
     """
-    from pipelines.cluster import run_on_ray
     from pipelines.errors import PreparationError
     from pipelines.prepare import PrepareOptions
     from pipelines.prepare import prepare as run_prepare
@@ -121,13 +123,13 @@ def prepare(
     from pipelines.summary import summarise
 
     plan = PrepareOptions(
-        workers=at_least_one("--workers", workers or os.cpu_count() or 1),
+        workers=at_least(1, "--workers", (os.cpu_count() or 1) if workers is None else workers),
         corpus_options=named_values(option) | ({"include_sa": True} if include_sa else {}),
-        shard_bytes=at_least_one("--shard-mib", shard_mib) * 2**20,
-        max_rejects=max_rejects,
-        source_seconds=source_seconds,
+        shard_bytes=at_least(1, "--shard-mib", shard_mib) * 2**20,
+        max_rejects=None if max_rejects is None else at_least(0, "--max-rejects", max_rejects),
+        source_seconds=at_least(1, "--source-seconds", source_seconds),
     )
-    run_tasks = partial(run_on_ray, address=address)
+    run_tasks = partial(_run_on_ray, address=address)
     try:
         with progress_bar(f"prepare {corpus}") as on_progress:
             done = run_prepare(corpus, Location(raw), Location(out), plan, run_tasks=run_tasks, on_progress=on_progress)
@@ -135,11 +137,20 @@ def prepare(
         raise FailedError(str(error)) from error
     rejected = sum(done.manifest.rejects.values())
     say(f"{out}: {_what_was_done(done.written, done.skipped)}; {rejected} source items rejected")
+    if not any(split.sequences for split in done.manifest.splits.values()):
+        say(f"{out}: holds no sequence at all: every source was rejected; see its rejects.parquet")
     summary = summarise(ShardSet(Location(out)))
     if json_:
         write_json(summary | {"shards_written": done.written, "shards_skipped": done.skipped})
     else:
         show(summary_table(summary))
+
+
+def _run_on_ray(tasks: "list[ShardTask]", workers: int, address: str | None) -> "Iterator[ShardReport]":
+    """Ray takes seconds to load: not before the user's input is known to be right and there is work."""
+    from pipelines.cluster import run_on_ray
+
+    return run_on_ray(tasks, workers, address) if tasks else iter(())
 
 
 def _what_was_done(written: int, skipped: int) -> str:

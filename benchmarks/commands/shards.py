@@ -44,6 +44,7 @@ def inspect(
         opened.verify()
     summary, by_speaker, rejects = summarise(opened), speakers_by_length(opened), rejects_by_code(opened)
     if speakers:
+        speakers.parent.mkdir(parents=True, exist_ok=True)
         by_speaker.to_csv(speakers, index=False)
     if plots:
         from pipelines.plots import write_plots

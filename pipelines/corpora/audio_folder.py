@@ -8,15 +8,13 @@ root names the speaker and the class, 1 being the first and 0 none:
 
     SPEAKER/CLASS/FILE.wav            speaker_level 1, class_level 2
 
-A file that does not lie that deep has none. Two files that differ in their suffix alone keep it in their ids.
+A file that does not lie that deep has none. An id is the path with its suffix, so that it depends on no other file.
 
 Split: none is official; by speaker where known, else by file, 0.9 / 0.05 / 0.05.
 """
 
-from collections import Counter
-
 from pipelines.corpora.base import Kind, Listing, Options, SourceItem
-from pipelines.corpora.files import fold, path_id, refuse_doubles
+from pipelines.corpora.files import fold, refuse_doubles
 from pipelines.corpora.splits import split_three_ways
 from pipelines.errors import InputError
 from pipelines.storage import FoundFile, Location
@@ -46,17 +44,16 @@ class AudioFolder:
         files = raw.files()
         if not files:
             raise InputError(f"{raw}: no files below it; point --raw at a directory of sound files")
-        counts = Counter(path_id(file.path) for file in files)
-        items = [_item(file, counts[path_id(file.path)] > 1, speaker_level, class_level) for file in files]
+        items = [_item(file, speaker_level, class_level) for file in files]
         refuse_doubles(
             raw, ((item.id, item.file.path) for item in items), what="file", remedy="rename or remove one of them"
         )
         return split_three_ways(items, "speaker where known, else by file")
 
 
-def _item(file: FoundFile, keep_suffix: bool, speaker_level: int, class_level: int) -> SourceItem:
+def _item(file: FoundFile, speaker_level: int, class_level: int) -> SourceItem:
     folders = fold(file.path).split("/")[:-1]
-    item_id = fold(file.path) if keep_suffix else path_id(file.path)
+    item_id = fold(file.path)
     speaker = _at(folders, speaker_level)
     class_name = _at(folders, class_level)
     attributes = (("class", class_name),) if class_name else ()

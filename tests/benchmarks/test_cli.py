@@ -146,7 +146,7 @@ def test_shards_whose_checksum_fails_exit_2(
     content[100] ^= 1
     victim.write_bytes(bytes(content))
     for arguments in (["inspect", copy], ["score", checkpoint[0], "--shards", copy]):
-        assert_refused(bench(*arguments, cwd=tmp_path), "its checksum differs from the manifest's; run prepare again")
+        assert_refused(bench(*arguments, cwd=tmp_path), "its checksum differs from the manifest's; delete it")
 
 
 @pytest.mark.parametrize(
@@ -168,6 +168,9 @@ def test_shards_whose_checksum_fails_exit_2(
             "a whole number such as 0",
         ),
         (["prepare", "accent", "--raw", ".", "--out", "o", "--workers", "-1"], "must be 1 or more"),
+        (["prepare", "accent", "--raw", ".", "--out", "o", "--workers", "0"], "must be 1 or more"),
+        (["prepare", "accent", "--raw", ".", "--out", "o", "--source-seconds", "nan"], "must be 1 or more"),
+        (["prepare", "accent", "--raw", ".", "--out", "o", "--max-rejects", "-1"], "must be 0 or more"),
         (["prepare", "vctk", "--raw", ".", "--out", "o"], "point --raw at"),
         (["inspect", "nowhere"], "holds no manifest.json"),
         (["score", "nowhere.pt", "--shards", "nowhere"], "no such checkpoint"),

@@ -1,3 +1,4 @@
+import os
 import shutil
 from collections.abc import Iterator
 from functools import partial
@@ -176,3 +177,66 @@ def test_a_copy_elsewhere_gives_the_same_fingerprint(raw: Path, tmp_path: Path) 
         shutil.copy(path, target)
     first = prepare_here("timit", raw, tmp_path / "a").manifest.fingerprint
     assert prepare_here("timit", lower, tmp_path / "b").manifest.fingerprint == first
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [(MANIFEST_NAME, b'{"corpus": '), ("index.parquet", b"junk"), ("rejects.parquet", None), ("README.md", None)],
+)
+def test_what_is_damaged_beside_the_shards_is_made_anew(
+    raw: Path, tmp_path: Path, name: str, content: bytes | None
+) -> None:
+    prepare_here("timit", raw, tmp_path / "out")
+    before = contents(tmp_path / "out")
+    path = tmp_path / "out" / name
+    path.unlink() if content is None else path.write_bytes(content)
+    again = prepare_here("timit", raw, tmp_path / "out")
+    assert again.written == 0
+    if name != "README.md":
+        assert contents(tmp_path / "out") == before
+
+
+def test_a_manifest_that_says_other_than_the_shards_is_made_anew(raw: Path, tmp_path: Path) -> None:
+    first = prepare_here("timit", raw, tmp_path / "out").manifest
+    path = tmp_path / "out" / MANIFEST_NAME
+    path.write_text(path.read_text().replace(first.fingerprint, "0" * 64))
+    assert prepare_here("timit", raw, tmp_path / "out").manifest == first
+
+
+def test_shards_among_the_raw_files_are_no_sources_and_raw_files_among_shards_no_strays(
+    raw: Path, tmp_path: Path
+) -> None:
+    (raw / "notes.parquet").write_text("precious")
+    beside = prepare_here("audio_folder", raw, tmp_path / "out").manifest
+    for _ in range(2):
+        assert prepare_here("audio_folder", raw, raw / "shards").manifest == beside
+    shutil.rmtree(raw / "shards")
+    for _ in range(2):
+        assert prepare_here("audio_folder", raw, tmp_path).manifest == beside
+    assert (raw / "notes.parquet").read_text() == "precious"
+    with pytest.raises(InputError, match="is --raw itself"):
+        prepare_here("audio_folder", raw, raw)
+
+
+def test_an_output_that_is_a_file_is_refused(raw: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("precious")
+    with pytest.raises(InputError, match="is a file"):
+        prepare_here("timit", raw, tmp_path / "file")
+
+
+def test_strays_are_looked_for_where_prepare_writes_and_nowhere_else(raw: Path, tmp_path: Path) -> None:
+    prepare_here("timit", raw, tmp_path / "out")
+    kept = tmp_path / "out" / "mine" / "results.parquet"
+    kept.parent.mkdir()
+    kept.write_text("precious")
+    (tmp_path / "out" / "train-00009-of-00010.parquet").write_text("of an earlier cut")
+    prepare_here("timit", raw, tmp_path / "out")
+    assert kept.read_text() == "precious"
+    assert not (tmp_path / "out" / "train-00009-of-00010.parquet").exists()
+
+
+def test_a_name_that_is_not_utf_8_is_refused_in_one_line(raw: Path, tmp_path: Path) -> None:
+    (raw / os.fsdecode(b"latin1_\xe9.wav")).write_bytes(b"x")
+    with pytest.raises(InputError, match="not UTF-8") as caught:
+        prepare_here("audio_folder", raw, tmp_path / "out")
+    str(caught.value).encode()

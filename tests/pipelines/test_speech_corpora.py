@@ -295,7 +295,7 @@ def test_the_older_vctk_has_one_microphone_and_numbers_for_speakers(tmp_path: Pa
 
 def test_audio_folder_passes_over_nothing(tmp_path: Path) -> None:
     touch(tmp_path, "a/x.wav", "a/x.mp3", "a/y.flac", "a/.DS_Store", "README", "b/c/notes.txt")
-    expected = {"a/x.wav", "a/x.mp3", "a/y", "a/.ds_store", "readme", "b/c/notes"}
+    expected = {"a/x.wav", "a/x.mp3", "a/y.flac", "a/.ds_store", "readme", "b/c/notes.txt"}
     assert set(by_id(listing("audio_folder", tmp_path))) == expected
 
 
@@ -304,9 +304,9 @@ def test_audio_folder_levels_name_speaker_and_class(tmp_path: Path) -> None:
     items = by_id(listing("audio_folder", tmp_path, speaker_level=1, class_level=2))
     told = {name: (item.speaker, item.group, item.attributes) for name, item in items.items()}
     assert told == {
-        "ann/laugh/1": ("ann", "ann", (("class", "laugh"),)),
-        "ann/2": ("ann", "ann", ()),
-        "3": (None, "3", ()),
+        "ann/laugh/1.wav": ("ann", "ann", (("class", "laugh"),)),
+        "ann/2.wav": ("ann", "ann", ()),
+        "3.wav": (None, "3.wav", ()),
     }
     assert {item.speaker for item in listing("audio_folder", tmp_path).items} == {None}
     assert "a level is 0" in refused("audio_folder", tmp_path, class_level=-1)
@@ -324,7 +324,7 @@ def test_accents_written_composed_and_decomposed_are_one_name(tmp_path: Path) ->
     touch(tmp_path / "composed", "caf\u00e9/1.wav", "b/1.wav")
     touch(tmp_path / "decomposed", "cafe\u0301/1.wav", "b/1.wav")
     ids = [set(by_id(listing("audio_folder", tmp_path / form))) for form in ("composed", "decomposed")]
-    assert ids[0] == ids[1] == {"caf\u00e9/1", "b/1"}
+    assert ids[0] == ids[1] == {"caf\u00e9/1.wav", "b/1.wav"}
 
 
 @pytest.mark.parametrize(
