@@ -44,11 +44,19 @@ class TooManyRejectsError(PreparationError):
 
 @dataclass(frozen=True)
 class Prepared:
-    """What `prepare` did: the manifest, and how many shards it wrote and skipped."""
+    """What `prepare` did.
+
+    Attributes:
+        manifest: of the finished set.
+        written: shards.
+        skipped: shards that were up to date.
+        unchanged: whether there was nothing at all to do, not even beside the shards.
+    """
 
     manifest: Manifest
     written: int
     skipped: int
+    unchanged: bool = False
 
 
 def prepare(
@@ -83,7 +91,7 @@ def prepare(
     job = _Job(corpus, out, listing, plan_shards(corpus, raw, out, listing, options), options)
     if previous := job.unchanged():
         on_progress(len(listing.items), len(listing.items))
-        return Prepared(previous, 0, len(job.tasks))
+        return Prepared(previous, 0, len(job.tasks), unchanged=True)
     with exclusive(out):
         return job.run(run_tasks, on_progress)
 

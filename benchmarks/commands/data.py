@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pipelines.download import Part, Source
+    from pipelines.prepare import Prepared
     from pipelines.shard_task import ShardReport, ShardTask
 
 __all__ = ["download", "prepare", "synthesise"]
@@ -136,7 +137,7 @@ def prepare(
     except PreparationError as error:
         raise FailedError(str(error)) from error
     rejected = sum(done.manifest.rejects.values())
-    say(f"{out}: {_what_was_done(done.written, done.skipped)}; {rejected} source items rejected")
+    say(f"{out}: {_what_was_done(done)}; {rejected} source items rejected")
     if not any(split.sequences for split in done.manifest.splits.values()):
         say(f"{out}: holds no sequence at all: every source was rejected; see its rejects.parquet")
     summary = summarise(ShardSet(Location(out)))
@@ -153,10 +154,10 @@ def _run_on_ray(tasks: "list[ShardTask]", workers: int, address: str | None) -> 
     return run_on_ray(tasks, workers, address) if tasks else iter(())
 
 
-def _what_was_done(written: int, skipped: int) -> str:
-    if not written:
-        return f"nothing to do, all {skipped} shards are up to date"
-    return f"{written} shards written" + (f", {skipped} were up to date" if skipped else "")
+def _what_was_done(done: "Prepared") -> str:
+    if done.unchanged:
+        return f"nothing to do, all {done.skipped} shards are up to date"
+    return f"{done.written} shards written" + (f", {done.skipped} were up to date" if done.skipped else "")
 
 
 def synthesise(what: Argument[Literal["speech", "handwriting"]], out: Path, seed: int = 0) -> None:
