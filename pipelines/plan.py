@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from pipelines.corpora import Corpus, Listing, Options, SourceItem
+from pipelines.corpora.files import refuse_doubles
 from pipelines.errors import InputError
 from pipelines.shard_task import ShardTask
 from pipelines.sources import PART_SAMPLES
@@ -75,7 +76,8 @@ def plan_shards(
     Raises:
         InputError: two items have one id.
     """
-    _refuse_doubles(raw, listing)
+    named = ((item.id, item.file.path) for item in listing.items)
+    refuse_doubles(raw, named, what="source", remedy="remove one of them")
     values, rate = chosen_values(corpus, options.corpus_options), corpus.sample_rate
     recipe: Mapping[str, object] = {
         "version": _RECIPE_VERSION,
@@ -92,14 +94,6 @@ def plan_shards(
             seconds = options.source_seconds
             tasks.append(ShardTask(raw.uri, out.uri, name, corpus.kind, rate, recipe, tuple(group), values, seconds))
     return tasks
-
-
-def _refuse_doubles(raw: Location, listing: Listing) -> None:
-    seen: set[str] = set()
-    for item in listing.items:
-        if item.id in seen:
-            raise InputError(f"{raw}: two sources have the id {item.id}, one of them {item.file.path}; remove one")
-        seen.add(item.id)
 
 
 def _by_bytes(items: Iterator[SourceItem], limit: int) -> Iterator[list[SourceItem]]:

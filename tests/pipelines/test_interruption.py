@@ -128,7 +128,7 @@ def test_a_lock_dies_with_its_process(raw: Path, tmp_path: Path) -> None:
     assert prepare_here("timit", raw, tmp_path / "out").written
 
 
-def test_a_failed_move_of_a_finished_set_is_taken_up_again(raw: Path, tmp_path: Path) -> None:
+def test_a_temporary_in_a_finished_set_is_removed_by_the_next_run(raw: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     prepare_here("timit", raw, out, shard_bytes=1)
     (out / f"train-00000-of-00001.parquet{TEMPORARY_MARK}1").write_bytes(b"half")
