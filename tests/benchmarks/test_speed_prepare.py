@@ -86,6 +86,12 @@ def test_processor_seconds_count_children_that_live_and_that_have_ended() -> Non
     assert 0 < alive <= watch.read().processor
 
 
+def test_work_shorter_than_a_tick_of_the_kernel_takes_time_still() -> None:
+    watch = Stopwatch()
+    sum(range(1000))
+    assert watch.read().processor > 0
+
+
 def test_exponent_is_of_the_largest_sizes() -> None:
     assert exponent([10, 100, 1000, 10000], [5.0, 1.0, 10.0, 100.0]) == pytest.approx(1.0)
     assert exponent([10, 100, 1000], [1.0, 100.0, 10000.0]) == pytest.approx(2.0)
