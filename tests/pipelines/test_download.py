@@ -1,12 +1,9 @@
-"""Downloads against a real server on loopback, and archives made to do harm."""
+"""Downloads against a real server on loopback."""
 
 import hashlib
 import io
 import re
-import stat
-import tarfile
 import threading
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,10 +13,10 @@ import pytest
 
 from benchmarks.cli import main
 from pipelines import transfer
-from pipelines.archives import extract
 from pipelines.download import Part, Source, choose_parts, find_source, is_there, retrieve, unpack
 from pipelines.errors import InputError
 from pipelines.transfer import fetch
+from tests.pipelines.packing import tar
 
 
 @dataclass
@@ -106,38 +103,9 @@ def silent(done: int, total: int) -> None:
     pass
 
 
-def tar(entries: dict[str, bytes], *special: tarfile.TarInfo, mode: str = "w:gz") -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode=mode) as archive:  # type: ignore[call-overload]
-        for name, content in entries.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
-        for info in special:
-            archive.addfile(info)
-    return buffer.getvalue()
-
-
-def zipped(*entries: tuple[str | zipfile.ZipInfo, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in entries:
-            archive.writestr(name, content)
-    return buffer.getvalue()
-
-
-def special(name: str, kind: bytes, target: str = "") -> tarfile.TarInfo:
-    info = tarfile.TarInfo(name)
-    info.type, info.linkname = kind, target
-    return info
-
-
 def a_part(site: Site, content: bytes, file: str = "set.tar.gz") -> Part:
     site.files[f"/{file}"] = content
     return Part("set", file, hashlib.sha256(content).hexdigest())
-
-
-# Transfers.
 
 
 def test_an_answer_that_breaks_off_is_resumed_where_it_stopped(site: Site, tmp_path: Path) -> None:
@@ -219,93 +187,6 @@ def test_nobody_there_is_an_error_after_a_few_attempts(site: Site, tmp_path: Pat
 def test_only_http_is_fetched(url: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not an address"):
         fetch(url, tmp_path / "a.part", silent)
-
-
-# Archives.
-
-
-@pytest.mark.parametrize("file", ["set.tar.gz", "set.tar.bz2", "set.tar", "set.zip"])
-def test_an_archive_is_unpacked_whole(tmp_path: Path, file: str) -> None:
-    entries = {"./top/a.txt": b"one", "top/b/c.txt": b"two"}
-    modes = {"set.tar.gz": "w:gz", "set.tar.bz2": "w:bz2", "set.tar": "w:"}
-    content = (
-        zipped(*entries.items())
-        if file == "set.zip"
-        else tar(entries, special("top/d", tarfile.DIRTYPE), mode=modes[file])
-    )
-    (tmp_path / file).write_bytes(content)
-    extract(tmp_path / file, tmp_path / "set", silent)
-    assert (tmp_path / "set/top/a.txt").read_bytes() == b"one"
-    assert (tmp_path / "set/top/b/c.txt").read_bytes() == b"two"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["set", file]
-
-
-LINK_IN_ZIP = zipfile.ZipInfo("link")
-LINK_IN_ZIP.external_attr = (stat.S_IFLNK | 0o777) << 16
-HOSTILE = {
-    "traversal.tar.gz": tar({"ok": b"", "../outside": b"x"}),
-    "deep-traversal.tar.gz": tar({"a/b/../../../outside": b"x"}),
-    "absolute.tar.gz": tar({"/tmp/outside": b"x"}),
-    "backslash.tar.gz": tar({"..\\outside": b"x"}),
-    "drive.tar.gz": tar({"C:outside": b"x"}),
-    "control.tar.gz": tar({"a\x1b[2Jb": b"x"}),
-    "symlink.tar.gz": tar({}, special("out", tarfile.SYMTYPE, "..")),
-    "inner-symlink.tar.gz": tar({"a": b"x"}, special("b", tarfile.SYMTYPE, "a")),
-    "hardlink.tar.gz": tar({}, special("out", tarfile.LNKTYPE, "/etc/passwd")),
-    "device.tar.gz": tar({}, special("null", tarfile.CHRTYPE)),
-    "pipe.tar.gz": tar({}, special("pipe", tarfile.FIFOTYPE)),
-    "bomb.tar.gz": tar({"zeros": bytes(4 * 2**20)}),
-    "headers.tar.gz": tar({"n" * 4_000_000: b"x"}),
-    "bomb.tar.bz2": tar({"zeros": bytes(4 * 2**20)}, mode="w:bz2"),
-    "slip.zip": zipped(("../outside", b"x")),
-    "absolute.zip": zipped(("/tmp/outside", b"x")),
-    "symlink.zip": zipped((LINK_IN_ZIP, b"..")),
-    "bomb.zip": zipped(*((f"zeros{n}", bytes(2**20)) for n in range(4))),
-}
-
-
-@pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_archive_is_refused_and_leaves_nothing(name: str, tmp_path: Path) -> None:
-    inner = tmp_path / "inner"
-    inner.mkdir()
-    (inner / name).write_bytes(HOSTILE[name])
-    with pytest.raises(InputError, match="refused") as caught:
-        extract(inner / name, inner / "set", silent)
-    assert "\n" not in str(caught.value)
-    assert [path.name for path in tmp_path.rglob("*")] == ["inner", name]
-
-
-def test_a_name_twice_is_refused(tmp_path: Path) -> None:
-    twice = tar({"a": b"one", "./a": b"two"})
-    (tmp_path / "twice.tar.gz").write_bytes(twice)
-    with pytest.raises(InputError, match=r"two members are called './a'"):
-        extract(tmp_path / "twice.tar.gz", tmp_path / "set", silent)
-
-
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("short.tar.gz", tar({"a": CONTENT * 20})[:300]),
-        ("other.tar.gz", b"no archive at all"),
-        ("empty.tar.gz", b""),
-        ("other.zip", b"no archive at all"),
-        ("damaged.zip", zipped(("a", CONTENT)).replace(b"PK\x03\x04", b"PK\x03\x05")),
-        ("other.tar.bz2", b"no archive at all"),
-        ("short.tar.bz2", tar({"a": CONTENT}, mode="w:bz2")[:60]),
-        ("file-and-directory.tar", tar({"a": b"x", "a/b": b"y"}, mode="w:")),
-    ],
-)
-def test_a_damaged_archive_is_an_error_of_one_line_and_leaves_nothing(
-    tmp_path: Path, name: str, content: bytes
-) -> None:
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises((InputError, OSError)) as caught:
-        extract(tmp_path / name, tmp_path / "set", silent)
-    assert "\n" not in str(caught.value)
-    assert [path.name for path in tmp_path.iterdir()] == [name]
-
-
-# Both, and the verb.
 
 
 def test_the_table_is_whole() -> None:
