@@ -1,7 +1,9 @@
 """Likelihoods of sequences from a model's per-frame terms: exact, ELBO and importance-weighted (IWAE).
 
 One estimator is one function, and every result is in nats per sequence. A bound is not an estimate of the same
-kind as an exact value: report each with its name, and IWAE with its K.
+kind as an exact value: report each with its name, and IWAE with its K. A bound is random through the noise it is
+given; `repeated` turns independent repetitions into a mean and its Monte Carlo standard error. The particle filter's
+bound is in `vrnn.particles`.
 
 Sums over frames are made in float64 and select real frames (`torch.where`): a product with the mask would
 turn an infinite term of a padded frame into NaN. Padded frames are replaced by zeros before the model sees
@@ -20,7 +22,7 @@ from torch import Tensor, nn
 from vrnn.errors import ModelError
 from vrnn.models.base import Terms
 
-__all__ = ["Elbo", "elbo", "exact", "iwae"]
+__all__ = ["Elbo", "Repeated", "elbo", "exact", "iwae", "real_frames", "repeated", "total"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +54,8 @@ def exact(model: nn.Module, x: Tensor, mask: Tensor) -> Tensor:
     Raises:
         ModelError: the model has a latent, so that its likelihood is not available in closed form.
     """
-    terms: Terms = model(_real_frames(x, mask), None)
-    return _total(terms.log_emission, mask)
+    terms: Terms = model(real_frames(x, mask), mask)
+    return total(terms.log_emission, mask)
 
 
 def elbo(model: nn.Module, x: Tensor, mask: Tensor, noise: Tensor) -> Elbo:
@@ -74,9 +76,9 @@ def elbo(model: nn.Module, x: Tensor, mask: Tensor, noise: Tensor) -> Elbo:
     Raises:
         ModelError: the model has no latent, or a shape does not fit.
     """
-    terms: Terms = model(_real_frames(x, mask), noise)
+    terms: Terms = model(real_frames(x, mask), mask, noise)
     assert terms.kl is not None
-    log_emission, kl = _total(terms.log_emission, mask), _total(terms.kl, mask)
+    log_emission, kl = total(terms.log_emission, mask), total(terms.kl, mask)
     return Elbo(value=log_emission - kl, log_emission=log_emission, kl=kl)
 
 
@@ -99,7 +101,7 @@ def iwae(model: nn.Module, x: Tensor, mask: Tensor, noise_chunks: Iterable[Tenso
     Raises:
         ModelError: there is no sample, the model has no latent, or a shape does not fit.
     """
-    frames = _real_frames(x, mask)
+    frames = real_frames(x, mask)
     log_sum, count = torch.full(mask.shape[1:], -math.inf, dtype=torch.float64, device=x.device), 0
     for noise in noise_chunks:
         log_sum = torch.logaddexp(log_sum, _log_weights(model, frames, mask, noise).logsumexp(0))
@@ -114,16 +116,53 @@ def _log_weights(model: nn.Module, x: Tensor, mask: Tensor, noise: Tensor) -> Te
     samples, sequences = len(noise), x.shape[1]
     if noise.dim() != x.dim() + 1:
         raise ModelError(f"noise_chunks: expected chunks [K', T, B, Z], got {list(noise.shape)}")
-    terms: Terms = model(x.repeat(1, samples, 1), noise.transpose(0, 1).flatten(1, 2))
+    terms: Terms = model(x.repeat(1, samples, 1), mask.repeat(1, samples), noise.transpose(0, 1).flatten(1, 2))
     assert terms.log_ratio is not None
     log_emission, log_ratio = (
-        _total(term.unflatten(1, (samples, sequences)), mask.unsqueeze(1))
+        total(term.unflatten(1, (samples, sequences)), mask.unsqueeze(1))
         for term in (terms.log_emission, terms.log_ratio)
     )
     return log_emission + log_ratio
 
 
-def _real_frames(x: Tensor, mask: Tensor) -> Tensor:
+@dataclass(frozen=True, eq=False)
+class Repeated:
+    """Independent repetitions of a random bound, float64 `[B]`, in nats per sequence.
+
+    Attributes:
+        mean: an unbiased estimate of the bound's expectation; the more repetitions, the surer. It does not tighten
+            the bound: a larger K does.
+        standard_error: of that mean, from the spread of the repetitions; nan where there was but one.
+    """
+
+    mean: Tensor
+    standard_error: Tensor
+
+
+def repeated(draws: Iterable[Tensor]) -> Repeated:
+    """Mean and Monte Carlo standard error of repetitions `[B]`, made with independent noise, read one at a time.
+
+    Raises:
+        ModelError: there is no repetition.
+    """
+    count, mean, squares = 0, torch.zeros(()), torch.zeros(())
+    for draw in draws:
+        count += 1
+        step = draw.double() - mean
+        mean = mean + step / count
+        squares = squares + step * (draw - mean)
+    if not count:
+        raise ModelError("draws: expected at least one repetition, got none")
+    variance = squares / (count - 1) if count > 1 else torch.full_like(mean, math.nan)
+    return Repeated(mean, (variance / count).sqrt())
+
+
+def real_frames(x: Tensor, mask: Tensor) -> Tensor:
+    """`x [T, B, D]` with zeros for its padded frames.
+
+    Raises:
+        ModelError: the mask is not bool `[T, B]`.
+    """
     if mask.dtype != torch.bool or mask.shape != x.shape[:2]:
         raise ModelError(
             f"mask: expected bool {list(x.shape[:2])} for frames {list(x.shape)}, got {mask.dtype} {list(mask.shape)}"
@@ -131,6 +170,6 @@ def _real_frames(x: Tensor, mask: Tensor) -> Tensor:
     return torch.where(mask.unsqueeze(-1), x, 0.0)
 
 
-def _total(term: Tensor, mask: Tensor) -> Tensor:
-    """The sum over real frames, float64: `[T, ...]` to `[...]`."""
+def total(term: Tensor, mask: Tensor) -> Tensor:
+    """The sum of a term over real frames, float64: `[T, ...]` to `[...]`."""
     return torch.where(mask, term, 0.0).sum(0, dtype=torch.float64)

@@ -52,17 +52,31 @@ class LSTM(nn.Module):
         c = torch.addcmul(f * c, i, candidate.tanh())
         return o * c.tanh(), c
 
-    def forward(self, projected: Tensor) -> Tensor:
-        """The states h_0 .. h_{T-1} that precede each frame, `[T, B, H]`, from `projected [T, B, 4H]`.
+    def forward(self, projected: Tensor, state: Sequence[Tensor] | None = None) -> list[LSTMState]:
+        """The states before the first frame and after each of T frames, T + 1 of them, from `projected [T, B, 4H]`.
 
-        A causal model predicts frame t from h_{t-1}, so the last frame is never read.
+        A causal model predicts frame t from the state before it.
+        """
+        h, c = self.initial_state(projected.shape[1]) if state is None else state
+        states = [(h, c)]
+        for frame in projected.unbind():
+            states.append(self.step(frame, states[-1]))
+        return states
+
+    def reversed(self, projected: Tensor, mask: Tensor) -> Tensor:
+        """H after reading frames T, T - 1, ..., t, for every t: `[T, B, H]` from `projected [T, B, 4H]`.
+
+        Args:
+            projected: the inputs' share of the gates.
+            mask: bool `[T, B]`; the state is zero at padded frames, so that a sequence begins at its own last frame.
         """
         state = self.initial_state(projected.shape[1])
-        preceding = [state[0]]
-        for frame in projected[:-1].unbind():
-            state = self.step(frame, state)
-            preceding.append(state[0])
-        return torch.stack(preceding)
+        ahead: list[Tensor] = []
+        for frame, real in zip(projected.flip(0).unbind(), mask.flip(0).unsqueeze(-1).unbind(), strict=True):
+            h, c = self.step(frame, state)
+            state = (torch.where(real, h, 0.0), torch.where(real, c, 0.0))
+            ahead.append(state[0])
+        return torch.stack(ahead[::-1])
 
 
 def _orthonormal(size: int, generator: torch.Generator) -> Tensor:

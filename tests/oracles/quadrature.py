@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from tests.oracles.textbook import vrnn_terms
+from tests.oracles.textbook import latent_terms
 from vrnn.models import SequenceModel
 
 __all__ = ["log_marginal"]
@@ -16,6 +16,6 @@ def log_marginal(model: SequenceModel, x: Tensor, points: int = 61, reach: float
     axis = torch.linspace(-reach, reach, points, dtype=torch.float64)
     grid = torch.cartesian_prod(axis, axis).repeat_interleave(x.shape[1], 0)
     tiled, parameters = x.repeat(1, points**2, 1), dict(model.named_parameters())
-    terms = vrnn_terms(parameters, model.config, tiled, lambda t, _posterior: grid[:, t : t + 1])
+    terms = latent_terms(parameters, model.config, tiled, lambda t, _posterior: grid[:, t : t + 1])
     log_joint = (terms.log_emission + terms.log_prior).unflatten(0, (points**2, -1))
     return log_joint.logsumexp(0) + 2 * math.log(2 * reach / (points - 1))

@@ -1,26 +1,25 @@
 """The models written straight from their equations: one frame after another, nothing hoisted, nothing fused.
 
-They share only the named parameters with the models under test; densities are torch.distributions'.
+A model's family decides which of the functions here is its textbook; a new family adds its own.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, distributions
-from torch.distributions import Bernoulli, Categorical, Distribution, Independent, MixtureSameFamily, MultivariateNormal
 from torch.distributions import Normal as Gaussian
 
+from tests.oracles.textbook_parts import Parameters, affine, emission_log_prob, gaussian, lstm, mlp, unit_log_prob
 from vrnn.models import ModelConfig
 
-__all__ = ["VrnnTerms", "mean_path", "rnn_log_likelihood", "vrnn_terms"]
+__all__ = ["LatentTerms", "latent_terms", "log_likelihood", "mean_path"]
 
-Parameters = Mapping[str, Tensor]
-RHO_FLOOR = 1e-4
+Choose = Callable[[int, Gaussian], Tensor]
 
 
 @dataclass
-class VrnnTerms:
+class LatentTerms:
     """Sums over frames, `[B]`, at the chosen latents."""
 
     log_emission: Tensor
@@ -28,105 +27,124 @@ class VrnnTerms:
     log_prior: Tensor
     log_posterior: Tensor
 
+    @classmethod
+    def zero(cls, sequences: int) -> "LatentTerms":
+        return cls(*torch.zeros(4, sequences, dtype=torch.float64))
 
-def rnn_log_likelihood(parameters: Parameters, config: ModelConfig, x: Tensor) -> Tensor:
-    """log p(x) of frames `x [T, B, D]`, `[B]`."""
+    def add(self, log_emission: Tensor, posterior: Gaussian, prior: Gaussian, z: Tensor) -> None:
+        self.log_emission = self.log_emission + log_emission
+        self.kl = self.kl + distributions.kl_divergence(posterior, prior).sum(-1)
+        self.log_prior = self.log_prior + prior.log_prob(z).sum(-1)
+        self.log_posterior = self.log_posterior + posterior.log_prob(z).sum(-1)
+
+
+def log_likelihood(parameters: Parameters, config: ModelConfig, x: Tensor) -> Tensor:
+    """log p(x) of frames `x [T, B, D]`, `[B]`, of a model without a latent."""
+    return {"rnn": _rnn, "iid": _iid, "linear": _linear}[_family(config)](parameters, config, x)
+
+
+def latent_terms(parameters: Parameters, config: ModelConfig, x: Tensor, choose: Choose) -> LatentTerms:
+    """The terms of frames `x [T, B, D]`, where `choose(t, posterior)` gives z_t `[B, Z]`."""
+    return {"vrnn": _vrnn, "srnn": _srnn}[_family(config)](parameters, config, x, choose)
+
+
+def _family(config: ModelConfig) -> str:
+    return config.name.split("-", maxsplit=1)[0]
+
+
+def _rnn(parameters: Parameters, config: ModelConfig, x: Tensor) -> Tensor:
     h = c = torch.zeros(x.shape[1], config.hidden, dtype=x.dtype)
     total = torch.zeros(x.shape[1], dtype=x.dtype)
     for frame in x:
         total = total + emission_log_prob(parameters, config, mlp(parameters, "decoder", h), frame)
-        h, c = lstm(parameters, mlp(parameters, "phi_x", frame), h, c)
+        h, c = lstm(parameters, "lstm", mlp(parameters, "phi_x", frame), h, c)
     return total
 
 
-def vrnn_terms(
-    parameters: Parameters, config: ModelConfig, x: Tensor, choose: Callable[[int, Gaussian], Tensor]
-) -> VrnnTerms:
-    """The terms of frames `x [T, B, D]`, where `choose(t, posterior)` gives z_t `[B, Z]`."""
+def _iid(parameters: Parameters, config: ModelConfig, x: Tensor) -> Tensor:
+    features = parameters["features"].repeat(x.shape[1], 1)
+    return torch.stack([emission_log_prob(parameters, config, features, frame) for frame in x]).sum(0)
+
+
+def _linear(parameters: Parameters, config: ModelConfig, x: Tensor) -> Tensor:
+    size = 1 if config.kind == "speech" else config.frame_size
+    units = torch.cat(list(x), -1).split(size, -1)
+    seen = [torch.zeros_like(units[0])] * config.context
+    total = torch.zeros(x.shape[1], dtype=x.dtype)
+    for unit in units:
+        context = torch.cat(seen[-config.context :], -1)
+        total = total + unit_log_prob(parameters, config, "emission.head.affine", context, unit)
+        seen.append(unit)
+    return total
+
+
+def _vrnn(parameters: Parameters, config: ModelConfig, x: Tensor, choose: Choose) -> LatentTerms:
     h = c = torch.zeros(x.shape[1], config.hidden, dtype=x.dtype)
-    zero = torch.zeros(x.shape[1], dtype=x.dtype)
-    terms = VrnnTerms(zero, zero, zero, zero)
+    terms = LatentTerms.zero(x.shape[1])
+    ahead = _read_backwards(parameters, config, list(mlp(parameters, "phi_x", x))) if config.backward else None
     for t, frame in enumerate(x):
         phi_x = mlp(parameters, "phi_x", frame)
-        prior = gaussian(parameters, config, "prior", mlp(parameters, "prior_network", h))
-        posterior = gaussian(parameters, config, "posterior", mlp(parameters, "encoder", torch.cat([phi_x, h], -1)))
+        prior = _vrnn_prior(parameters, config, h)
+        seen = [phi_x, h] if ahead is None else [phi_x, ahead[t + 1], h]
+        posterior = gaussian(parameters, config, "posterior", mlp(parameters, "encoder", *seen))
         z = choose(t, posterior)
         phi_z = mlp(parameters, "phi_z", z)
-        decoded = mlp(parameters, "decoder", torch.cat([phi_z, h], -1))
-        terms.log_emission = terms.log_emission + emission_log_prob(parameters, config, decoded, frame)
-        terms.kl = terms.kl + distributions.kl_divergence(posterior, prior).sum(-1)
-        terms.log_prior = terms.log_prior + prior.log_prob(z).sum(-1)
-        terms.log_posterior = terms.log_posterior + posterior.log_prob(z).sum(-1)
-        h, c = lstm(parameters, torch.cat([phi_x, phi_z], -1), h, c)
+        emitted = emission_log_prob(parameters, config, mlp(parameters, "decoder", phi_z, h), frame)
+        terms.add(emitted, posterior, prior, z)
+        h, c = lstm(parameters, "lstm", torch.cat([phi_x, phi_z], -1), h, c)
     return terms
 
 
+def _vrnn_prior(parameters: Parameters, config: ModelConfig, h: Tensor) -> Gaussian:
+    if config.name.startswith("vrnn-i-"):
+        return Gaussian(torch.zeros(len(h), config.latent, dtype=h.dtype), 1.0)
+    return gaussian(parameters, config, "prior", mlp(parameters, "prior_network", h))
+
+
+def _srnn(parameters: Parameters, config: ModelConfig, x: Tensor, choose: Choose) -> LatentTerms:
+    h = c = torch.zeros(x.shape[1], config.hidden, dtype=x.dtype)
+    before: list[Tensor] = []
+    for frame in x:
+        before.append(h)
+        h, c = lstm(parameters, "lstm", mlp(parameters, "phi_x", frame), h, c)
+    pairs = [torch.cat([mlp(parameters, "phi_x", frame), h], -1) for frame, h in zip(x, before, strict=True)]
+    ahead = _read_backwards(parameters, config, pairs)
+    z = torch.zeros(x.shape[1], config.latent, dtype=x.dtype)
+    terms = LatentTerms.zero(x.shape[1])
+    for t, frame in enumerate(x):
+        prior = gaussian(parameters, config, "prior", mlp(parameters, "prior_network", before[t], z))
+        residual = gaussian(parameters, config, "posterior", mlp(parameters, "encoder", ahead[t], z))
+        posterior = Gaussian(prior.loc + residual.loc, residual.scale)
+        z = choose(t, posterior)
+        decoded = mlp(parameters, "decoder", z, before[t])
+        terms.add(emission_log_prob(parameters, config, decoded, frame), posterior, prior, z)
+    return terms
+
+
+def _read_backwards(parameters: Parameters, config: ModelConfig, inputs: list[Tensor]) -> list[Tensor]:
+    """The state after reading the inputs from the last to number t, for every t, and the zero state behind the last."""
+    h = c = torch.zeros(len(inputs[0]), config.backward, dtype=inputs[0].dtype)
+    states = [h]
+    for x in reversed(inputs):
+        h, c = lstm(parameters, "backward_lstm", x, h, c)
+        states.append(h)
+    return states[::-1]
+
+
 def mean_path(parameters: Parameters, config: ModelConfig, length: int) -> Tensor:
-    """Frames `[T, D]` of a Gaussian speech model where every draw is the mean of what it is drawn from."""
+    """Frames `[T, D]` of a Gaussian speech RNN, VRNN or SRNN where every draw is the mean of what it is drawn from."""
     h = c = torch.zeros(1, config.hidden, dtype=torch.float64)
+    z = torch.zeros(1, config.latent, dtype=torch.float64)
     frames = []
     for _ in range(length):
-        seen = [h]
-        if config.latent:
-            prior = gaussian(parameters, config, "prior", mlp(parameters, "prior_network", h))
-            seen = [mlp(parameters, "phi_z", prior.loc), h]
-        decoded = mlp(parameters, "decoder", torch.cat(seen, -1))
+        drawn, read = [], []
+        if _family(config) == "vrnn":
+            drawn = read = [mlp(parameters, "phi_z", _vrnn_prior(parameters, config, h).mean)]
+        if _family(config) == "srnn":
+            z = gaussian(parameters, config, "prior", mlp(parameters, "prior_network", h, z)).loc
+            drawn = [z]
+        decoded = mlp(parameters, "decoder", *drawn, h)
         frame = affine(parameters, "emission.affine", decoded)[:, : config.frame_size]
-        h, c = lstm(parameters, torch.cat([mlp(parameters, "phi_x", frame), *seen[:-1]], -1), h, c)
+        h, c = lstm(parameters, "lstm", torch.cat([mlp(parameters, "phi_x", frame), *read], -1), h, c)
         frames.append(frame)
     return torch.cat(frames)
-
-
-def affine(parameters: Parameters, name: str, x: Tensor) -> Tensor:
-    prefix = f"{name}.weights."
-    blocks = [parameters[key] for key in sorted(parameters) if key.startswith(prefix)]
-    return x @ torch.cat(blocks, 1).T + parameters[f"{name}.bias"]
-
-
-def mlp(parameters: Parameters, name: str, x: Tensor) -> Tensor:
-    depth = sum(key.startswith(f"{name}.") and key.endswith(".bias") for key in parameters)
-    for layer in ["first", *(f"rest.{index}" for index in range(depth - 1))]:
-        x = torch.clamp(affine(parameters, f"{name}.{layer}", x), min=0)
-    return x
-
-
-def lstm(parameters: Parameters, x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-    gates = affine(parameters, "lstm.inputs", x) + h @ parameters["lstm.recurrent"].T
-    size = h.shape[-1]
-    i, f, o, g = (gates[:, index * size : (index + 1) * size] for index in range(4))
-    c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
-    return torch.sigmoid(o) * torch.tanh(c), c
-
-
-def gaussian(parameters: Parameters, config: ModelConfig, name: str, features: Tensor) -> Gaussian:
-    raw = affine(parameters, f"{name}.affine", features)
-    return Gaussian(raw[:, : config.latent], positive(raw[:, config.latent :], config))
-
-
-def positive(raw: Tensor, config: ModelConfig) -> Tensor:
-    return torch.log1p(torch.exp(raw)) + config.sigma_floor
-
-
-def emission_log_prob(parameters: Parameters, config: ModelConfig, features: Tensor, frame: Tensor) -> Tensor:
-    raw, count = affine(parameters, "emission.affine", features), config.components
-    size = 2 if config.kind == "pen" else config.frame_size
-    means, raw_stds, rest = raw.split([count * size, count * size, raw.shape[-1] - 2 * count * size], -1)
-    means, stds = means.unflatten(-1, (count, size)), positive(raw_stds, config).unflatten(-1, (count, size))
-    if config.kind == "speech":
-        logits = rest if count > 1 else torch.zeros(len(raw), 1, dtype=raw.dtype)
-        return mixture(logits, Independent(Gaussian(means, stds), 1)).log_prob(frame)
-    rho = (1 - RHO_FLOOR) * torch.tanh(rest[:, :count])
-    logits = rest[:, count:-1] if count > 1 else torch.zeros(len(raw), 1, dtype=raw.dtype)
-    offsets = mixture(logits, MultivariateNormal(means, covariance(stds, rho)))
-    return offsets.log_prob(frame[:, :2]) + Bernoulli(logits=rest[:, -1]).log_prob(frame[:, 2])
-
-
-def mixture(logits: Tensor, components: Distribution) -> MixtureSameFamily:
-    return MixtureSameFamily(Categorical(logits=logits), components)
-
-
-def covariance(stds: Tensor, rho: Tensor) -> Tensor:
-    """`[..., 2, 2]` from stds `[..., 2]` and rho `[...]`."""
-    cross = rho * stds[..., 0] * stds[..., 1]
-    rows = [torch.stack([stds[..., 0] ** 2, cross], -1), torch.stack([cross, stds[..., 1] ** 2], -1)]
-    return torch.stack(rows, -2)

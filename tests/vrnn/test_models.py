@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.oracles.textbook import rnn_log_likelihood, vrnn_terms
-from tests.vrnn.cases import CASES, RNN_CASES, VRNN_CASES, ragged_batch, small_config, small_model
+from tests.oracles.textbook import latent_terms, log_likelihood
+from tests.vrnn.cases import CASES, EXACT_CASES, LATENT_CASES, ragged_batch, small_config, small_model
 from vrnn.bounds import elbo, exact, iwae
 from vrnn.errors import ModelError
-from vrnn.models import Kind, SequenceModel, build_model
+from vrnn.models import Kind, SequenceModel, State, Terms, build_model
 
 
 def gradients(model: SequenceModel, value: Tensor) -> dict[str, Tensor]:
@@ -27,21 +27,21 @@ def assert_same_value_and_gradients(model: SequenceModel, ours: Tensor, textbook
 
 
 @pytest.mark.parametrize("depth", [1, 3])
-@pytest.mark.parametrize(("name", "kind"), RNN_CASES)
-def test_rnn_is_its_textbook_loop_in_value_and_every_gradient(name: str, kind: Kind, depth: int):
+@pytest.mark.parametrize(("name", "kind"), EXACT_CASES)
+def test_an_exact_model_is_its_textbook_loop_in_value_and_every_gradient(name: str, kind: Kind, depth: int):
     model = small_model(name, kind, depth=depth)
     batch = ragged_batch(model, [5, 5, 5])
-    textbook = rnn_log_likelihood(dict(model.named_parameters()), model.config, batch.x)
+    textbook = log_likelihood(dict(model.named_parameters()), model.config, batch.x)
     assert_same_value_and_gradients(model, exact(model, batch.x, batch.mask), textbook)
 
 
 @pytest.mark.parametrize("depth", [1, 3])
-@pytest.mark.parametrize(("name", "kind"), VRNN_CASES)
-def test_vrnn_is_its_textbook_loop_in_value_and_every_gradient(name: str, kind: Kind, depth: int):
+@pytest.mark.parametrize(("name", "kind"), LATENT_CASES)
+def test_a_latent_model_is_its_textbook_loop_in_value_and_every_gradient(name: str, kind: Kind, depth: int):
     model = small_model(name, kind, depth=depth)
     batch = ragged_batch(model, [5, 5, 5], samples=3)
     textbook = [
-        vrnn_terms(dict(model.named_parameters()), model.config, batch.x, lambda t, q, n=noise: q.loc + q.scale * n[t])
+        latent_terms(dict(model.named_parameters()), model.config, batch.x, lambda t, q, n=noise: q.loc + q.scale * n[t])
         for noise in batch.noise
     ]
     first = textbook[0]
@@ -53,16 +53,82 @@ def test_vrnn_is_its_textbook_loop_in_value_and_every_gradient(name: str, kind: 
     assert_same_value_and_gradients(model, iwae(model, batch.x, batch.mask, [batch.noise]), tightened)
 
 
+def terms_of(model: SequenceModel, x: Tensor, noise: Tensor | None, state: State | None = None) -> Terms:
+    mask = torch.ones(x.shape[:2], dtype=torch.bool)
+    return model(x, mask, noise if model.latent_size else None, state)
+
+
 @pytest.mark.parametrize(("name", "kind"), CASES)
-def test_a_frame_reaches_no_term_before_it(name: str, kind: Kind):
+def test_a_frame_reaches_no_density_before_it(name: str, kind: Kind):
+    """A smoothing posterior looks ahead by design; the densities at given latents never do."""
     model = small_model(name, kind)
     batch = ragged_batch(model, [6, 6])
     x, noise = batch.x.requires_grad_(), batch.noise[0].requires_grad_()
-    terms = model(x, noise if model.latent_size else None)
-    for term in (terms.log_emission, terms.kl, terms.log_ratio):
-        if term is not None:
-            gradient = torch.autograd.grad(term[:3].sum(), [x, noise], retain_graph=True, allow_unused=True)
-            assert all(g is None or (g[3:] == 0).all() for g in gradient)
+    terms = terms_of(model, x, noise)
+    causal = [terms.log_emission] if model.config.backward else [terms.log_emission, terms.kl, terms.log_ratio]
+    for term in (term for term in causal if term is not None):
+        inputs = [noise] if model.config.backward else [x, noise]
+        gradient = torch.autograd.grad(term[:3].sum(), inputs, retain_graph=True, allow_unused=True)
+        assert all(g is None or (g[3:] == 0).all() for g in gradient)
+
+
+@pytest.mark.parametrize(("name", "kind"), [case for case in LATENT_CASES if "+smoothing" in case[0] or "srnn" in case[0]])
+def test_a_smoothing_posterior_sees_every_later_frame_and_its_law_of_frames_does_not(name: str, kind: Kind):
+    model = small_model(name, kind)
+    batch = ragged_batch(model, [5])
+    x = batch.x.requires_grad_()
+    terms = terms_of(model, x, batch.noise[0])
+    assert terms.kl is not None
+    (seen,) = torch.autograd.grad(terms.kl[0].sum(), x)
+    if model.config.quantisation is None:
+        assert (seen.abs().amax((1, 2)) > 0).all()
+
+
+@pytest.mark.parametrize(("name", "kind"), [case for case in CASES if not small_config(*case).backward])
+def test_going_on_from_a_state_is_one_pass(name: str, kind: Kind):
+    model = small_model(name, kind)
+    batch = ragged_batch(model, [7, 7])
+    whole = terms_of(model, batch.x, batch.noise[0])
+    first = terms_of(model, batch.x[:3], batch.noise[0][:3])
+    second = terms_of(model, batch.x[3:], batch.noise[0][3:], first.state)
+    torch.testing.assert_close(torch.cat([first.log_emission, second.log_emission]), whole.log_emission)
+    if whole.kl is not None:
+        assert first.kl is not None
+        assert second.kl is not None
+        torch.testing.assert_close(torch.cat([first.kl, second.kl]), whole.kl)
+    for ours, expected in zip(second.state, whole.state, strict=True):
+        torch.testing.assert_close(ours, expected)
+
+
+@pytest.mark.parametrize(("name", "kind"), CASES)
+def test_a_sample_goes_on_from_the_state_that_its_beginning_left(name: str, kind: Kind):
+    """Frames absorbed one by one leave the state that the pass over all of them leaves."""
+    model = small_model(name, kind)
+    batch = ragged_batch(model, [4, 4])
+    generator = torch.Generator().manual_seed(0)
+    state = model.initial_state(2)
+    with torch.no_grad():
+        for frame in batch.x:
+            _, latent = model.predict(state, generator)
+            state = model.absorb(frame, latent, state)
+        if not model.latent_size:
+            for ours, expected in zip(state, terms_of(model, batch.x, None).state, strict=True):
+                torch.testing.assert_close(ours, expected)
+    again = model.sample(3, 2, torch.Generator().manual_seed(1), state=state)
+    assert torch.equal(again, model.sample(3, 2, torch.Generator().manual_seed(1), state=state))
+    if not name.startswith("iid"):
+        features, _ = model.predict(state, torch.Generator().manual_seed(1))
+        assert not torch.equal(features, model.predict(model.initial_state(2), torch.Generator().manual_seed(1))[0])
+
+
+@pytest.mark.parametrize(("name", "kind"), LATENT_CASES)
+def test_a_reconstruction_is_the_expected_frame_at_the_posteriors_latents(name: str, kind: Kind):
+    model = small_model(name, kind)
+    batch = ragged_batch(model, [5, 3])
+    found = model.reconstruct(batch.x, batch.mask, batch.noise[0])
+    assert found.shape == batch.x.shape
+    shifted = model.reconstruct(batch.x + 0.5 * (torch.arange(5) == 2)[:, None, None], batch.mask, batch.noise[0])
+    assert not torch.equal(found[2], shifted[2])
 
 
 @pytest.mark.parametrize(("name", "kind"), CASES)
@@ -73,8 +139,8 @@ def test_weights_survive_saving(name: str, kind: Kind):
     file.seek(0)
     other.load_state_dict(torch.load(file, weights_only=True))
     batch = ragged_batch(model, [4])
-    noise = batch.noise[0] if model.latent_size else None
-    assert torch.equal(model(batch.x, noise).log_emission, other(batch.x, noise).log_emission)
+    noise = batch.noise[0]
+    assert torch.equal(terms_of(model, batch.x, noise).log_emission, terms_of(other, batch.x, noise).log_emission)
 
 
 @pytest.mark.parametrize(("name", "kind"), CASES)
@@ -93,10 +159,10 @@ def test_the_same_seed_gives_the_same_weights_and_samples(name: str, kind: Kind)
 def test_autocast_changes_a_density_by_no_more_than_its_products_precision(name: str, kind: Kind):
     model = small_model(name, kind).float()
     batch = ragged_batch(model, [4, 4])
-    x, noise = batch.x.float(), batch.noise[0].float() if model.latent_size else None
+    x, noise = batch.x.float(), batch.noise[0].float()
     with torch.autocast("cpu", torch.bfloat16):
-        terms = model(x, noise)
-    torch.testing.assert_close(terms.log_emission, model(x, noise).log_emission, rtol=0.1, atol=0.3)
+        terms = terms_of(model, x, noise)
+    torch.testing.assert_close(terms.log_emission, terms_of(model, x, noise).log_emission, rtol=0.1, atol=0.3)
 
 
 @pytest.mark.parametrize(
@@ -115,12 +181,15 @@ def test_an_input_of_the_wrong_shape_is_refused(
 ):
     model = small_model("vrnn-gauss", "speech")
     with pytest.raises(ModelError, match=message):
-        model(torch.zeros(shape).double(), None if noise_shape is None else torch.zeros(noise_shape).double())
+        noise = None if noise_shape is None else torch.zeros(noise_shape).double()
+        model(torch.zeros(shape).double(), torch.ones(shape[:2], dtype=torch.bool), noise)
 
 
 def test_noise_for_a_model_without_latent_is_refused():
     with pytest.raises(ModelError, match="takes no noise"):
-        small_model("rnn-gauss", "speech")(torch.zeros(3, 2, 4).double(), torch.zeros(3, 2, 0).double())
+        small_model("rnn-gauss", "speech")(
+            torch.zeros(3, 2, 4).double(), torch.ones(3, 2, dtype=torch.bool), torch.zeros(3, 2, 0).double()
+        )
 
 
 @pytest.mark.parametrize(("name", "kind"), CASES)

@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from vrnn.networks import MLP, Affine, GaussianHead, MixtureHead, PenHead
+from vrnn.heads import GaussianHead, MixtureHead, PenHead
+from vrnn.networks import MLP, Affine
 from vrnn.recurrence import LSTM
 
 
@@ -116,7 +117,23 @@ def test_the_recurrence_is_torchs_lstm():
         }
     )
     x = torch.randn(6, 2, 5, generator=generator(2), dtype=torch.float64)
-    hidden = lstm(lstm.project(*x.split([3, 2], -1)))
-    torch.testing.assert_close(hidden[1:], reference(x)[0][:-1])
-    assert (hidden[0] == 0).all()
+    states = lstm(lstm.project(*x.split([3, 2], -1)))
+    torch.testing.assert_close(torch.stack([h for h, _ in states[1:]]), reference(x)[0])
+    assert (states[0][0] == 0).all()
     assert sum(p.numel() for p in lstm.parameters()) == 16 * (5 + 4 + 1)
+
+
+def test_a_recurrence_goes_on_from_a_state():
+    lstm, projected = LSTM([3], 4, generator()), torch.randn(6, 2, 16, generator=generator(1))
+    whole = lstm(projected)
+    torch.testing.assert_close(lstm(projected[4:], lstm(projected[:4])[-1])[-1], whole[-1])
+
+
+def test_read_backwards_a_sequence_begins_at_its_own_last_frame():
+    lstm, projected = LSTM([3], 4, generator()), torch.randn(6, 2, 16, generator=generator(1))
+    mask = torch.arange(6)[:, None] < torch.tensor([6, 4])
+    ahead = lstm.reversed(projected, mask)
+    for sequence, length in enumerate([6, 4]):
+        alone = projected[:length, [sequence]].flip(0)
+        torch.testing.assert_close(ahead[:length, [sequence]].flip(0), torch.stack([h for h, _ in lstm(alone)[1:]]))
+    assert (ahead[4:, 1] == 0).all()

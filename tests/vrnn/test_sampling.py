@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tests.oracles.quadrature import log_marginal
 from tests.oracles.textbook import mean_path
-from tests.vrnn.cases import CASES, RNN_CASES, small_model
+from tests.vrnn.cases import CASES, EXACT_CASES, small_model
 from vrnn.bounds import exact
 from vrnn.errors import ModelError
 from vrnn.models import Kind, SequenceModel
@@ -41,7 +41,7 @@ def _mean_score(model: SequenceModel, log_prob: Callable[[], Tensor], seed: int,
     return abs(float(scores.mean() / scores.std())) * math.sqrt(len(scores))
 
 
-@pytest.mark.parametrize(("name", "kind"), RNN_CASES)
+@pytest.mark.parametrize(("name", "kind"), EXACT_CASES)
 def test_rnn_samples_come_from_the_density_and_tempered_ones_do_not(name: str, kind: Kind):
     model, mask = small_model(name, kind), torch.ones(3, 5_000, dtype=torch.bool)
     for temperature, agrees in ((1.0, True), (0.8, False)):

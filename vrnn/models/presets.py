@@ -2,99 +2,118 @@
 
 Paper sizes are those of the released code (jych/nips2015_vrnn) where it has them. It never held TIMIT: there,
 hidden and latent sizes, depth and RNN-Gauss's 600 are the paper's (section 4), the VRNNs' 500 is the released
-width of Blizzard's networks, and RNN-GMM's 500 is this project's choice.
+width of Blizzard's networks, and RNN-GMM's 500 is this project's choice, as is every size of a model that the paper
+does not have.
 
 `tiny` is for tests and demos, `small` for two CPU cores. In `small` the widths are chosen so that the
 Gaussian models of one kind have the same number of parameters within 5 %, and the mixtures too.
+
+A size says how wide each part would be; a family takes the parts that it has (`SequenceModel.sizes`). So a new
+family has every size at once, and only models that were published with widths of their own are listed by name.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
+from vrnn.discretised import Quantisation
 from vrnn.errors import ModelError
-from vrnn.models.config import FRAME_SIZES, Kind, ModelConfig
+from vrnn.models.config import FRAME_SIZES, SMOOTHING, Kind, ModelConfig, emission_of
+from vrnn.models.registry import family_of
 
 __all__ = ["SIZES", "preset"]
 
-_COMPONENTS = {"gauss": 1, "gmm": 20}
-
-
-@dataclass(frozen=True)
-class _Widths:
-    """Widths of a model's networks, and its latent size; 0 where it has none."""
-
-    phi_x: int
-    phi_z: int
-    encoder: int
-    prior: int
-    decoder: int
-    latent: int
+_COMPONENTS: Mapping[str, int] = {"gauss": 1, "gmm": 20, "dmol": 20, "hier": 5, "hier-dmol": 5}
 
 
 @dataclass(frozen=True)
 class _Size:
-    """What the models of one size and one kind share, and each model's widths."""
+    """How wide the parts of a model are.
+
+    Attributes:
+        hidden: units of the LSTM, and of the one that reads backwards half as many.
+        depth: layers of every network.
+        latent: Z.
+        latent_width: of the networks that read or emit a latent.
+        frame_width: of the networks that read or emit a frame, beside a latent.
+        alone: the same in a model without a latent, by emission; `frame_width` where not listed.
+        frame_widths: exceptions to `frame_width`, by emission.
+        group: samples of a group inside a frame.
+        group_hidden: units of the LSTM over groups.
+        context: what a linear model sees.
+    """
 
     hidden: int
     depth: int
-    widths: Mapping[str, _Widths]
-
-
-def _rnn(width: int) -> _Widths:
-    return _Widths(phi_x=width, phi_z=0, encoder=0, prior=0, decoder=width, latent=0)
-
-
-def _vrnn(frame_width: int, latent_width: int, latent: int) -> _Widths:
-    """`frame_width` for the networks that read or emit frames, `latent_width` for those of the latent."""
-    return _Widths(frame_width, latent_width, latent_width, latent_width, frame_width, latent)
-
-
-def _widths(rnn_gauss: int, rnn_gmm: int, vrnn_gauss: _Widths, vrnn_gmm: _Widths) -> dict[str, _Widths]:
-    return {
-        "rnn-gauss": _rnn(rnn_gauss),
-        "rnn-gmm": _rnn(rnn_gmm),
-        "vrnn-gauss": vrnn_gauss,
-        "vrnn-gmm": vrnn_gmm,
-    }
+    latent: int
+    latent_width: int
+    frame_width: int
+    alone: Mapping[str, int]
+    frame_widths: Mapping[str, int] = field(default_factory=dict)
+    group: int = 10
+    group_hidden: int = 64
+    context: int = 32
 
 
 _SIZES: Mapping[tuple[str, Kind], _Size] = {
-    ("tiny", "speech"): _Size(48, 1, _widths(48, 48, _vrnn(32, 32, 16), _vrnn(32, 32, 16))),
-    ("tiny", "pen"): _Size(48, 1, _widths(48, 48, _vrnn(32, 32, 8), _vrnn(32, 32, 8))),
-    ("small", "speech"): _Size(256, 2, _widths(368, 288, _vrnn(256, 128, 64), _vrnn(256, 128, 64))),
-    ("small", "pen"): _Size(128, 1, _widths(160, 148, _vrnn(64, 64, 16), _vrnn(64, 64, 16))),
-    ("paper-timit", "speech"): _Size(2000, 4, _widths(600, 500, _vrnn(500, 500, 200), _vrnn(500, 500, 200))),
-    ("paper-blizzard", "speech"): _Size(4000, 4, _widths(800, 700, _vrnn(600, 500, 200), _vrnn(500, 500, 200))),
-    ("paper-iam_ondb", "pen"): _Size(1200, 1, _widths(340, 300, _vrnn(250, 150, 50), _vrnn(250, 150, 50))),
+    ("tiny", "speech"): _Size(48, 1, 16, 32, 32, {"gauss": 48, "gmm": 48}, group=20, group_hidden=16, context=8),
+    ("tiny", "pen"): _Size(48, 1, 8, 32, 32, {"gauss": 48, "gmm": 48}, context=4),
+    ("small", "speech"): _Size(256, 2, 64, 128, 256, {"gauss": 368, "gmm": 288, "dmol": 288}),
+    ("small", "pen"): _Size(128, 1, 16, 64, 64, {"gauss": 160, "gmm": 148}, context=8),
+    ("paper-timit", "speech"): _Size(2000, 4, 200, 500, 500, {"gauss": 600}),
+    ("paper-blizzard", "speech"): _Size(4000, 4, 200, 500, 500, {"gauss": 800, "gmm": 700}, {"gauss": 600}),
+    ("paper-iam_ondb", "pen"): _Size(1200, 1, 50, 150, 250, {"gauss": 340, "gmm": 300}, context=8),
 }
 
 SIZES = tuple(dict.fromkeys(size for size, _ in _SIZES))
 """The names of all sizes."""
 
 
-def preset(name: str, kind: Kind, size: str) -> ModelConfig:
+def preset(name: str, kind: Kind, size: str, quantisation: Quantisation | None = None) -> ModelConfig:
     """The configuration of a registered model in a named size.
 
     Args:
-        name: a model's name, such as `vrnn-gauss`.
+        name: a model's name, such as `vrnn-gauss` or `vrnn-gauss+smoothing`.
         kind: what a frame is.
         size: one of `SIZES`; a `paper-` size exists for its corpus's kind only.
+        quantisation: how normalised samples stand for integers; only a discretised emission takes it in.
 
     Raises:
-        ModelError: there is no such size for this kind, or no such model in it.
+        ModelError: there is no such model, no such size for this kind, or the emission is not one of this kind.
     """
     if (size, kind) not in _SIZES:
         known = ", ".join(sorted(known_size for known_size, known_kind in _SIZES if known_kind == kind))
         raise ModelError(f"no size {size!r} for {kind!r} frames: expected one of {known or 'speech, pen'}")
-    shared = _SIZES[size, kind]
-    if name not in shared.widths:
-        raise ModelError(f"no preset of model {name!r}: expected one of {', '.join(shared.widths)}")
+    family, emission = family_of(name), emission_of(name)
+    if kind == "pen" and emission not in ("gauss", "gmm"):
+        raise ModelError(f"{name}: {emission} is an emission of speech; pen frames have gauss and gmm")
+    parts = _parts(_SIZES[size, kind], emission, has_latent="latent" in family.sizes)
+    if family.can_smooth and not name.endswith(SMOOTHING):
+        parts["backward"] = 0
     return ModelConfig(
         name=name,
         kind=kind,
         frame_size=FRAME_SIZES[kind],
-        hidden=shared.hidden,
-        depth=shared.depth,
-        components=_COMPONENTS[name.rsplit("-", 1)[-1]],
-        **vars(shared.widths[name]),
+        depth=_SIZES[size, kind].depth,
+        components=_COMPONENTS[emission],
+        group=_SIZES[size, kind].group if emission.startswith("hier") else 0,
+        group_hidden=_SIZES[size, kind].group_hidden if emission.startswith("hier") else 0,
+        quantisation=quantisation if emission.endswith("dmol") else None,
+        **{part: width if part in family.sizes else 0 for part, width in parts.items()},
     )
+
+
+def _parts(size: _Size, emission: str, *, has_latent: bool) -> dict[str, Any]:
+    frame_width = size.frame_widths.get(emission, size.frame_width) if has_latent else size.alone.get(emission)
+    frame_width = frame_width or size.frame_width
+    return {
+        "hidden": size.hidden,
+        "phi_x": frame_width,
+        "phi_z": size.latent_width,
+        "encoder": size.latent_width,
+        "prior": size.latent_width,
+        "decoder": frame_width,
+        "latent": size.latent,
+        "backward": size.hidden // 2,
+        "context": size.context,
+    }

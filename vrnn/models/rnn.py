@@ -3,14 +3,17 @@
     x_t | x_<t ~ emission(decoder(h_{t-1}))
     h_t = LSTM(phi_x(x_t), h_{t-1}),  h_0 = 0
 
+With a grouped emission (RNN-hier) the samples inside a frame are predicted from one another too, as in the
+hierarchical model of Dai et al. (2019): what a latent might gain over a factorised frame, this gains without one.
+
 Only the LSTM needs the time loop; the rest runs once on all frames.
 """
 
 import torch
 from torch import Tensor
 
-from vrnn.errors import ModelError
-from vrnn.models.base import SequenceModel, Terms, emission_head, log_emission
+from vrnn.emissions import frame_head
+from vrnn.models.base import SequenceModel, State, Terms, log_emission
 from vrnn.models.config import ModelConfig
 from vrnn.networks import MLP
 from vrnn.recurrence import LSTM
@@ -19,31 +22,33 @@ __all__ = ["RNN"]
 
 
 class RNN(SequenceModel):
-    """An LSTM with an emission from the state before the frame; `config.components` tells Gauss from GMM."""
+    """An LSTM with an emission from the state before the frame."""
+
+    sizes = frozenset({"hidden", "phi_x", "decoder"})
 
     def __init__(self, config: ModelConfig, generator: torch.Generator) -> None:
-        super().__init__(config)
-        if config.latent or config.phi_z or config.encoder or config.prior:
-            raise ModelError(f"{config.name} has no latent: set latent, phi_z, encoder and prior to 0")
+        super().__init__(config, generator)
         self.phi_x = MLP([config.frame_size], config.phi_x, config.depth, generator)
         self.lstm = LSTM([config.phi_x], config.hidden, generator)
         self.decoder = MLP([config.hidden], config.decoder, config.depth, generator)
-        self.emission = emission_head(config, generator)
+        self.emission = frame_head(config, config.decoder, generator)
 
-    def forward(self, x: Tensor, noise: Tensor | None = None) -> Terms:
+    def initial_state(self, sequences: int) -> State:
+        """h_0 = c_0 = 0."""
+        return self.lstm.initial_state(sequences)
+
+    def forward(self, x: Tensor, mask: Tensor, noise: Tensor | None = None, state: State | None = None) -> Terms:
         """The exact log density of each frame given those before it; see `SequenceModel.forward`."""
-        self._check_input(x, noise)
-        hidden = self.lstm(self.lstm.project(self.phi_x(x)))
-        return Terms(log_emission=log_emission(self.emission, self.decoder(hidden), x))
+        self._check_input(x, mask, noise)
+        states = self.lstm(self.lstm.project(self.phi_x(x)), state)
+        hidden = torch.stack([h for h, _ in states[:-1]])
+        return Terms(log_emission(self.emission, self.decoder(hidden), x), state=states[-1])
 
-    @torch.no_grad()
-    def sample(self, length: int, count: int, generator: torch.Generator, temperature: float = 1.0) -> Tensor:
-        """Frames drawn one after another; see `SequenceModel.sample`."""
-        self._check_sampling(length, count, temperature)
-        state = self.lstm.initial_state(count)
-        frames: list[Tensor] = []
-        for _ in range(length):
-            frame = self.emission(self.decoder(state[0])).sample(generator, temperature)
-            state = self.lstm.step(self.lstm.project(self.phi_x(frame)), state)
-            frames.append(frame)
-        return torch.stack(frames)
+    def predict(self, state: State, generator: torch.Generator) -> tuple[Tensor, State]:
+        """Features of the next frame; there is nothing to draw."""
+        return self.decoder(state[0]), ()
+
+    def absorb(self, frame: Tensor, latent: State, state: State) -> State:
+        """The LSTM's state after `frame [B, D]`."""
+        h, c = state
+        return self.lstm.step(self.lstm.project(self.phi_x(frame)), (h, c))

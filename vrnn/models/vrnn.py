@@ -1,110 +1,118 @@
-"""VRNN-Gauss and VRNN-GMM (Chung et al. 2015, equations 5 to 9 and 11).
+"""The VRNN (Chung et al. 2015, equations 5 to 9 and 11), with a posterior that filters or smooths, and VRNN-I.
 
-    prior       z_t | h_{t-1}       ~ N(mu_p, diag sigma_p^2)   from prior(h_{t-1})
+    prior       z_t | h_{t-1}       ~ N(mu_p, diag sigma_p^2)   from prior(h_{t-1});  VRNN-I: N(0, I)
     emission    x_t | z_t, h_{t-1}  ~ emission(decoder(phi_z(z_t), h_{t-1}))
     recurrence  h_t = LSTM([phi_x(x_t), phi_z(z_t)], h_{t-1}),  h_0 = 0
     posterior   z_t | x_t, h_{t-1}  ~ N(mu_q, diag sigma_q^2)   from encoder(phi_x(x_t), h_{t-1})
+    smoothing   z_t | x, h_{t-1}    ~ N(mu_q, diag sigma_q^2)   from encoder(phi_x(x_t), b_{t+1}, h_{t-1})
+                b_t = LSTM(phi_x(x_t), b_{t+1}),  b_{T+1} = 0
 
-As in the released code, only h (never the cell) feeds the networks. Only the posterior, phi_z and the LSTM
-depend on the step before: they make the time loop. phi_x, its products with the encoder and the LSTM, the
-prior, the decoder, the divergence and the likelihood run once on all frames.
+The smoothing posterior has the filtering one's inputs and one more: the generative model is the same, and the
+filtering family lies within the smoothing one.
+
+As in the released code, only h (never the cell) feeds the networks. Only the posterior, phi_z and the LSTM depend on
+the step before: they make the time loop. phi_x, its products with the encoder and the LSTM, the prior, the decoder,
+the divergence and the likelihood run once on all frames.
 
 Shapes: T frames, B sequences, D frame size, Z latent size, H hidden units.
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from vrnn.distributions import DiagonalGaussian
-from vrnn.errors import ModelError
-from vrnn.models.base import SequenceModel, Terms, emission_head, log_emission
+from vrnn.emissions import frame_head
+from vrnn.heads import GaussianHead
+from vrnn.models.base import State
 from vrnn.models.config import ModelConfig
-from vrnn.networks import MLP, GaussianHead
+from vrnn.models.latent import Evidence, LatentModel, Trace, gaussian_divergence
+from vrnn.networks import MLP
 from vrnn.recurrence import LSTM
 
-__all__ = ["VRNN"]
+__all__ = ["VRNN", "VRNNI"]
 
 
-@dataclass(frozen=True, eq=False)
-class _Path:
-    """What one pass through time leaves behind, for all frames.
+class VRNN(LatentModel):
+    """The VRNN with a learned prior; `config.backward` tells a smoothing posterior from a filtering one."""
 
-    Attributes:
-        hidden: h_{t-1}, `[T, B, H]`.
-        features: phi_z(z_t), `[T, B, phi_z]`.
-        posterior: q(z_t | x_t, h_{t-1}), `[T, B, Z]`.
-    """
-
-    hidden: Tensor
-    features: Tensor
-    posterior: DiagonalGaussian
-
-
-class VRNN(SequenceModel):
-    """The VRNN with a learned prior; `config.components` tells Gauss from GMM."""
+    sizes = frozenset({"hidden", "phi_x", "phi_z", "encoder", "prior", "decoder", "latent", "backward"})
+    can_smooth = True
 
     def __init__(self, config: ModelConfig, generator: torch.Generator) -> None:
-        super().__init__(config)
-        if not (config.latent and config.phi_z and config.encoder and config.prior):
-            raise ModelError(f"{config.name} has a latent: latent, phi_z, encoder and prior must be positive")
+        super().__init__(config, generator)
         depth, floor = config.depth, config.sigma_floor
         self.phi_x = MLP([config.frame_size], config.phi_x, depth, generator)
         self.phi_z = MLP([config.latent], config.phi_z, depth, generator)
         self.lstm = LSTM([config.phi_x, config.phi_z], config.hidden, generator)
-        self.encoder = MLP([config.phi_x, config.hidden], config.encoder, depth, generator)
+        ahead = [config.backward] if config.backward else []
+        self.backward_lstm = LSTM([config.phi_x], config.backward, generator) if config.backward else None
+        self.encoder = MLP([config.phi_x, *ahead, config.hidden], config.encoder, depth, generator)
         self.posterior = GaussianHead(config.encoder, config.latent, floor, generator)
-        self.prior_network = MLP([config.hidden], config.prior, depth, generator)
-        self.prior = GaussianHead(config.prior, config.latent, floor, generator)
+        self._build_prior(config, generator)
         self.decoder = MLP([config.phi_z, config.hidden], config.decoder, depth, generator)
-        self.emission = emission_head(config, generator)
+        self.emission = frame_head(config, config.decoder, generator)
 
-    def forward(self, x: Tensor, noise: Tensor | None) -> Terms:
-        """The terms at z_t = mu_q + sigma_q * noise_t; see `SequenceModel.forward`."""
-        self._check_input(x, noise)
-        assert noise is not None
-        path = self._unroll(self.phi_x(x), noise)
-        posterior, prior = path.posterior, self.prior(self.prior_network(path.hidden))
-        return Terms(
-            log_emission=log_emission(self.emission, self.decoder(path.features, path.hidden), x),
-            kl=posterior.kl(prior),
-            log_ratio=prior.log_prob(posterior.at(noise)) - posterior.log_prob_at(noise),
-        )
+    def _build_prior(self, config: ModelConfig, generator: torch.Generator) -> None:
+        self.prior_network = MLP([config.hidden], config.prior, config.depth, generator)
+        self.prior = GaussianHead(config.prior, config.latent, config.sigma_floor, generator)
 
-    @torch.no_grad()
-    def sample(self, length: int, count: int, generator: torch.Generator, temperature: float = 1.0) -> Tensor:
-        """Latents from the prior and frames from them, one after another; see `SequenceModel.sample`."""
-        self._check_sampling(length, count, temperature)
-        state = self.lstm.initial_state(count)
-        frames: list[Tensor] = []
-        for _ in range(length):
-            features = self.phi_z(self.prior(self.prior_network(state[0])).sample(generator))
-            frame = self.emission(self.decoder(features, state[0])).sample(generator, temperature)
-            state = self.lstm.step(self.lstm.project(self.phi_x(frame), features), state)
-            frames.append(frame)
-        return torch.stack(frames)
+    def prior_given(self, hidden: Tensor) -> DiagonalGaussian:
+        """p(z_t | h_{t-1}), `[..., Z]`, from `hidden [..., H]`."""
+        return self.prior(self.prior_network(hidden))
 
-    def _unroll(self, frames: Tensor, noise: Tensor) -> _Path:
-        """The time loop over `frames = phi_x(x) [T, B, phi_x]`."""
-        state = self.lstm.initial_state(frames.shape[1])
-        hidden: list[Tensor] = []
-        features: list[Tensor] = []
-        posteriors: list[DiagonalGaussian] = []
-        for encoded, projected, noise_t in zip(
-            self.encoder.first(frames).unbind(), self.lstm.project(frames).unbind(), noise.unbind(), strict=True
-        ):
-            posterior = self.posterior(self.encoder.activate(self.encoder.first.add(encoded, 1, state[0])))
-            features_t = self.phi_z(posterior.at(noise_t))
-            hidden.append(state[0])
-            features.append(features_t)
-            posteriors.append(posterior)
-            state = self.lstm.step(self.lstm.inputs.add(projected, 1, features_t), state)
-        return _Path(torch.stack(hidden), torch.stack(features), _stack(posteriors))
+    def initial_state(self, sequences: int) -> State:
+        """h_0 = c_0 = 0."""
+        return self.lstm.initial_state(sequences)
+
+    def evidence(self, x: Tensor, mask: Tensor, state: State) -> Evidence:
+        """What the frames give to the encoder's first layer, `[T, B, encoder]`, and to the gates, `[T, B, 4H]`."""
+        frames = self.phi_x(x)
+        seen = [frames]
+        if self.backward_lstm is not None:
+            backward = self.backward_lstm.reversed(self.backward_lstm.project(frames), mask)
+            seen.append(functional.pad(backward[1:], (0, 0, 0, 0, 0, 1)))
+        return self.encoder.first(*seen), self.lstm.project(frames)
+
+    def advance(self, evidence: Evidence, noise: Tensor, state: State) -> tuple[Trace, State]:
+        """The trace is h_{t-1}, phi_z(z_t), mu_q and sigma_q."""
+        encoded, projected = evidence
+        h, c = state
+        posterior = self.posterior(self.encoder.activate(self.encoder.first.add(encoded, -1, h)))
+        features = self.phi_z(posterior.at(noise))
+        following = self.lstm.step(self.lstm.inputs.add(projected, 1, features), (h, c))
+        return (h, features, posterior.mean, posterior.std), following
+
+    def decode(self, trace: Trace) -> Tensor:
+        """decoder(phi_z(z_t), h_{t-1})."""
+        hidden, features, _, _ = trace
+        return self.decoder(features, hidden)
+
+    def divergence(self, trace: Trace, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """See `LatentModel.divergence`."""
+        hidden, _, mean, std = trace
+        return gaussian_divergence(DiagonalGaussian(mean, std), self.prior_given(hidden), noise)
+
+    def predict(self, state: State, generator: torch.Generator) -> tuple[Tensor, State]:
+        """Features of the next frame at a latent from the prior, and phi_z of that latent."""
+        features = self.phi_z(self.prior_given(state[0]).sample(generator))
+        return self.decoder(features, state[0]), (features,)
+
+    def absorb(self, frame: Tensor, latent: State, state: State) -> State:
+        """The LSTM's state after `frame [B, D]` and its latent."""
+        h, c = state
+        return self.lstm.step(self.lstm.project(self.phi_x(frame), *latent), (h, c))
 
 
-def _stack(distributions: list[DiagonalGaussian]) -> DiagonalGaussian:
-    return DiagonalGaussian(
-        torch.stack([distribution.mean for distribution in distributions]),
-        torch.stack([distribution.std for distribution in distributions]),
-    )
+class VRNNI(VRNN):
+    """VRNN-I: the same model with the prior N(0, I) at every frame."""
+
+    sizes = VRNN.sizes - {"prior"}
+
+    def _build_prior(self, config: ModelConfig, generator: torch.Generator) -> None:
+        pass
+
+    def prior_given(self, hidden: Tensor) -> DiagonalGaussian:
+        """N(0, I), whatever `hidden [..., H]` is."""
+        zeros = hidden.new_zeros(*hidden.shape[:-1], self.config.latent)
+        return DiagonalGaussian(zeros, torch.ones_like(zeros))

@@ -4,13 +4,17 @@ Drawn on the CPU by sequence: a score does not change with batch size, order, pa
 needs no generator state to resume, and N workers draw what one would.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 
 from pipelines.batches import Batch
 from pipelines.randomness import keyed_generator
 
-__all__ = ["latent_noise"]
+__all__ = ["latent_noise", "particle_noise", "resampling_uniforms"]
+
+_BLOCK_FRAMES = 16
 
 
 def latent_noise(batch: Batch, latent_size: int, *key: str | int) -> torch.Tensor:
@@ -26,3 +30,27 @@ def latent_noise(batch: Batch, latent_size: int, *key: str | int) -> torch.Tenso
         generator = keyed_generator("latent", *key, sequence)
         noise[:length, column] = generator.standard_normal((length, latent_size), dtype=np.float32)
     return torch.from_numpy(noise).to(batch.frames)
+
+
+def particle_noise(batch: Batch, latent_size: int, particles: int, *key: str | int) -> Iterator[torch.Tensor]:
+    """Noise `[K, B, Z]` for each frame in turn, drawn a few frames at a time; like the batch's frames.
+
+    Args:
+        batch: the sequences; a sequence's noise does not depend on the others.
+        latent_size: Z.
+        particles: K.
+        key: what the noise is for, such as `("score", seed, repetition)`.
+    """
+    generators = [keyed_generator("particles", *key, sequence) for sequence in batch.ids]
+    for _ in range(0, len(batch.mask), _BLOCK_FRAMES):
+        shape = (_BLOCK_FRAMES, particles, latent_size)
+        block = np.stack([g.standard_normal(shape, dtype=np.float32) for g in generators], axis=2)
+        yield from torch.from_numpy(block).to(batch.frames).unbind()
+
+
+def resampling_uniforms(batch: Batch, *key: str | int) -> torch.Tensor:
+    """Uniform numbers on [0, 1), float64 `[T, B]`, one a frame and sequence; zeros where padded."""
+    uniforms = np.zeros(batch.mask.shape)
+    for column, (sequence, length) in enumerate(zip(batch.ids, batch.lengths.tolist(), strict=True)):
+        uniforms[:length, column] = keyed_generator("resample", *key, sequence).random(length)
+    return torch.from_numpy(uniforms).to(batch.frames.device)

@@ -1,0 +1,123 @@
+"""A discretised mixture of logistics: probabilities of integers (Salimans et al. 2017), for quantised audio.
+
+A density of recorded integers has no upper limit: where silence repeats one value, a narrower spread always scores
+higher. The probability of an integer is at most 1, so that this likelihood is bounded, and its floor is of no account.
+
+The probability of integer k is the mass that a logistic gives to [k - 1/2, k + 1/2]; the lowest integer has all mass
+below it too, and the highest all mass above. With a and b the standardised ends of the bin,
+
+    sigma(b) - sigma(a) = sigma(b) sigma(-a) (1 - exp(-(b - a))),
+
+three factors whose logarithms lose no digit in either tail, where the difference itself would be 0.
+
+Shapes: K mixture components, D samples; `...` any leading axes.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from vrnn.distributions import mix, pick_component
+from vrnn.errors import ModelError
+
+__all__ = ["DiscretisedMixture", "Quantisation"]
+
+
+@dataclass(frozen=True)
+class Quantisation:
+    """How normalised values stand for integers: integer k is seen as (k - mean) / std.
+
+    Attributes:
+        mean: what normalisation takes off.
+        std: what it divides by.
+        lowest: the lowest integer there is.
+        highest: the highest.
+
+    Raises:
+        ModelError: a value is not finite, std is not positive, or the range is empty.
+    """
+
+    mean: float
+    std: float
+    lowest: int = -32768
+    highest: int = 32767
+
+    def __post_init__(self) -> None:
+        for name in ("mean", "std"):
+            value = getattr(self, name)
+            if type(value) not in (int, float) or not math.isfinite(value):
+                raise ModelError(f"quantisation.{name}: expected a finite number, got {value!r}")
+        if self.std <= 0:
+            raise ModelError(f"quantisation.std: expected a positive number, got {self.std!r}")
+        for name in ("lowest", "highest"):
+            if type(getattr(self, name)) is not int:
+                raise ModelError(f"quantisation.{name}: expected a whole number, got {getattr(self, name)!r}")
+        if self.lowest >= self.highest:
+            raise ModelError(f"quantisation.highest: expected more than lowest ({self.lowest}), got {self.highest}")
+
+    def integers(self, x: Tensor) -> Tensor:
+        """The integers that normalised values stand for, in the precision of `x`."""
+        return torch.round(x * self.std + self.mean).clamp(self.lowest, self.highest)
+
+    def normalised(self, integers: Tensor) -> Tensor:
+        """What a model sees of integers."""
+        return (integers - self.mean) / self.std
+
+
+@dataclass(frozen=True, eq=False)
+class DiscretisedMixture:
+    """sum_k pi_k prod_d P_k(x_d): one coefficient a frame, components independent over the samples.
+
+    Attributes:
+        logits: `[..., K]`, coefficients before the softmax; None where K = 1.
+        means: `[..., K, D]`, of the logistics, on the normalised scale.
+        scales: `[..., K, D]`, of the logistics, on the normalised scale, positive.
+        quantisation: of the samples.
+    """
+
+    logits: Tensor | None
+    means: Tensor
+    scales: Tensor
+    quantisation: Quantisation
+
+    @property
+    def mean(self) -> Tensor:
+        """The expectation of the continuous mixture, `[..., D]`: rounding and the range's ends are neglected."""
+        if self.logits is None:
+            return self.means.squeeze(-2)
+        return (self.logits.softmax(-1).unsqueeze(-1) * self.means).sum(-2)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Log probability of the integers that frames `x [..., D]` stand for, in nats, `[...]`; never above 0."""
+        grid = self.quantisation
+        integers = grid.integers(x).unsqueeze(-2)
+        distance = (grid.normalised(integers) - self.means) / self.scales
+        width = 1 / (grid.std * self.scales)
+        above, below = functional.softplus(-(distance + width / 2)), functional.softplus(distance - width / 2)
+        between = torch.log(-torch.expm1(-width))
+        inside = between - above - below
+        lowest, highest = integers == grid.lowest, integers == grid.highest
+        log_mass = torch.where(lowest, -above, torch.where(highest, -below, inside))
+        return mix(self.logits, log_mass.sum(-1))
+
+    def sample(self, generator: torch.Generator, temperature: float = 1.0) -> Tensor:
+        """One frame for every leading index, `[..., D]`, of values that stand for integers exactly.
+
+        `temperature` multiplies the scales and divides the logits.
+        """
+        component = pick_component(self.logits, generator, temperature)
+        mean, scale = (_component(parameter, component) for parameter in (self.means, self.scales))
+        tiny = torch.finfo(mean.dtype).tiny
+        uniform = torch.rand(mean.shape, dtype=mean.dtype, device=generator.device, generator=generator)
+        drawn = mean + temperature * scale * torch.logit(uniform.to(mean.device).clamp(tiny, 1 - 2**-24))
+        return self.quantisation.normalised(self.quantisation.integers(drawn))
+
+
+def _component(parameter: Tensor, component: Tensor | None) -> Tensor:
+    """The picked rows `[..., D]` of `[..., K, D]`."""
+    if component is None:
+        return parameter.squeeze(-2)
+    return torch.take_along_dim(parameter, component[..., None, None], -2).squeeze(-2)

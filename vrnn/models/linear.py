@@ -1,0 +1,112 @@
+"""The linear-autoregressive baseline: a value's distribution is an affine function of the values just before it.
+
+    speech   x_n ~ emission(W [x_{n-P}, ..., x_{n-1}] + b)   for every sample n, across frames, one W for all
+    pen      x_t ~ emission(W [x_{t-P}, ..., x_{t-1}] + b)   for every pen point t
+
+P is `config.context`; values before the beginning are 0. All parameters of the emission are affine in the context
+(spreads through a softplus): linear prediction, as in a lossless audio coder, with a learned noise. A sanity row: a
+deep model of frames that does not clear it has not learned what the last few samples say about the next.
+
+Shapes: T frames, B sequences, D frame size, U values of a unit (a sample or a pen point), P context.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vrnn.distributions import Emission
+from vrnn.emissions import unit_head
+from vrnn.heads import FrameHead
+from vrnn.models.base import SequenceModel, State, Terms, log_emission
+from vrnn.models.config import ModelConfig
+
+__all__ = ["Linear"]
+
+
+class LinearHead(FrameHead):
+    """The last P units before a frame, `[..., P * U]`, to the distribution of the frame."""
+
+    def __init__(self, config: ModelConfig, generator: torch.Generator) -> None:
+        super().__init__()
+        self.unit = 1 if config.kind == "speech" else config.frame_size
+        self.frame_size = config.frame_size
+        self.head = unit_head(config, config.context * self.unit, self.unit, generator)
+        self.components = config.context + self.head.components
+
+    def forward(self, features: Tensor) -> "LinearFrame":
+        """The distribution over frames `[..., D]` that follow the context `features [..., P * U]`."""
+        return LinearFrame(self, features)
+
+
+@dataclass(frozen=True, eq=False)
+class LinearFrame:
+    """The distribution of a frame, unit after unit.
+
+    Attributes:
+        head: what emits a unit.
+        context: the P units before the frame, `[..., P * U]`.
+    """
+
+    head: LinearHead
+    context: Tensor
+
+    @property
+    def mean(self) -> Tensor:
+        """The frame `[..., D]` of which every unit is its mean given those before it.
+
+        The expectation of the frame where the emission's mean is linear in the context, as a Gaussian's is.
+        """
+        return self._emit(lambda unit: unit.mean)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Log density (or probability) of frames `x [..., D]` in nats, `[...]`."""
+        unit, width = self.head.unit, self.context.shape[-1]
+        seen = torch.cat([self.context, x[..., :-unit]], -1).unfold(-1, width, unit)
+        return self.head.head(seen).log_prob(x.unflatten(-1, (-1, unit))).sum(-1)
+
+    def sample(self, generator: torch.Generator, temperature: float = 1.0) -> Tensor:
+        """One frame for every leading index, `[..., D]`; `temperature` is passed to every unit."""
+        return self._emit(lambda unit: unit.sample(generator, temperature))
+
+    def _emit(self, choose: Callable[[Emission], Tensor]) -> Tensor:
+        seen, width = self.context, self.context.shape[-1]
+        for _ in range(self.head.frame_size // self.head.unit):
+            seen = torch.cat([seen, choose(self.head.head(seen[..., -width:]))], -1)
+        return seen[..., width:]
+
+
+class Linear(SequenceModel):
+    """Linear prediction with a learned noise."""
+
+    sizes = frozenset({"context"})
+    emissions = ("gauss", "gmm", "dmol")
+
+    def __init__(self, config: ModelConfig, generator: torch.Generator) -> None:
+        super().__init__(config, generator)
+        head = LinearHead(config, generator)
+        self.emission = head
+        self._width = config.context * head.unit
+
+    def initial_state(self, sequences: int) -> State:
+        """A context of zeros."""
+        return (next(self.parameters()).new_zeros(sequences, self._width),)
+
+    def forward(self, x: Tensor, mask: Tensor, noise: Tensor | None = None, state: State | None = None) -> Terms:
+        """The exact log density of each frame given those before it; see `SequenceModel.forward`."""
+        self._check_input(x, mask, noise)
+        (start,) = self.initial_state(x.shape[1]) if state is None else state
+        width = start.shape[-1]
+        values = torch.cat([start, x.transpose(0, 1).flatten(1)], 1)
+        contexts = values.unfold(1, width, x.shape[-1])[:, : len(x)].transpose(0, 1)
+        return Terms(log_emission(self.emission, contexts, x), state=(values[:, -width:],))
+
+    def predict(self, state: State, generator: torch.Generator) -> tuple[Tensor, State]:
+        """The context of the next frame; there is nothing to draw."""
+        return state[0], ()
+
+    def absorb(self, frame: Tensor, latent: State, state: State) -> State:
+        """The context after `frame [B, D]`."""
+        (seen,) = state
+        return (torch.cat([seen, frame], -1)[:, -seen.shape[-1] :],)

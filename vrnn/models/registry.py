@@ -1,0 +1,67 @@
+"""The registered models: a name is a family and an emission, and adding a family is one line here.
+
+`vrnn-gauss` is the family `vrnn` with the emission `gauss`; `vrnn-gauss+smoothing` has the posterior that also sees
+the frames to come.
+"""
+
+import difflib
+from collections.abc import Mapping
+
+import torch
+
+from vrnn.errors import ModelError
+from vrnn.models.base import SequenceModel
+from vrnn.models.config import EMISSIONS, SMOOTHING, ModelConfig
+from vrnn.models.iid import IID
+from vrnn.models.linear import Linear
+from vrnn.models.rnn import RNN
+from vrnn.models.srnn import SRNN
+from vrnn.models.vrnn import VRNN, VRNNI
+
+__all__ = ["FAMILIES", "MODELS", "build_model", "family_of"]
+
+
+FAMILIES: Mapping[str, type[SequenceModel]] = {
+    "iid": IID,
+    "linear": Linear,
+    "rnn": RNN,
+    "vrnn-i": VRNNI,
+    "vrnn": VRNN,
+    "srnn": SRNN,
+}
+
+MODELS: Mapping[str, type[SequenceModel]] = {
+    f"{family}-{emission}{switch}": model
+    for family, model in FAMILIES.items()
+    for emission in EMISSIONS
+    if emission in model.emissions
+    for switch in (("", SMOOTHING) if model.can_smooth else ("",))
+}
+"""Every model by its full name."""
+
+
+def family_of(name: str) -> type[SequenceModel]:
+    """The class of the model called `name`.
+
+    Raises:
+        ModelError: no model has this name; the message gives the nearest.
+    """
+    if name not in MODELS:
+        nearest = difflib.get_close_matches(name.lower(), MODELS, n=1, cutoff=0)[0]
+        raise ModelError(f"unknown model {name!r}: did you mean {nearest!r}? Known: {', '.join(MODELS)}")
+    return MODELS[name]
+
+
+def build_model(config: ModelConfig, generator: torch.Generator) -> SequenceModel:
+    """A freshly initialised model in float32 on the CPU: the same weights on every machine, to be moved after.
+
+    In a `with torch.device("meta")` block it has shapes but no values, which is enough to count parameters.
+
+    Args:
+        config: name and sizes.
+        generator: source of the initial weights, on the CPU.
+
+    Raises:
+        ModelError: the name is not registered, or the sizes do not fit the model.
+    """
+    return family_of(config.name)(config, generator)
