@@ -12,7 +12,7 @@ from torch.distributions import Normal as Gaussian
 
 from vrnn.models import ModelConfig
 
-__all__ = ["Parameters", "affine", "emission_log_prob", "gaussian", "lstm", "mlp", "unit_log_prob"]
+__all__ = ["Parameters", "affine", "covariance", "emission_log_prob", "gaussian", "lstm", "mlp", "unit_log_prob"]
 
 Parameters = Mapping[str, Tensor]
 RHO_FLOOR = 1e-4

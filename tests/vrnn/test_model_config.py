@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tests.vrnn.cases import CASES, small_config
+from tests.vrnn.cases import CASES, GRID, small_config
 from vrnn.errors import ModelError
 from vrnn.models import MODELS, SIZES, Kind, ModelConfig, build_model, preset
+from vrnn.models.config import emission_of
 
 PUBLISHED: dict[tuple[str, Kind, str], int] = {
     ("paper-blizzard", "speech", "vrnn-gauss"): 93_898_000,
@@ -47,14 +48,40 @@ def test_small_models_that_are_compared_have_the_same_number_of_parameters(kind:
     assert rnn == pytest.approx(vrnn, rel=0.05)
 
 
+TABLE_1 = ("rnn-gauss", "rnn-gmm", "vrnn-i-gauss", "vrnn-gauss", "vrnn-gmm")
+
+
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("name", MODELS)
 def test_every_preset_builds_a_model_of_its_name(name: str, size: str):
     kind: Kind = "pen" if size == "paper-iam_ondb" else "speech"
-    config = preset(name, kind, size)
+    if kind == "pen" and emission_of(name) not in ("gauss", "gmm"):
+        with pytest.raises(ModelError, match="emission of speech"):
+            preset(name, kind, size, GRID)
+        return
+    config = preset(name, kind, size, GRID)
     assert config.name == name
-    assert config.components == (20 if name.endswith("gmm") else 1)
+    assert config.components == {"gauss": 1, "gmm": 20, "dmol": 20}.get(config.emission, 5)
+    assert bool(config.backward) == (name.endswith("+smoothing") or name.startswith("srnn"))
     assert parameter_count(config) > 0
+
+
+@pytest.mark.parametrize("size", [size for size in SIZES if size.startswith("paper")])
+def test_the_papers_five_rows_are_there_in_the_papers_sizes(size: str):
+    kind: Kind = "pen" if size == "paper-iam_ondb" else "speech"
+    counts = {name: parameter_count(preset(name, kind, size)) for name in TABLE_1}
+    config = preset("vrnn-gauss", kind, size)
+    prior = config.hidden * config.prior + (config.depth - 1) * config.prior**2 + config.depth * config.prior
+    head = 2 * config.latent * (config.prior + 1)
+    assert counts["vrnn-gauss"] - counts["vrnn-i-gauss"] == prior + head
+
+
+def test_smoothing_adds_a_backward_lstm_and_its_share_of_the_encoder_alone():
+    filtering, smoothing = (preset(f"vrnn-gauss{switch}", "speech", "small") for switch in ("", "+smoothing"))
+    assert filtering == replace(smoothing, name="vrnn-gauss", backward=0)
+    units = smoothing.backward
+    added = 4 * units * (smoothing.phi_x + units + 1) + units * smoothing.encoder
+    assert parameter_count(smoothing) - parameter_count(filtering) == added
 
 
 @pytest.mark.parametrize(("name", "kind"), CASES)
@@ -66,7 +93,7 @@ def test_a_configuration_survives_json(name: str, kind: Kind):
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"hidden": 0}, "hidden"),
+        ({"hidden": -1}, "hidden"),
         ({"hidden": 2.0}, "hidden"),
         ({"depth": True}, "depth"),
         ({"latent": -1}, "latent"),
@@ -78,6 +105,12 @@ def test_a_configuration_survives_json(name: str, kind: Kind):
         ({"sigma_floor": float("nan")}, "sigma_floor"),
         ({"sigma_floor": -1e-4}, "sigma_floor"),
         ({"widht": 3}, "widht"),
+        ({"group": 2}, "group"),
+        ({"name": "rnn-hier"}, "group"),
+        ({"name": "rnn-dmol"}, "quantisation"),
+        ({"quantisation": {"mean": 0.0, "std": 2.0}}, "quantisation"),
+        ({"quantisation": {"mean": 0.0, "sdt": 2.0}}, "quantisation"),
+        ({"quantisation": {"mean": 0.0, "std": -2.0}}, "std"),
     ],
 )
 def test_a_wrong_value_is_named_in_one_line(change: dict[str, object], named: str):
@@ -117,11 +150,23 @@ def test_a_preset_that_is_not_there_names_those_that_are(name: str, kind: str, s
         preset(name, kind, size)  # pyright: ignore[reportArgumentType]
 
 
-def test_sizes_that_contradict_the_model_are_refused():
-    with pytest.raises(ModelError, match="no latent"):
-        build_model(small_config("rnn-gauss", "pen", latent=3), torch.Generator())
-    with pytest.raises(ModelError, match="has a latent"):
-        build_model(small_config("vrnn-gauss", "pen", latent=0), torch.Generator())
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("rnn-gauss", {"latent": 3}, "no part of size latent"),
+        ("vrnn-gauss", {"latent": 0}, "latent must be positive"),
+        ("rnn-gauss", {"hidden": 0}, "hidden must be positive"),
+        ("rnn-gauss", {"backward": 3}, "no part of size backward"),
+        ("srnn-gauss", {"backward": 0}, "backward must be positive"),
+        ("vrnn-gauss", {"backward": 3}, r"backward: a posterior that smooths is called vrnn-gauss\+smoothing"),
+        ("vrnn-gauss+smoothing", {"backward": 0}, "backward must be positive"),
+        ("vrnn-i-gauss", {"prior": 3}, "no part of size prior"),
+        ("linear-gauss", {"hidden": 3}, "no part of size hidden"),
+    ],
+)
+def test_sizes_that_contradict_the_model_are_refused(name: str, change: dict[str, int], message: str):
+    with pytest.raises(ModelError, match=message):
+        build_model(small_config(name, "pen", **change), torch.Generator())
 
 
 def test_importing_the_mathematics_loads_torch_alone():

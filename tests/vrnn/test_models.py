@@ -41,7 +41,9 @@ def test_a_latent_model_is_its_textbook_loop_in_value_and_every_gradient(name: s
     model = small_model(name, kind, depth=depth)
     batch = ragged_batch(model, [5, 5, 5], samples=3)
     textbook = [
-        latent_terms(dict(model.named_parameters()), model.config, batch.x, lambda t, q, n=noise: q.loc + q.scale * n[t])
+        latent_terms(
+            dict(model.named_parameters()), model.config, batch.x, lambda t, q, n=noise: q.loc + q.scale * n[t]
+        )
         for noise in batch.noise
     ]
     first = textbook[0]
@@ -72,7 +74,9 @@ def test_a_frame_reaches_no_density_before_it(name: str, kind: Kind):
         assert all(g is None or (g[3:] == 0).all() for g in gradient)
 
 
-@pytest.mark.parametrize(("name", "kind"), [case for case in LATENT_CASES if "+smoothing" in case[0] or "srnn" in case[0]])
+@pytest.mark.parametrize(
+    ("name", "kind"), [case for case in LATENT_CASES if "+smoothing" in case[0] or "srnn" in case[0]]
+)
 def test_a_smoothing_posterior_sees_every_later_frame_and_its_law_of_frames_does_not(name: str, kind: Kind):
     model = small_model(name, kind)
     batch = ragged_batch(model, [5])
@@ -180,8 +184,8 @@ def test_an_input_of_the_wrong_shape_is_refused(
     shape: tuple[int, ...], noise_shape: tuple[int, ...] | None, message: str
 ):
     model = small_model("vrnn-gauss", "speech")
+    noise = None if noise_shape is None else torch.zeros(noise_shape).double()
     with pytest.raises(ModelError, match=message):
-        noise = None if noise_shape is None else torch.zeros(noise_shape).double()
         model(torch.zeros(shape).double(), torch.ones(shape[:2], dtype=torch.bool), noise)
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.distributions import Bernoulli, Categorical, MixtureSameFamily, MultivariateNormal
 
-from tests.oracles.textbook import covariance
+from tests.oracles.textbook_parts import covariance
 from vrnn.pen import PenMixture
 
 K = 3

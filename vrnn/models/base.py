@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from vrnn.errors import ModelError
 from vrnn.heads import FrameHead
-from vrnn.models.config import EMISSIONS, ModelConfig
+from vrnn.models.config import EMISSIONS, SMOOTHING, ModelConfig
 
 __all__ = ["SequenceModel", "State", "Terms", "log_emission"]
 
@@ -132,12 +132,15 @@ class SequenceModel(nn.Module, ABC):
 
     def _check_sizes(self) -> None:
         """Refuse a size that is missing, and one that the model would ignore."""
-        name, optional = self.config.name, {"backward"} if self.can_smooth else set()
-        for size in sorted(self.sizes - optional):
-            if not getattr(self.config, size):
+        config, name = self.config, self.config.name
+        filters = self.can_smooth and not name.endswith(SMOOTHING)
+        if filters and config.backward:
+            raise ModelError(f"backward: a posterior that smooths is called {name}{SMOOTHING}; set it to 0 in {name}")
+        for size in sorted(self.sizes - ({"backward"} if filters else set())):
+            if not getattr(config, size):
                 raise ModelError(f"{name}: {size} must be positive, as the model has such a part")
         for size in sorted(_ALL_SIZES - self.sizes):
-            if getattr(self.config, size):
+            if getattr(config, size):
                 raise ModelError(f"{name} has no part of size {size}: set it to 0")
 
     def _check_input(self, x: Tensor, mask: Tensor, noise: Tensor | None) -> None:
