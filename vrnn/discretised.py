@@ -8,7 +8,8 @@ below it too, and the highest all mass above. With a and b the standardised ends
 
     sigma(b) - sigma(a) = sigma(b) sigma(-a) (1 - exp(-(b - a))),
 
-three factors whose logarithms lose no digit in either tail, where the difference itself would be 0.
+three factors whose logarithms lose no digit in either tail, where the difference itself would be 0. An outermost bin
+has one of the first two factors alone.
 
 Shapes: K mixture components, D samples; `...` any leading axes.
 """
@@ -31,8 +32,8 @@ class Quantisation:
     """How normalised values stand for integers: integer k is seen as (k - mean) / std.
 
     Attributes:
-        mean: what normalisation takes off.
-        std: what it divides by.
+        mean: what normalisation takes off, in steps of the recording.
+        std: what it divides by, in the same unit.
         lowest: the lowest integer there is.
         highest: the highest.
 
@@ -63,8 +64,8 @@ class Quantisation:
         return torch.round(x * self.std + self.mean).clamp(self.lowest, self.highest)
 
     def normalised(self, integers: Tensor) -> Tensor:
-        """What a model sees of integers."""
-        return (integers - self.mean) / self.std
+        """What a model sees of integers, in their precision: rounded once, like frames normalised in float64."""
+        return ((integers.double() - self.mean) / self.std).to(integers.dtype)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,17 +92,22 @@ class DiscretisedMixture:
         return (self.logits.softmax(-1).unsqueeze(-1) * self.means).sum(-2)
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """Log probability of the integers that frames `x [..., D]` stand for, in nats, `[...]`; never above 0."""
+        """Log probability of the integers that frames `x [..., D]` stand for, in nats, `[...]`; never above 0.
+
+        A value between two integers counts as the nearer one, and a value out of range as the range's end.
+        """
         grid = self.quantisation
         integers = grid.integers(x).unsqueeze(-2)
-        distance = (grid.normalised(integers) - self.means) / self.scales
-        width = 1 / (grid.std * self.scales)
-        above, below = functional.softplus(-(distance + width / 2)), functional.softplus(distance - width / 2)
-        between = torch.log(-torch.expm1(-width))
-        inside = between - above - below
-        lowest, highest = integers == grid.lowest, integers == grid.highest
-        log_mass = torch.where(lowest, -above, torch.where(highest, -below, inside))
-        return mix(self.logits, log_mass.sum(-1))
+        steepness = self.scales.reciprocal()
+        half = steepness * (0.5 / grid.std)
+        centre = (grid.normalised(integers) - self.means) * steepness
+        # Unlike softplus, logsigmoid does not pass to its asymptote at 20, which would cost float64 half its digits.
+        below_upper, above_lower = functional.logsigmoid(centre + half), functional.logsigmoid(half - centre)
+        inside = below_upper + above_lower + torch.log(-torch.expm1(-2 * half))
+        with_highest = torch.where(integers == grid.highest, above_lower, inside)
+        log_mass = torch.where(integers == grid.lowest, below_upper, with_highest)
+        # Coefficients sum to 1 only up to rounding; a probability must not exceed it.
+        return mix(self.logits, log_mass.sum(-1)).clamp(max=0)
 
     def sample(self, generator: torch.Generator, temperature: float = 1.0) -> Tensor:
         """One frame for every leading index, `[..., D]`, of values that stand for integers exactly.
@@ -110,10 +116,19 @@ class DiscretisedMixture:
         """
         component = pick_component(self.logits, generator, temperature)
         mean, scale = (_component(parameter, component) for parameter in (self.means, self.scales))
-        tiny = torch.finfo(mean.dtype).tiny
-        uniform = torch.rand(mean.shape, dtype=mean.dtype, device=generator.device, generator=generator)
-        drawn = mean + temperature * scale * torch.logit(uniform.to(mean.device).clamp(tiny, 1 - 2**-24))
+        drawn = torch.addcmul(mean, scale, _standard_logistic(mean, generator), value=temperature)
         return self.quantisation.normalised(self.quantisation.integers(drawn))
+
+
+def _standard_logistic(like: Tensor, generator: torch.Generator) -> Tensor:
+    """Logistic noise in the shape, type and place of `like`, drawn on the generator's own device.
+
+    The log ratio of two exponentials is logistic, with like tails. The logit of a uniform is infinite at 0, which
+    float32 draws once in 2^24 times: wherever it is put instead, it is heard.
+    """
+    pair = torch.empty((2, *like.shape), dtype=like.dtype, device=generator.device)
+    first, second = pair.exponential_(generator=generator).log().unbind()
+    return (first - second).to(like.device)
 
 
 def _component(parameter: Tensor, component: Tensor | None) -> Tensor:
