@@ -2,7 +2,8 @@
 
 The interval is a 95 % bootstrap over sequences of the seed-averaged scores: it says how far the mean would move on
 other sequences of this corpus. The standard deviation over seeds says how far it moves when training is repeated; with
-one seed it is not known, and shown as such.
+one seed it is not known, and shown as such. The Monte Carlo error is a third thing: how far a bound's figure would move
+if the same model were scored with other noise.
 """
 
 from collections.abc import Iterable
@@ -31,7 +32,10 @@ class Scored:
         seed: of training.
         fingerprint: of the data.
         scores: a table as `benchmarks.scoring.score` makes, of one or more estimators.
-        bits_offset: what turns nats per frame into bits per sample: (D, D ln std), None for pen.
+        bits_scale: what turns nats per frame into bits per sample, as `benchmarks.scoring.bits_scale`; None for pen.
+        measure: `density` of normalised frames, or `mass` of recorded integers.
+        parameters: of the model; None where it has none.
+        sigma_floor: under every standard deviation; None where there is none.
     """
 
     corpus: str
@@ -41,7 +45,10 @@ class Scored:
     seed: int
     fingerprint: str
     scores: pd.DataFrame
-    bits_offset: tuple[int, float] | None
+    bits_scale: tuple[int, float] | None
+    measure: str = "density"
+    parameters: int | None = None
+    sigma_floor: float | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,10 @@ class ComparisonRow:
     nats_per_frame: float
     bits_per_sample: float | None
     fingerprint: str
+    measure: str
+    monte_carlo_error: float | None
+    parameters: int | None
+    sigma_floor: float | None
 
 
 def compare_scores(trials: Iterable[Scored]) -> list[ComparisonRow]:
@@ -99,9 +110,21 @@ def _row(members: list[tuple[Scored, pd.DataFrame]]) -> ComparisonRow:
         interval=_interval(per_sequence),
         seed_std=float(means.std(ddof=1)) if len(means) > 1 else None,
         nats_per_frame=nats_per_frame,
-        bits_per_sample=_bits(nats_per_frame, first.bits_offset),
+        bits_per_sample=_bits(nats_per_frame, first.bits_scale),
         fingerprint=first.fingerprint,
+        measure=first.measure,
+        monte_carlo_error=_monte_carlo_error([scores for _, scores in members]),
+        parameters=first.parameters,
+        sigma_floor=first.sigma_floor,
     )
+
+
+def _monte_carlo_error(tables: list[pd.DataFrame]) -> float | None:
+    """Standard error of the row's mean from the randomness of the bound itself; None where it is not known."""
+    errors = np.concatenate([table["standard_error"].to_numpy(dtype=np.float64) for table in tables])
+    if np.isnan(errors).any():
+        return None
+    return float(np.sqrt(np.square(errors).sum()) / len(errors))
 
 
 def _interval(per_sequence: np.ndarray) -> tuple[float, float]:
@@ -121,10 +144,10 @@ def _interval(per_sequence: np.ndarray) -> tuple[float, float]:
     return (float(result.confidence_interval.low), float(result.confidence_interval.high))
 
 
-def _bits(nats_per_frame: float, offset: tuple[int, float] | None) -> float | None:
-    if offset is None:
+def _bits(nats_per_frame: float, scale: tuple[int, float] | None) -> float | None:
+    if scale is None:
         return None
-    size, log_scale = offset
+    size, log_scale = scale
     return (log_scale - nats_per_frame) / (size * float(np.log(2)))
 
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["comparison_table", "progress_bar", "say", "score_table", "show", "summary_table", "write_json"]
 
-_BOUND_SIGNS = {"exact": "=", "elbo": "≥", "iwae": "~"}
+_BOUND_SIGNS = {"exact": "=", "elbo": "≥", "iwae": "~", "fivo": "~", "code": "="}
+_SAMPLED = ("iwae", "fivo")
 
 
 def say(message: str) -> None:
@@ -84,9 +85,10 @@ def _numbers(value: float | list[float] | None) -> str:
 def comparison_table(comparison: "Comparison") -> Table:
     """The result of `compare` as a table: one row a model and estimator."""
     table = Table(title=f"{comparison.study}: log-likelihood, higher is better", caption="\n".join(comparison.notes))
-    for name in ("corpus", "protocol", "model", "estimator"):
+    for name in ("corpus", "protocol", "model", "estimator", "of"):
         table.add_column(name, no_wrap=True)
-    for name in ("nats/sequence", "95 % interval", "std over seeds", "nats/frame", "bits/sample", "seeds", "sequences"):
+    numbers = ("nats/sequence", "95 % interval", "MC error", "std over seeds", "nats/frame", "bits/sample", "sequences")
+    for name in numbers:
         table.add_column(name, justify="right", no_wrap=True)
     previous = None
     for row in comparison.rows:
@@ -97,25 +99,30 @@ def comparison_table(comparison: "Comparison") -> Table:
             row.corpus,
             row.protocol,
             row.model,
-            f"{_BOUND_SIGNS[row.estimator]} {row.estimator}{f'-{row.num_samples}' if row.estimator == 'iwae' else ''}",
+            _estimator(row.estimator, row.num_samples),
+            row.measure,
             f"{row.nats_per_sequence:.1f}",
             f"[{row.interval[0]:.1f}, {row.interval[1]:.1f}]",
-            "one seed" if row.seed_std is None else f"{row.seed_std:.1f}",
+            "unknown" if row.monte_carlo_error is None else f"{row.monte_carlo_error:.2f}",
+            "one seed" if row.seed_std is None else f"{row.seed_std:.1f} of {row.seeds}",
             f"{row.nats_per_frame:.3f}",
             "" if row.bits_per_sample is None else f"{row.bits_per_sample:.3f}",
-            str(row.seeds),
             str(row.sequences),
         )
     return table
 
 
+def _estimator(name: str, samples: int) -> str:
+    return f"{_BOUND_SIGNS[name]} {name}{f'-{samples}' if name in _SAMPLED else ''}"
+
+
 def score_table(summary: Mapping[str, Any]) -> Table:
     """The result of `score` as a table."""
     table = Table(title=f"{summary['model']} on {summary['split']}, protocol {summary['protocol']}", show_header=False)
-    sign, samples = _BOUND_SIGNS[summary["estimator"]], summary["num_samples"]
-    table.add_row("estimator", f"{sign} {summary['estimator']}" + (f", K = {samples}" if samples > 1 else ""))
+    table.add_row("estimator", _estimator(summary["estimator"], summary["num_samples"]))
     table.add_row("sequences", f"{summary['sequences']:,} ({summary['frames']:,} frames)")
-    table.add_row("nats per sequence", f"{summary['nats_per_sequence']:.2f}")
+    error = f" ± {summary['monte_carlo_error']:.2g} (Monte Carlo)" if summary["monte_carlo_error"] > 0 else ""
+    table.add_row(f"nats per sequence, {summary['measure']}", f"{summary['nats_per_sequence']:.2f}{error}")
     table.add_row("nats per frame", f"{summary['nats_per_frame']:.4f}")
     if summary["bits_per_sample"] is not None:
         table.add_row("bits per sample", f"{summary['bits_per_sample']:.4f}")

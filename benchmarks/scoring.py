@@ -5,9 +5,15 @@ Estimators (all in nats per sequence, summed over real frames in float64):
 - `exact`: models without a latent. log p(x).
 - `elbo`: one sample of the posterior, KL analytic at each step. In expectation below log p(x).
 - `iwae`: log of the mean of K importance weights. In expectation below log p(x) and above the ELBO, rising with K.
+- `fivo`: log of a particle filter's estimate of p(x), K particles, resampled where half of them count for nothing.
+  In expectation below log p(x).
 
-The noise belongs to the sequence and the sample's number, so a score does not change with batch size,
-order or padding, and the first K samples of a larger K are the same.
+A bound is repeated with independent noise: the score is the mean of the repetitions, and their spread gives its Monte
+Carlo standard error. The noise belongs to the sequence, the repetition and the sample's number, so that a score does
+not change with batch size, order or padding.
+
+What is scored is a density of normalised frames, or, under a discretised emission, the probability (mass) of the
+recorded integers: two measures in one unit, told apart by `measure` and comparable in bits per sample only.
 """
 
 import itertools
@@ -24,17 +30,30 @@ from benchmarks.errors import StudyError
 from pipelines.batches import Batch, FrameSource
 from pipelines.roles import split_rows
 from pipelines.shard_set import ShardSet
-from vrnn.bounds import elbo, exact, iwae
-from vrnn.models import SequenceModel
+from vrnn.bounds import Repeated, elbo, exact, iwae, repeated
+from vrnn.models import LatentModel, ModelConfig, SequenceModel
+from vrnn.particles import fivo
 from vrnn.training import Checkpoint
-from vrnn.training.noise import latent_noise
+from vrnn.training.noise import latent_noise, particle_noise, resampling_uniforms
 
-__all__ = ["Estimator", "ScoreRequest", "ScoreSummary", "score", "score_batches", "summarise_scores"]
+__all__ = [
+    "Estimator",
+    "Measure",
+    "ScoreRequest",
+    "ScoreSummary",
+    "bits_scale",
+    "measure_of",
+    "score",
+    "score_batches",
+    "summarise_scores",
+]
 
-Estimator = Literal["exact", "elbo", "iwae"]
+Estimator = Literal["exact", "elbo", "iwae", "fivo"]
+Measure = Literal["density", "mass"]
 
-_PARTICLE_ELEMENTS = 2**25
-"""Frames times samples times hidden units evaluated at once: what bounds the memory of `iwae`."""
+_SAMPLED = ("iwae", "fivo")
+_ELEMENTS = 2**25
+"""Frames times sequences times samples times hidden units evaluated at once: what bounds the memory."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +63,11 @@ class ScoreRequest:
     Attributes:
         split: of the shards.
         estimator: see the module's text.
-        num_samples: K; only `iwae` takes more than one.
+        num_samples: K; only `iwae` and `fivo` take more than one.
         batch_size: sequences at once.
         seed: of the latent noise.
         precision: of the model's arithmetic.
+        repeats: independent repetitions of a bound; one alone leaves its Monte Carlo error unknown.
     """
 
     split: str
@@ -56,14 +76,16 @@ class ScoreRequest:
     batch_size: int = 32
     seed: int = 0
     precision: Literal["float32", "float64"] = "float32"
+    repeats: int = 2
 
 
 def score(checkpoint: Checkpoint, shards: ShardSet, request: ScoreRequest) -> pd.DataFrame:
     """Score every sequence of a split.
 
     Returns:
-        One row a sequence, ordered by id: `id split estimator num_samples frames samples nats`, where `samples`
-        counts the audio samples or pen points that the frames cover.
+        One row a sequence, ordered by id: `id split estimator num_samples repeats frames samples nats
+        standard_error`, where `samples` counts the audio samples or pen points that the frames cover, and
+        `standard_error` is Monte Carlo's (0 where exact, nan where not known).
 
     Raises:
         StudyError: the shards are of another corpus or content, have no such split, or the estimator does not fit.
@@ -81,41 +103,67 @@ def score(checkpoint: Checkpoint, shards: ShardSet, request: ScoreRequest) -> pd
     _check_complete(table, source)
     covered = table["frames"] * (protocol.frame_size if protocol.kind == "speech" else 1)
     table = table.assign(
-        split=request.split, estimator=request.estimator, num_samples=request.num_samples, samples=covered
+        split=request.split,
+        estimator=request.estimator,
+        num_samples=request.num_samples,
+        repeats=request.repeats,
+        samples=covered,
     )
-    columns = ["id", "split", "estimator", "num_samples", "frames", "samples", "nats"]
+    columns = ["id", "split", "estimator", "num_samples", "repeats", "frames", "samples", "nats", "standard_error"]
     return table[columns].sort_values("id", ignore_index=True)
 
 
 def score_batches(model: SequenceModel, batches: Iterable[Batch], request: ScoreRequest) -> pd.DataFrame:
-    """Score batches with a model: `id frames nats`, in the order of the batches."""
+    """Score batches with a model: `id frames nats standard_error`, in the order of the batches."""
     parameter = next(model.parameters())
     parts: list[pd.DataFrame] = []
     with torch.no_grad():
         for cpu_batch in batches:
-            batch = cpu_batch.to(parameter.device, parameter.dtype)
-            nats = _estimate(model, batch, request)
-            columns = {"id": batch.ids, "frames": cpu_batch.lengths.numpy(), "nats": nats.cpu().numpy()}
-            parts.append(pd.DataFrame(columns))
+            for piece in _pieces(cpu_batch, model.config, request.num_samples):
+                found = _estimate(model, piece.to(parameter.device, parameter.dtype), request)
+                columns = {
+                    "id": piece.ids,
+                    "frames": piece.lengths.numpy(),
+                    "nats": found.mean.cpu().numpy(),
+                    "standard_error": found.standard_error.cpu().numpy(),
+                }
+                parts.append(pd.DataFrame(columns))
     return pd.concat(parts, ignore_index=True)
 
 
-def _estimate(model: SequenceModel, batch: Batch, request: ScoreRequest) -> Tensor:
-    if request.estimator == "exact":
-        return exact(model, batch.frames, batch.mask)
-    noise = _noise(model, batch, request)
+def _pieces(batch: Batch, config: ModelConfig, samples: int) -> Iterator[Batch]:
+    """The batch in pieces of so many sequences that one sample of each, or one frame of all samples, fits."""
+    width = max(config.hidden, config.decoder, 1)
+    size = max(1, _ELEMENTS // (width * max(len(batch.mask), samples)))
+    for start in range(0, len(batch.ids), size):
+        part = slice(start, start + size)
+        frames = int(batch.lengths[part].max())
+        yield Batch(batch.ids[part], batch.frames[:frames, part], batch.mask[:frames, part], batch.lengths[part])
+
+
+def _estimate(model: SequenceModel, batch: Batch, request: ScoreRequest) -> Repeated:
+    if not isinstance(model, LatentModel):
+        value = exact(model, batch.frames, batch.mask)
+        return Repeated(value, torch.zeros_like(value))
+    return repeated(_draw(model, batch, request, repetition) for repetition in range(request.repeats))
+
+
+def _draw(model: LatentModel, batch: Batch, request: ScoreRequest, repetition: int) -> Tensor:
+    """One repetition of a bound, `[B]`."""
+    samples, latent = request.num_samples, model.latent_size
+    if request.estimator == "fivo":
+        key = ("score", request.seed, repetition)
+        noise = particle_noise(batch, latent, samples, *key)
+        return fivo(model, batch.frames, batch.mask, noise, resampling_uniforms(batch, *key))
+    numbers = range(repetition * samples, (repetition + 1) * samples)
+    draws = (latent_noise(batch, latent, "score", request.seed, number) for number in numbers)
     if request.estimator == "elbo":
-        return elbo(model, batch.frames, batch.mask, next(noise)).value
-    return iwae(model, batch.frames, batch.mask, _chunks(noise, batch, model.config.hidden))
-
-
-def _noise(model: SequenceModel, batch: Batch, request: ScoreRequest) -> Iterator[Tensor]:
-    for sample in range(request.num_samples):
-        yield latent_noise(batch, model.latent_size, "score", request.seed, sample)
+        return elbo(model, batch.frames, batch.mask, next(draws)).value
+    return iwae(model, batch.frames, batch.mask, _chunks(draws, batch, model.config.hidden))
 
 
 def _chunks(noise: Iterator[Tensor], batch: Batch, hidden: int) -> Iterator[Tensor]:
-    size = max(1, _PARTICLE_ELEMENTS // (batch.mask.numel() * hidden))
+    size = max(1, _ELEMENTS // (batch.mask.numel() * max(hidden, 1)))
     while chunk := list(itertools.islice(noise, size)):
         yield torch.stack(chunk)
 
@@ -138,11 +186,17 @@ def _check(checkpoint: Checkpoint, shards: ShardSet, request: ScoreRequest) -> N
 def _check_estimator(checkpoint: Checkpoint, request: ScoreRequest) -> None:
     name, latent = checkpoint.spec.architecture.name, checkpoint.spec.architecture.latent
     if latent and request.estimator == "exact":
-        raise StudyError(f"{name} has a latent, so its likelihood is bounded, not exact; use --estimator elbo or iwae")
+        raise StudyError(
+            f"{name} has a latent, so its likelihood is bounded, not exact; use --estimator elbo, iwae or fivo"
+        )
     if not latent and request.estimator != "exact":
         raise StudyError(f"{name} has no latent, so its likelihood is exact; use --estimator exact")
-    if request.num_samples < 1 or (request.num_samples > 1 and request.estimator != "iwae"):
-        raise StudyError(f"--num-samples {request.num_samples}: {request.estimator} takes 1, iwae takes 1 or more")
+    if request.num_samples < 1 or (request.num_samples > 1 and request.estimator not in _SAMPLED):
+        raise StudyError(
+            f"--num-samples {request.num_samples}: {request.estimator} takes 1, iwae and fivo take 1 or more"
+        )
+    if request.repeats < 1:
+        raise StudyError(f"--repeats {request.repeats}: at least 1 is needed")
 
 
 def _check_complete(table: pd.DataFrame, source: FrameSource) -> None:
@@ -160,7 +214,9 @@ class ScoreSummary:
         frames: scored.
         nats_per_sequence: mean over sequences.
         nats_per_frame: total nats over total frames.
-        bits_per_sample: code length of an int16 sample, (D ln std - nats per frame) / (D ln 2); None for pen.
+        bits_per_sample: code length of an int16 sample; None for pen. See `bits_scale`.
+        monte_carlo_error: standard error of nats_per_sequence from the bound's own randomness; nan if not known.
+        measure: `density` of normalised frames, or `mass` of recorded integers.
     """
 
     sequences: int
@@ -168,14 +224,38 @@ class ScoreSummary:
     nats_per_sequence: float
     nats_per_frame: float
     bits_per_sample: float | None
+    monte_carlo_error: float
+    measure: Measure
+
+
+def measure_of(config: ModelConfig) -> Measure:
+    """What a model's log-likelihood measures."""
+    return "density" if config.quantisation is None else "mass"
+
+
+def bits_scale(frame_size: int, std: float, measure: Measure) -> tuple[int, float]:
+    """(D, c) such that the code length of an int16 sample is (c - nats per frame) / (D ln 2) bits.
+
+    c = D ln std turns a density of normalised frames into one of samples on their own scale, whose value at an integer
+    stands for that integer's probability; a mass needs no such step, and c = 0.
+    """
+    return frame_size, frame_size * math.log(std) if measure == "density" else 0.0
 
 
 def summarise_scores(table: pd.DataFrame, checkpoint: Checkpoint) -> ScoreSummary:
-    """Total a table of scores. The normalisation's std turns a density of frames into one of int16 samples."""
+    """Total a table of scores."""
     nats, frames = math.fsum(table["nats"]), int(table["frames"].sum())
-    framing = checkpoint.framing
+    framing, measure = checkpoint.framing, measure_of(checkpoint.spec.architecture)
     bits = None
     if framing.protocol.kind == "speech":
-        size = framing.protocol.frame_size
-        bits = (size * math.log(framing.std[0]) - nats / frames) / (size * math.log(2))
-    return ScoreSummary(len(table), frames, nats / len(table), nats / frames, bits)
+        size, offset = bits_scale(framing.protocol.frame_size, framing.std[0], measure)
+        bits = (offset - nats / frames) / (size * math.log(2))
+    return ScoreSummary(
+        sequences=len(table),
+        frames=frames,
+        nats_per_sequence=nats / len(table),
+        nats_per_frame=nats / frames,
+        bits_per_sample=bits,
+        monte_carlo_error=math.sqrt(math.fsum(table["standard_error"] ** 2)) / len(table),
+        measure=measure,
+    )

@@ -5,22 +5,24 @@ comparison. Paths are relative to the working directory.
 """
 
 import difflib
+import hashlib
+import json
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from benchmarks.errors import StudyError
 from pipelines.manifest import Manifest
-from pipelines.protocol import find_protocol
+from pipelines.protocol import Protocol, find_protocol
 from pipelines.storage import Location
-from vrnn.models import preset
 from vrnn.training import Optimisation, TrialSpec
+from vrnn.training.plan import plan_trial
 
-__all__ = ["CorpusEntry", "Scoring", "Suite", "Trial", "expand", "load_suite"]
+__all__ = ["CorpusEntry", "Reference", "Scoring", "Suite", "Trial", "expand", "load_suite", "references"]
 
 
 class _Frozen(BaseModel):
@@ -31,12 +33,16 @@ class Scoring(_Frozen):
     """How trained models are scored.
 
     Attributes:
-        num_samples: K of the importance-weighted estimate.
+        estimators: of models with a latent; the others are scored exactly.
+        num_samples: K of iwae and fivo.
+        repeats: independent repetitions of each bound; their spread gives its Monte Carlo error.
         batch_size: sequences at once; it changes no score.
         seed: of the latent noise.
     """
 
+    estimators: tuple[Literal["elbo", "iwae", "fivo"], ...] = Field(default=("elbo", "iwae"), min_length=1)
     num_samples: int = Field(default=40, ge=1)
+    repeats: int = Field(default=2, ge=1)
     batch_size: int = Field(default=32, ge=1)
     seed: int = Field(default=0, ge=0)
 
@@ -49,6 +55,7 @@ class CorpusEntry(_Frozen):
         shards: what `prepare` wrote.
         protocol: `clean` or `paper`.
         size: the model preset.
+        models: instead of the study's, for this corpus.
         optimisation: how models are fitted to it.
     """
 
@@ -56,6 +63,7 @@ class CorpusEntry(_Frozen):
     shards: str
     protocol: str = "clean"
     size: str = "small"
+    models: tuple[str, ...] | None = Field(default=None, min_length=1)
     optimisation: Optimisation = Optimisation()
 
 
@@ -67,6 +75,7 @@ class Suite(_Frozen):
         study: its name, also MLflow's experiment.
         runs: where trials keep their checkpoints and scores.
         models: names of registered models.
+        references: what is scored without training on every corpus of speech: `flac`.
         seeds: one trial each.
         samples: sounds or drawings kept of each trial.
         scoring: how models are scored.
@@ -77,6 +86,7 @@ class Suite(_Frozen):
     study: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     runs: str = "runs"
     models: tuple[str, ...] = Field(min_length=1)
+    references: tuple[Literal["flac"], ...] = ()
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     samples: int = Field(default=2, ge=0, le=16)
     scoring: Scoring = Scoring()
@@ -94,6 +104,27 @@ class Trial:
     def name(self) -> str:
         """What a person calls it."""
         return f"{self.corpus.name}/{self.corpus.protocol}/{self.spec.model['name']}/seed{self.spec.seed}"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A row of a study that needs no training: which corpus, and what is scored on it."""
+
+    corpus: CorpusEntry
+    model: str
+    fingerprint: str
+    protocol: Protocol
+
+    @property
+    def name(self) -> str:
+        """What a person calls it."""
+        return f"{self.corpus.name}/{self.corpus.protocol}/{self.model}"
+
+    @property
+    def key(self) -> str:
+        """16 hex digits that name it, as a trial's key does."""
+        content = json.dumps([self.model, self.fingerprint, self.protocol.model_dump()], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 def load_suite(path: Path) -> Suite:
@@ -143,27 +174,28 @@ def expand(suite: Suite) -> list[Trial]:
         InputError: shards or a protocol are missing.
         ModelError: a model or size is unknown.
     """
-    trials: list[Trial] = []
-    for corpus in suite.corpora:
-        manifest = Manifest.load(Location(corpus.shards))
-        protocol = find_protocol(corpus.protocol, manifest.kind, manifest.corpus)
-        for model in suite.models:
-            config = preset(model, manifest.kind, corpus.size).to_dict()
-            trials += [
-                Trial(
-                    corpus,
-                    TrialSpec(
-                        shards=corpus.shards,
-                        fingerprint=manifest.fingerprint,
-                        protocol=protocol,
-                        model=config,
-                        optimisation=corpus.optimisation,
-                        seed=seed,
-                    ),
-                )
-                for seed in suite.seeds
-            ]
+    trials = [
+        Trial(corpus, plan_trial(corpus.shards, corpus.protocol, model, corpus.size, corpus.optimisation, seed))
+        for corpus in suite.corpora
+        for model in corpus.models or suite.models
+        for seed in suite.seeds
+    ]
     names = [trial.name for trial in trials]
     if doubles := {name for name in names if names.count(name) > 1}:
         raise StudyError(f"study {suite.study}: two trials are called {min(doubles)}; give its corpora distinct names")
     return trials
+
+
+def references(suite: Suite) -> list[Reference]:
+    """What a suite scores without training: its references on every corpus of speech.
+
+    Raises:
+        InputError: shards or a protocol are missing.
+    """
+    found: list[Reference] = []
+    for corpus in suite.corpora:
+        manifest = Manifest.load(Location(corpus.shards))
+        if manifest.kind == "speech":
+            protocol = find_protocol(corpus.protocol, manifest.kind, manifest.corpus)
+            found += [Reference(corpus, model, manifest.fingerprint, protocol) for model in suite.references]
+    return found

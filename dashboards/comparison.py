@@ -3,10 +3,13 @@
 The page repeats these numbers and computes none of its own, so a row that lacks a field, or carries a NaN,
 is refused instead of being drawn with a gap that a reader may not notice.
 
-An exact log-likelihood, an ELBO and an importance-weighted estimate are different quantities. `ESTIMATORS` is
-the one place that says how each is named, signed and drawn, and how tight it is: Burda, Grosse and
+An exact log-likelihood, an ELBO, an importance-weighted estimate and a particle filter's are different quantities.
+`ESTIMATORS` is the one place that says how each is named, signed and drawn, and how tight it is: Burda, Grosse and
 Salakhutdinov, "Importance Weighted Autoencoders", 2016, theorem 1 (IWAE-K is in expectation a lower bound that
-rises with K, and the ELBO is K = 1).
+rises with K, and the ELBO is K = 1); FIVO-K (Maddison et al., 2017) is a bound too, of which neither is always the
+tighter, so that the higher of the two stands for a model.
+
+A density of normalised frames and a mass (the probability of the recorded integers) are different measures.
 """
 
 import json
@@ -16,7 +19,7 @@ from typing import Any, NoReturn
 
 from dashboards.errors import ReportError
 
-__all__ = ["ESTIMATORS", "KINDS", "Comparison", "Divergence", "Estimator", "Row", "parse_comparison"]
+__all__ = ["ESTIMATORS", "KINDS", "MEASURES", "Comparison", "Divergence", "Estimator", "Row", "parse_comparison"]
 
 KINDS = ("speech", "pen")
 
@@ -30,19 +33,25 @@ class Estimator:
         sign: the relation of the log-likelihood to the figure.
         shape: the Vega symbol; the bound's triangle points to where the true value lies.
         tightness: rank of trust, for choosing the figure that stands for a model.
+        sampled: whether its name says how many samples it draws.
     """
 
     name: str
     sign: str
     shape: str
     tightness: int
+    sampled: bool = False
 
 
 ESTIMATORS = {
     "exact": Estimator("exact", "=", "circle", 2),
-    "iwae": Estimator("IWAE", "~", "diamond", 1),
+    "code": Estimator("code length", "=", "square", 2),
+    "iwae": Estimator("IWAE", "~", "diamond", 1, sampled=True),
+    "fivo": Estimator("FIVO", "~", "cross", 1, sampled=True),
     "elbo": Estimator("ELBO", "≥", "triangle-right", 0),
 }
+
+MEASURES = ("density", "mass")
 
 
 @dataclass(frozen=True)
@@ -56,6 +65,10 @@ class Row:
         interval: 95 % interval of that mean over sequences; (-inf, inf) where one sequence says nothing of spread.
         seed_std: standard deviation of that mean over training seeds; None with one seed.
         bits_per_sample: bits per audio sample; None for pen traces.
+        measure: `density` of normalised frames, or `mass` of recorded integers.
+        monte_carlo_error: standard error of the figure from a bound's own randomness; None where it is not known.
+        parameters: of the model; None where it has none.
+        sigma_floor: under every standard deviation, in units of the normalised frame; None where there is none.
     """
 
     corpus: str
@@ -74,6 +87,10 @@ class Row:
     nats_per_frame: float
     bits_per_sample: float | None
     fingerprint: str
+    measure: str
+    monte_carlo_error: float | None
+    parameters: int | None
+    sigma_floor: float | None
 
     @property
     def sign(self) -> str:
@@ -88,13 +105,13 @@ class Row:
     @property
     def label(self) -> str:
         """The estimator's name, with K where it matters: "exact", "ELBO", "IWAE-40"."""
-        name = ESTIMATORS[self.estimator].name
-        return f"{name}-{self.num_samples}" if self.estimator == "iwae" else name
+        estimator = ESTIMATORS[self.estimator]
+        return f"{estimator.name}-{self.num_samples}" if estimator.sampled else estimator.name
 
     @property
-    def tightness(self) -> tuple[int, int]:
-        """Sorts a model's rows: exact above IWAE, more importance samples above fewer, ELBO last."""
-        return ESTIMATORS[self.estimator].tightness, self.num_samples
+    def tightness(self) -> tuple[int, int, float]:
+        """Sorts a model's rows: exact above sampled bounds, more samples above fewer, then by height, ELBO last."""
+        return ESTIMATORS[self.estimator].tightness, self.num_samples, self.nats_per_sequence
 
 
 @dataclass(frozen=True)
@@ -159,6 +176,10 @@ def _row(fields: "_Fields") -> Row:
         nats_per_frame=fields.number("nats_per_frame"),
         bits_per_sample=fields.optional_number("bits_per_sample"),
         fingerprint=fields.text("fingerprint"),
+        measure=fields.one_of("measure", MEASURES),
+        monte_carlo_error=fields.optional_number("monte_carlo_error"),
+        parameters=fields.optional_count("parameters"),
+        sigma_floor=fields.optional_number("sigma_floor"),
     )
 
 
@@ -202,6 +223,9 @@ class _Fields:
 
     def optional_number(self, key: str) -> float | None:
         return None if self._mapping.get(key) is None else self.number(key)
+
+    def optional_count(self, key: str) -> int | None:
+        return None if self._mapping.get(key) is None else self.count(key)
 
     def interval(self, key: str) -> tuple[float, float]:
         ends = self.items(key)

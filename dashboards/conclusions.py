@@ -4,7 +4,8 @@ A figure that is a lower bound can only be trusted in one direction. If the lead
 true lead is at least what the table shows; if the follower's is, its true log-likelihood may be higher and the
 order is open. So "is ahead" is written only where the follower's figure is exact and the intervals are apart,
 and everything else says what was seen and no more. Each model is represented by its tightest figure: exact,
-else IWAE with the most importance samples, else the ELBO.
+else IWAE or FIVO with the most samples (the higher of the two), else the ELBO. Densities and masses are different
+measures, and are never ranked together.
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ __all__ = ["Conclusion", "Group", "conclude", "group_rows"]
 
 @dataclass(frozen=True)
 class Group:
-    """Rows that may be compared: one corpus, one protocol, one split; the best model first.
+    """Rows that may be compared: one corpus, one protocol, one split, one measure; the best model first.
 
     Within a model the tightest figure comes first.
     """
@@ -26,6 +27,7 @@ class Group:
     protocol: str
     split: str
     kind: str
+    measure: str
     rows: tuple[Row, ...]
 
     @property
@@ -48,10 +50,10 @@ class Conclusion:
 
 
 def group_rows(rows: Sequence[Row]) -> tuple[Group, ...]:
-    """Split rows by (corpus, protocol, split), in order of first appearance, and rank each group."""
-    members: dict[tuple[str, str, str, str], list[Row]] = {}
+    """Split rows by (corpus, protocol, split, measure), in order of first appearance, and rank each group."""
+    members: dict[tuple[str, str, str, str, str], list[Row]] = {}
     for row in rows:
-        members.setdefault((row.corpus, row.protocol, row.split, row.kind), []).append(row)
+        members.setdefault((row.corpus, row.protocol, row.split, row.kind, row.measure), []).append(row)
     return tuple(Group(*key, rows=_ranked(group)) for key, group in members.items())
 
 
@@ -103,7 +105,7 @@ def _figure(row: Row) -> str:
 
 
 def _is_exact(row: Row) -> bool:
-    return row.estimator == "exact"
+    return row.sign == "="
 
 
 def _overlap(a: Row, b: Row) -> bool:
@@ -121,7 +123,7 @@ def _bound_cautions(leader: Row, follower: Row) -> list[str]:
 
 
 def _seed_cautions(leader: Row, follower: Row) -> list[str]:
-    single = [row.model for row in (leader, follower) if row.seed_std is None]
+    single = [row.model for row in (leader, follower) if row.seed_std is None and row.estimator != "code"]
     if single:
         return [f"One training seed for {' and '.join(single)}: how much a training run varies is not known."]
     spread = max(row.seed_std or 0.0 for row in (leader, follower))

@@ -115,11 +115,11 @@ class FrameSource:
     def frames(self, position: int, *noise_key: str | int) -> npt.NDArray[np.float32]:
         """The frames of one sequence, `[T, D]`; dequantisation noise belongs to `noise_key` and the sequence."""
         noise = keyed_generator("dequantise", *noise_key, self.ids[position])
-        signal = self._shards.signal(int(self.rows[position]))
-        return self._framing.frames(self._cut(signal, position), noise)
+        return self._framing.frames(self.signal(position), noise)
 
-    def _cut(self, signal: Signal, position: int) -> Signal:
-        protocol = self._framing.protocol
+    def signal(self, position: int) -> Signal:
+        """The recorded signal that the frames of one sequence are made of; it may end in less than a frame."""
+        signal, protocol = self._shards.signal(int(self.rows[position])), self._framing.protocol
         if isinstance(signal, Ink) or protocol.window_frames is None:
             return signal
         start = self._windows[position] * protocol.window_frames

@@ -14,13 +14,12 @@ import ray
 import torch
 
 from pipelines.prepare import Prepared, PrepareOptions, prepare
-from pipelines.protocol import find_protocol
 from pipelines.shard_set import ShardSet
 from pipelines.shard_task import run_shard_task
 from pipelines.storage import Location
 from pipelines.synthesis import synthesise_handwriting, synthesise_speech
-from vrnn.models import preset
 from vrnn.training import Optimisation, TrialSpec
+from vrnn.training.plan import plan_trial
 
 MakeSpec = Callable[..., TrialSpec]
 REAL_NAMES = ("timit", "iam_ondb", "single_speaker", "nonverbal", "accent", "oddbox")
@@ -116,13 +115,7 @@ def make_spec(ink: ShardSet, speech: ShardSet) -> MakeSpec:
     def make(model: str = "vrnn-gauss", kind: str = "pen", seed: int = 0, **optimisation: object) -> TrialSpec:
         shards = ink if kind == "pen" else speech
         fast: dict[str, object] = {"max_epochs": 2, "batch_size": 8, "precision": "float64"}
-        return TrialSpec(
-            shards=shards.location.uri,
-            fingerprint=shards.manifest.fingerprint,
-            protocol=find_protocol("clean", shards.manifest.kind, shards.manifest.corpus),
-            model=preset(model, shards.manifest.kind, "tiny").to_dict(),
-            optimisation=Optimisation.model_validate(fast | optimisation),
-            seed=seed,
-        )
+        settings = Optimisation.model_validate(fast | optimisation)
+        return plan_trial(shards.location.uri, "clean", model, "tiny", settings, seed)
 
     return make

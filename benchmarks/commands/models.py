@@ -110,8 +110,9 @@ def score(
     checkpoint: Argument[str],
     shards: str,
     split: str = "test",
-    estimator: Literal["exact", "elbo", "iwae"] | None = None,
+    estimator: Literal["exact", "elbo", "iwae", "fivo"] | None = None,
     num_samples: int | None = None,
+    repeats: int = 2,
     batch_size: int = 32,
     seed: int = 0,
     precision: Literal["float32", "float64"] = "float32",
@@ -124,8 +125,9 @@ def score(
         checkpoint: a checkpoint file, or the directory that train wrote.
         shards: the data that the model was trained on.
         split: train, valid, valid2 or test.
-        estimator: exact for models without a latent (their default); elbo or iwae for the others (elbo by default).
-        num_samples: K of iwae, 40 by default.
+        estimator: exact for models without a latent (their default); elbo (the default), iwae or fivo for the others.
+        num_samples: K of iwae and fivo, 40 by default.
+        repeats: independent repetitions of a bound; their mean is the score, their spread its Monte Carlo error.
         batch_size: sequences at once; it changes no score.
         seed: of the latent noise.
         precision: of the model's arithmetic.
@@ -140,14 +142,15 @@ def score(
 
     loaded = load_checkpoint(Location(checkpoint))
     chosen = estimator or ("elbo" if loaded.spec.architecture.latent else "exact")
-    samples = num_samples if num_samples is not None else (40 if chosen == "iwae" else 1)
-    request = ScoreRequest(split, chosen, samples, batch_size, seed, precision)
+    samples = num_samples if num_samples is not None else (40 if chosen in ("iwae", "fivo") else 1)
+    request = ScoreRequest(split, chosen, samples, batch_size, seed, precision, repeats)
     table = run_score(loaded, ShardSet(Location(shards)), request)
     if out is not None:
         table.to_parquet(out, index=False)
     summary = {
         "estimator": chosen,
         "num_samples": samples,
+        "repeats": repeats,
         "split": split,
         **asdict(summarise_scores(table, loaded)),
         "fingerprint": loaded.spec.fingerprint,

@@ -16,6 +16,7 @@ def scores(values: np.ndarray, estimator: str = "exact", samples: int = 1) -> pd
             "frames": 10,
             "samples": 2000,
             "nats": values,
+            "standard_error": 0.5,
         }
     )
 
@@ -73,3 +74,11 @@ def test_the_interval_covers_the_true_mean_about_as_often_as_it_says() -> None:
 def test_bits_per_sample_follow_from_the_std() -> None:
     (row,) = compare_scores([trial(scores(np.full(3, 12613.0)), bits=(200, 1261.3))])
     assert row.bits_per_sample == pytest.approx(0.0, abs=1e-12)
+
+
+def test_the_monte_carlo_error_is_that_of_the_mean_and_unknown_where_a_part_of_it_is() -> None:
+    table = scores(np.arange(16.0), "elbo")
+    (row,) = compare_scores([trial(table, seed=0), trial(table, seed=1)])
+    assert row.monte_carlo_error == pytest.approx(0.5 / np.sqrt(32))
+    (row,) = compare_scores([trial(table), trial(table.assign(standard_error=np.nan), seed=1)])
+    assert row.monte_carlo_error is None

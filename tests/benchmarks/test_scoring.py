@@ -31,7 +31,15 @@ def pen_batch(frames: dict[str, torch.Tensor], names: list[str], pad: int) -> Ba
     pad=st.integers(0, 4),
     order=st.randoms(use_true_random=False),
     size=st.integers(1, 6),
-    request_=st.sampled_from([("rnn-gmm", "exact", 1), ("vrnn-gauss", "elbo", 1), ("vrnn-gauss", "iwae", 7)]),
+    request_=st.sampled_from(
+        [
+            ("rnn-gmm", "exact", 1),
+            ("vrnn-gauss", "elbo", 1),
+            ("vrnn-gauss+smoothing", "iwae", 7),
+            ("vrnn-gauss", "fivo", 7),
+            ("srnn-gmm", "fivo", 4),
+        ]
+    ),
 )
 def test_a_score_does_not_change_with_batch_size_order_or_padding(
     lengths: list[int], pad: int, order: object, size: int, request_: tuple
@@ -51,7 +59,42 @@ def test_a_score_does_not_change_with_batch_size_order_or_padding(
     batches = [pen_batch(frames, names[i : i + size], pad) for i in range(0, len(names), size)]
     together = score_batches(model, batches, request).set_index("id").loc[alone["id"]]
     np.testing.assert_allclose(together["nats"], alone["nats"], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(together["standard_error"], alone["standard_error"], rtol=0, atol=1e-6)
     assert together["frames"].tolist() == lengths
+
+
+@pytest.mark.parametrize(("estimator", "samples"), [("elbo", 1), ("iwae", 6), ("fivo", 6)])
+def test_cutting_a_batch_for_memory_changes_no_score(
+    estimator: str, samples: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = small_model("vrnn-gauss", "pen")
+    frames = {f"s{n}": torch.randn(n + 2, 3, dtype=torch.float64).abs().round() for n in range(5)}
+    batch = pen_batch(frames, list(frames), 2)
+    request = ScoreRequest("test", estimator, samples, precision="float64")  # type: ignore[arg-type]
+    whole = score_batches(model, [batch], request)
+    monkeypatch.setattr("benchmarks.scoring._ELEMENTS", 100)
+    pd.testing.assert_frame_equal(score_batches(model, [batch], request), whole, rtol=1e-12)
+
+
+def test_repetitions_are_averaged_and_their_spread_is_the_standard_error() -> None:
+    model = small_model("vrnn-gauss", "pen")
+    frames = {"a": torch.randn(6, 3, dtype=torch.float64).abs().round(), "b": torch.zeros(4, 3, dtype=torch.float64)}
+    batch = pen_batch(frames, ["a", "b"], 0)
+
+    def scored(repeats: int, seed: int = 0) -> pd.DataFrame:
+        return score_batches(
+            model, [batch], ScoreRequest("test", "elbo", precision="float64", repeats=repeats, seed=seed)
+        )
+
+    one, two = scored(1), scored(2)
+    second = 2 * two["nats"] - one["nats"]
+    np.testing.assert_allclose(two["standard_error"], (second - one["nats"]).abs() / 2)
+    assert one["standard_error"].isna().all()
+    assert (two["standard_error"] > 0).all()
+    many = scored(200)
+    far = (scored(200, seed=1)["nats"] - many["nats"]).abs()
+    assert (far < 4 * np.sqrt(2) * many["standard_error"]).all()
+    assert (many["standard_error"] < two["standard_error"].max()).all()
 
 
 @pytest.fixture
@@ -83,7 +126,7 @@ def test_one_sample_of_iwae_is_the_first_of_more(trained: Checkpoint, ink: Shard
         ("dev", "elbo", 1, "nothing to score in split 'dev'; it has test, train, valid"),
         ("test", "exact", 1, "has a latent"),
         ("test", "elbo", 5, "elbo takes 1"),
-        ("test", "iwae", 0, "iwae takes 1 or more"),
+        ("test", "iwae", 0, "iwae and fivo take 1 or more"),
     ],
 )
 def test_a_request_that_does_not_fit_is_told_in_one_line(
@@ -115,3 +158,18 @@ def test_bits_per_sample_turn_a_density_of_frames_into_a_code_length_of_int16_sa
     per_sample_nats = table["nats"].sum() / table["samples"].sum() - np.log(std)
     assert summary.bits_per_sample == pytest.approx(-per_sample_nats / np.log(2))
     assert table["samples"].sum() == 200 * table["frames"].sum()
+
+
+def test_a_discretised_model_scores_probabilities_of_the_recorded_integers(
+    make_spec: MakeSpec, speech: ShardSet, tmp_path: Path
+) -> None:
+    """Bits of a mass are its code length as it stands; the table is never above 0, and the integers are not touched."""
+    spec = make_spec("rnn-dmol", "speech", max_epochs=1)
+    assert not spec.protocol.dequantise
+    train(spec, Location(str(tmp_path)))
+    checkpoint = load_checkpoint(Location(str(tmp_path)))
+    table = score(checkpoint, speech, ScoreRequest("test", "exact"))
+    summary = summarise_scores(table, checkpoint)
+    assert (table["nats"] < 0).all()
+    assert summary.measure == "mass"
+    assert summary.bits_per_sample == pytest.approx(-table["nats"].sum() / table["samples"].sum() / np.log(2))

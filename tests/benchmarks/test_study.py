@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
 
-import benchmarks.study
+import benchmarks.trials
 from benchmarks.errors import StudyError
 from benchmarks.output import comparison_table
 from benchmarks.study import StudyWatcher, compare_study, run_study
@@ -30,11 +30,13 @@ models = ["rnn-gauss", "vrnn-gauss"]
 seeds = [0]
 runs = "{runs}"
 samples = 1
-scoring = {{ num_samples = 4 }}
+references = ["flac"]
+scoring = {{ num_samples = 4, estimators = ["elbo", "iwae", "fivo"] }}
 [[corpora]]
 name = "speech"
 shards = "{speech}"
 size = "tiny"
+models = ["rnn-gauss", "vrnn-gauss", "rnn-dmol"]
 optimisation = {{ max_epochs = 1, learning_rate = 3e-3 }}
 [[corpora]]
 name = "ink"
@@ -72,20 +74,23 @@ def suite(tmp_path: Path, speech_shards: Path, ink_shards: Path, monkeypatch: py
 def test_a_study_ends_in_a_table_a_record_and_a_report_and_is_not_run_twice(suite: Suite, tmp_path: Path) -> None:
     diary = Diary()
     comparison = run_study(suite, open_record, watcher=diary)
-    assert [(row.corpus, row.model, row.estimator) for row in comparison.rows] == [
-        (corpus, *rest)
-        for corpus in ("speech", "ink")
-        for rest in (("rnn-gauss", "exact"), ("vrnn-gauss", "elbo"), ("vrnn-gauss", "iwae"))
-    ]
+    bounded = [("rnn-gauss", "exact"), ("vrnn-gauss", "elbo"), ("vrnn-gauss", "iwae"), ("vrnn-gauss", "fivo")]
+    spoken = [("speech", *rest) for rest in (("flac", "code"), *bounded, ("rnn-dmol", "exact"))]
+    expected = spoken + [("ink", *rest) for rest in bounded]
+    assert [(row.corpus, row.model, row.estimator) for row in comparison.rows] == expected
     assert all(math.isfinite(row.nats_per_sequence) for row in comparison.rows)
-    assert [row.bits_per_sample is not None for row in comparison.rows] == [True] * 3 + [False] * 3
-    assert comparison_table(comparison).row_count == 6
+    assert [row.bits_per_sample is not None for row in comparison.rows] == [True] * 6 + [False] * 4
+    assert {row.model for row in comparison.rows if row.measure == "mass"} == {"flac", "rnn-dmol"}
+    assert all((row.monte_carlo_error or 0) > 0 for row in comparison.rows if row.model == "vrnn-gauss")
+    assert comparison_table(comparison).row_count == 10
 
     client = MlflowClient(store_at(tmp_path))
     experiment = client.get_experiment_by_name("tiny")
     assert experiment is not None
     children = client.search_runs([experiment.experiment_id], "tags.trial_key != ''")
-    assert len(children) == 4
+    coder, *children = sorted(children, key=lambda run: run.data.tags["model"] != "flac")
+    assert coder.data.metrics["test/code_bits_per_sample"] == pytest.approx(comparison.rows[0].bits_per_sample)
+    assert len(children) == 5
     for run in children:
         assert {
             "study",
@@ -114,7 +119,7 @@ def test_a_study_ends_in_a_table_a_record_and_a_report_and_is_not_run_twice(suit
 
     again = Diary()
     assert run_study(suite, open_record, watcher=again) == comparison == compare_study("tiny")
-    assert (again.trained, len(again.skipped)) == ([], 4)
+    assert (again.trained, len(again.skipped)) == ([], 5)
     write_report("tiny", tmp_path / "report.html", store_at(tmp_path))
     page = (tmp_path / "report.html").read_text()
     assert all(name in page for name in ("vrnn-gauss", "rnn-gauss", "speech", "ink", "audio/flac"))
@@ -123,7 +128,7 @@ def test_a_study_ends_in_a_table_a_record_and_a_report_and_is_not_run_twice(suit
 def test_a_study_that_was_cut_off_goes_on_where_it_stopped(
     suite: Suite, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    real = benchmarks.study.write_samples
+    real = benchmarks.trials.write_samples
     calls = 0
 
     def fail_on_the_second(*arguments: object, **named: object) -> None:
@@ -133,7 +138,7 @@ def test_a_study_that_was_cut_off_goes_on_where_it_stopped(
             raise KeyboardInterrupt
         real(*arguments, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(benchmarks.study, "write_samples", fail_on_the_second)
+    monkeypatch.setattr(benchmarks.trials, "write_samples", fail_on_the_second)
     first = Diary()
     with pytest.raises(KeyboardInterrupt):
         run_study(suite, open_record, watcher=first)
@@ -141,12 +146,12 @@ def test_a_study_that_was_cut_off_goes_on_where_it_stopped(
     run_study(suite, open_record, watcher=second)
     assert len(first.trained) == 2
     assert len(second.skipped) == 1
-    assert len(second.trained) == 2, "the trial that was trained but not recorded is not trained again"
+    assert len(second.trained) == 3, "the trial that was trained but not recorded is not trained again"
     client = MlflowClient(store_at(tmp_path))
     experiment = client.get_experiment_by_name("tiny")
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id], "tags.trial_key != ''")
-    assert sorted(run.info.status for run in runs) == ["FINISHED"] * 4
+    assert sorted(run.info.status for run in runs) == ["FINISHED"] * 6
 
 
 @pytest.fixture

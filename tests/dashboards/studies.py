@@ -49,6 +49,10 @@ def row(**changes: Any) -> dict[str, Any]:
         "nats_per_frame": 111.013,
         "bits_per_sample": 8.2988,
         "fingerprint": "sha256:91b0c4e8a77d",
+        "measure": "density",
+        "monte_carlo_error": None,
+        "parameters": 1_234_567,
+        "sigma_floor": 1e-4,
     } | changes
 
 

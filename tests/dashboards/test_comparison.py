@@ -11,6 +11,8 @@ from dashboards.comparison import parse_comparison
 from dashboards.errors import ReportError
 from tests.dashboards.studies import comparison, row
 
+OPTIONAL = {"seed_std", "bits_per_sample", "monte_carlo_error", "parameters", "sigma_floor"}
+
 
 def test_every_field_of_a_row_is_read():
     document = comparison()
@@ -23,7 +25,14 @@ def test_every_field_of_a_row_is_read():
 
 
 @pytest.mark.parametrize(
-    ("estimator", "sign", "label"), [("exact", "=", "exact"), ("elbo", "≥", "ELBO"), ("iwae", "~", "IWAE-40")]
+    ("estimator", "sign", "label"),
+    [
+        ("exact", "=", "exact"),
+        ("elbo", "≥", "ELBO"),
+        ("iwae", "~", "IWAE-40"),
+        ("fivo", "~", "FIVO-40"),
+        ("code", "=", "code length"),
+    ],
 )
 def test_a_figure_carries_its_estimator_and_sign(estimator: str, sign: str, label: str):
     document = comparison(rows=[row(estimator=estimator, num_samples=40)])
@@ -49,6 +58,9 @@ def test_a_figure_carries_its_estimator_and_sign(estimator: str, sign: str, labe
         {"estimator": "fisher"},
         {"kind": "video"},
         {"fingerprint": None},
+        {"measure": "volume"},
+        {"monte_carlo_error": float("nan")},
+        {"parameters": 1.5},
     ],
 )
 def test_a_faulty_row_is_refused_in_one_line_that_names_row_and_field(fault: dict[str, Any]):
@@ -59,7 +71,7 @@ def test_a_faulty_row_is_refused_in_one_line_that_names_row_and_field(fault: dic
     assert "\n" not in str(caught.value)
 
 
-@given(key=st.sampled_from(sorted(set(row()) - {"seed_std", "bits_per_sample"})))
+@given(key=st.sampled_from(sorted(set(row()) - OPTIONAL)))
 @settings(deadline=None, max_examples=20)
 def test_a_row_that_lacks_a_field_is_refused(key: str):
     incomplete = row()

@@ -124,17 +124,20 @@ def test_a_single_model_is_compared_with_nothing():
     assert "nothing to compare" in concluded(figure("A", 100, 1)).sentence
 
 
-def test_protocols_and_splits_are_never_compared():
-    groups = group_rows(rows(figure("A", 1, 1), {"protocol": "clean"}, {"split": "valid"}, {"corpus": "other"}))
-    assert [(group.corpus, group.protocol, group.split) for group in groups] == [
-        ("speech", "paper", "test"),
-        ("speech", "clean", "test"),
-        ("speech", "paper", "valid"),
-        ("other", "paper", "test"),
+def test_protocols_splits_and_measures_are_never_compared():
+    groups = group_rows(
+        rows(figure("A", 1, 1), {"protocol": "clean"}, {"split": "valid"}, {"corpus": "other"}, {"measure": "mass"})
+    )
+    assert [(group.corpus, group.protocol, group.split, group.measure) for group in groups] == [
+        ("speech", "paper", "test", "density"),
+        ("speech", "clean", "test", "density"),
+        ("speech", "paper", "valid", "density"),
+        ("other", "paper", "test", "density"),
+        ("speech", "paper", "test", "mass"),
     ]
 
 
-@given(st.permutations(range(5)))
+@given(st.permutations(range(6)))
 @settings(deadline=None, max_examples=20)
 def test_the_ranking_does_not_depend_on_the_order_of_the_rows(order: list[int]):
     changes = [
@@ -143,13 +146,15 @@ def test_the_ranking_does_not_depend_on_the_order_of_the_rows(order: list[int]):
         figure("V1", 120, 1, "iwae", num_samples=40),
         figure("V2", 99, 1, "elbo"),
         figure("V2", 110, 1, "iwae", num_samples=40),
+        figure("V2", 111, 1, "fivo", num_samples=40),
     ]
     (group,) = group_rows(rows(*(changes[i] for i in order)))
     assert [(r.model, r.label) for r in group.rows] == [
         ("V1", "IWAE-40"),
         ("V1", "ELBO"),
+        ("V2", "FIVO-40"),
         ("V2", "IWAE-40"),
         ("V2", "ELBO"),
         ("RNN", "exact"),
     ]
-    assert [(r.model, r.label) for r in group.best] == [("V1", "IWAE-40"), ("V2", "IWAE-40"), ("RNN", "exact")]
+    assert [(r.model, r.label) for r in group.best] == [("V1", "IWAE-40"), ("V2", "FIVO-40"), ("RNN", "exact")]
