@@ -55,10 +55,7 @@ def fivo(
     Raises:
         ModelError: the model has no latent, the noise ends too soon, or a shape does not fit.
     """
-    if not isinstance(model, LatentModel):
-        raise ModelError("fivo: the model has no latent, so its likelihood is exact")
-    if uniforms.shape != mask.shape:
-        raise ModelError(f"uniforms: expected {list(mask.shape)} for these frames, got {list(uniforms.shape)}")
+    _check(model, x, mask, uniforms)
     frames, draws = real_frames(x, mask), iter(noise)
     sequences = x.shape[1]
     evidence = model.evidence(frames, mask, model.initial_state(sequences))
@@ -66,7 +63,7 @@ def fivo(
     state: State = ()
     log_weights = total.new_zeros(1, sequences)
     for t, real in enumerate(mask):
-        particles = _particles(model, next(draws, None), sequences, t)
+        particles = _particles(model, next(draws, None), sequences, len(log_weights) if t else None, t)
         count = len(particles)
         if not t:
             state = model.initial_state(count * sequences)
@@ -94,12 +91,23 @@ def systematic(log_weights: Tensor, uniform: Tensor) -> Tensor:
     return torch.searchsorted(cumulative, points, right=True).clamp(max=count - 1).T
 
 
-def _particles(model: LatentModel, noise: Tensor | None, sequences: int, t: int) -> Tensor:
+def _check(model: LatentModel, x: Tensor, mask: Tensor, uniforms: Tensor) -> None:
+    if not isinstance(model, LatentModel):
+        raise ModelError("fivo: the model has no latent, so its likelihood is exact")
+    if x.dim() != 3 or not len(x) or x.shape[-1] != model.config.frame_size:
+        expected = f"[T, B, {model.config.frame_size}] with T >= 1"
+        raise ModelError(f"x: expected frames {expected}, got {list(x.shape)}")
+    if uniforms.shape != mask.shape:
+        raise ModelError(f"uniforms: expected {list(mask.shape)} for these frames, got {list(uniforms.shape)}")
+
+
+def _particles(model: LatentModel, noise: Tensor | None, sequences: int, count: int | None, t: int) -> Tensor:
+    """The noise of frame t, of as many particles as the first frame had."""
     if noise is None:
         raise ModelError(f"noise: ends before frame {t + 1}; expected one draw a frame")
-    if noise.dim() != 3 or noise.shape[1:] != (sequences, model.latent_size):
-        expected = f"[K, {sequences}, {model.latent_size}]"
-        raise ModelError(f"noise: expected {expected} for frame {t + 1}, got {list(noise.shape)}")
+    expected = (count or max(len(noise), 1), sequences, model.latent_size)
+    if noise.shape != expected:
+        raise ModelError(f"noise: expected {list(expected)} for frame {t + 1}, got {list(noise.shape)}")
     return noise
 
 
