@@ -40,6 +40,15 @@ def test_gaussian_density_is_that_of_torch_and_zuko(seed: int, scale: float, rea
 
 
 @FEW
+@given(SEEDS, st.sampled_from([0.1, 1.0, 3.0]))
+def test_log_prob_at_noise_is_torchs_density_of_the_reparameterised_sample(seed: int, scale: float):
+    ours, noise = gaussian(seed, scale), draws(seed + 9, 7, D)
+    by_torch = Independent(Normal(ours.mean, ours.std), 1).log_prob(ours.mean + noise * ours.std)
+    torch.testing.assert_close(ours.log_prob_at(noise), by_torch)
+    torch.testing.assert_close(ours.log_prob(ours.at(noise)), by_torch)
+
+
+@FEW
 @given(SEEDS, st.sampled_from([0.1, 1.0, 3.0]), st.sampled_from([1.0, 1e3, 1e6]))
 def test_mixture_density_is_that_of_torch_and_zuko(seed: int, scale: float, reach: float):
     ours, x = mixture(seed, scale), draws(seed + 9, 7, D, scale=reach)
@@ -110,18 +119,23 @@ def test_kl_is_the_monte_carlo_mean_of_the_log_ratio():
     assert abs(ratios.mean() - one.kl(other)) < 5 * ratios.std() / math.sqrt(len(ratios))
 
 
-@pytest.mark.parametrize("temperature", [1.0, 0.5])
-def test_mixture_samples_have_the_moments_of_the_density(temperature: float):
+@pytest.mark.parametrize(("components", "temperature"), [(K, 1.0), (K, 0.5), (1, 0.5)])
+def test_mixture_samples_have_the_moments_of_the_density(components: int, temperature: float):
+    """One coefficient a frame couples its values: they correlate, though every component is diagonal."""
     count = 200_000
     parameters = mixture(11)
     assert parameters.logits is not None
-    rows = [p[0].expand(count, *p[0].shape) for p in (parameters.logits, parameters.means, parameters.stds)]
-    x = GaussianMixture(*rows).sample(torch.Generator().manual_seed(0), temperature)
-    coefficients = (parameters.logits[0] / temperature).softmax(-1)[:, None]
-    mean = (coefficients * parameters.means[0]).sum(0)
-    variance = (coefficients * ((temperature * parameters.stds[0]) ** 2 + parameters.means[0] ** 2)).sum(0) - mean**2
+    logits, means, stds = (p[0, :components] for p in (parameters.logits, parameters.means, parameters.stds))
+    rows = [p.expand(count, *p.shape) for p in (means, stds)]
+    coefficient = logits.expand(count, components) if components > 1 else None
+    x = GaussianMixture(coefficient, *rows).sample(torch.Generator().manual_seed(0), temperature)
+    weights = (logits / temperature).softmax(-1)[:, None]
+    mean = (weights * means).sum(0)
+    within, away = (weights * (temperature * stds).square()).sum(0).diag(), means - mean
+    covariance = within + (weights * away).T @ away
+    variance = covariance.diagonal()
     assert ((x.mean(0) - mean).abs() < 5 * (variance / count).sqrt()).all()
-    torch.testing.assert_close(x.var(0), variance, rtol=0.05, atol=0)
+    assert ((torch.cov(x.T) - covariance).abs() < 0.03 * torch.outer(variance, variance).sqrt()).all()
 
 
 def test_gaussian_samples_have_the_moments_of_the_density():

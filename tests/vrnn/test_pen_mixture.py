@@ -2,10 +2,12 @@ import math
 
 import pytest
 import torch
+import zuko
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.distributions import Bernoulli, Categorical, MixtureSameFamily, MultivariateNormal
+from zuko.transforms import AdditiveTransform, ComposedTransform, LULinearTransform
 
 from tests.oracles.textbook_parts import covariance
 from vrnn.pen import PenMixture
@@ -38,6 +40,23 @@ def test_density_is_that_of_torch(seed: int, rho_scale: float, reach: float, pen
     truth = offset.log_prob(x[:, :2]) + Bernoulli(logits=ours.pen_logit).log_prob(x[:, 2])
     torch.testing.assert_close(ours.log_prob(x), truth, rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(ours.mean, torch.cat([offset.mean, ours.pen_logit.sigmoid()[:, None]], -1))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**31), st.sampled_from([1.0, 100.0]))
+def test_density_is_that_of_zuko(seed: int, reach: float):
+    """A flow that whitens the offset, in zuko's mixture, beside the pen in zuko's product of independent parts."""
+    ours, x = pen_mixture(seed), frames(seed + 1, reach)
+    assert ours.logits is not None
+    whitening = torch.linalg.inv(torch.linalg.cholesky(covariance(ours.stds, ours.rho)))
+    offset = zuko.distributions.NormalizingFlow(
+        ComposedTransform(AdditiveTransform(-ours.means), LULinearTransform(whitening)),
+        zuko.distributions.DiagNormal(torch.zeros_like(ours.means), torch.ones_like(ours.means)),
+    )
+    by_zuko = zuko.distributions.Joint(
+        zuko.distributions.Mixture(offset, ours.logits), Bernoulli(logits=ours.pen_logit)
+    )
+    torch.testing.assert_close(ours.log_prob(x), by_zuko.log_prob(x), rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("rho", [0.9999, -0.9999, 0.99987, 0.9998, 0.0])
@@ -86,12 +105,12 @@ def test_the_density_integrates_to_one_over_offsets_and_pen():
     assert float(mass[1]) == pytest.approx(one.pen_logit.sigmoid().item(), abs=1e-6)
 
 
-@pytest.mark.parametrize("coefficient", [True, False])
-def test_samples_have_the_moments_of_the_density(coefficient: bool):
+@pytest.mark.parametrize(("coefficient", "temperature"), [(True, 1.0), (False, 1.0), (True, 0.5)])
+def test_samples_have_the_moments_of_the_density(coefficient: bool, temperature: float):
     count, rows = 200_000, slice(None) if coefficient else slice(0, 1)
     source = pen_mixture(8)
     assert source.logits is not None
-    weights = source.logits[0].softmax(-1) if coefficient else torch.ones(1, dtype=torch.float64)
+    weights = (source.logits[0] / temperature).softmax(-1) if coefficient else torch.ones(1, dtype=torch.float64)
     means, stds, rho = source.means[0][rows], source.stds[0][rows], source.rho[0][rows]
     x = PenMixture(
         source.logits[0].expand(count, K) if coefficient else None,
@@ -99,9 +118,11 @@ def test_samples_have_the_moments_of_the_density(coefficient: bool):
         stds.expand(count, *stds.shape),
         rho.expand(count, *rho.shape),
         source.pen_logit[0].expand(count),
-    ).sample(torch.Generator().manual_seed(0))
+    ).sample(torch.Generator().manual_seed(0), temperature)
     mean = (weights[:, None] * means).sum(0)
-    second = (weights[:, None, None] * (covariance(stds, rho) + means[:, :, None] * means[:, None, :])).sum(0)
+    second = (
+        weights[:, None, None] * (covariance(temperature * stds, rho) + means[:, :, None] * means[:, None, :])
+    ).sum(0)
     truth = second - mean[:, None] * mean
     assert ((x[:, :2].mean(0) - mean).abs() < 5 * (truth.diagonal() / count).sqrt()).all()
     assert (torch.cov(x[:, :2].T) - truth).abs().max() < 0.03 * truth.diagonal().max()
