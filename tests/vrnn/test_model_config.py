@@ -61,7 +61,9 @@ def test_every_preset_builds_a_model_of_its_name(name: str, size: str):
         return
     config = preset(name, kind, size, GRID)
     assert config.name == name
-    assert config.components == {"gauss": 1, "gmm": 20, "dmol": 20}.get(config.emission, 5)
+    few = size == "tiny"
+    expected = {"gauss": 1, "gmm": 5 if few else 20, "dmol": 5 if few else 20}
+    assert config.components == expected.get(config.emission, 2 if few else 5)
     assert bool(config.backward) == (name.endswith("+smoothing") or name.startswith("srnn"))
     assert parameter_count(config) > 0
 

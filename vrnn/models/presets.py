@@ -24,6 +24,7 @@ from vrnn.models.registry import family_of
 __all__ = ["SIZES", "preset"]
 
 _COMPONENTS: Mapping[str, int] = {"gauss": 1, "gmm": 20, "dmol": 20, "hier": 5, "hier-dmol": 5}
+_FEW_COMPONENTS: Mapping[str, int] = {"gauss": 1, "gmm": 5, "dmol": 5, "hier": 2, "hier-dmol": 2}
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class _Size:
         group: samples of a group inside a frame.
         group_hidden: units of the LSTM over groups.
         context: what a linear model sees.
+        components: of the emission's mixture, by emission.
     """
 
     hidden: int
@@ -53,10 +55,13 @@ class _Size:
     group: int = 10
     group_hidden: int = 64
     context: int = 32
+    components: Mapping[str, int] = field(default_factory=lambda: _COMPONENTS)
 
 
 _SIZES: Mapping[tuple[str, Kind], _Size] = {
-    ("tiny", "speech"): _Size(48, 1, 16, 32, 32, {"gauss": 48, "gmm": 48}, group=20, group_hidden=16, context=8),
+    ("tiny", "speech"): _Size(
+        48, 1, 16, 32, 32, {"gauss": 48, "gmm": 48}, group=20, group_hidden=16, context=8, components=_FEW_COMPONENTS
+    ),
     ("tiny", "pen"): _Size(48, 1, 8, 32, 32, {"gauss": 48, "gmm": 48}, context=4),
     ("small", "speech"): _Size(256, 2, 64, 128, 256, {"gauss": 368, "gmm": 288, "dmol": 288}),
     ("small", "pen"): _Size(128, 1, 16, 64, 64, {"gauss": 160, "gmm": 148}, context=8),
@@ -95,7 +100,7 @@ def preset(name: str, kind: Kind, size: str, quantisation: Quantisation | None =
         kind=kind,
         frame_size=FRAME_SIZES[kind],
         depth=_SIZES[size, kind].depth,
-        components=_COMPONENTS[emission],
+        components=_SIZES[size, kind].components[emission],
         group=_SIZES[size, kind].group if emission.startswith("hier") else 0,
         group_hidden=_SIZES[size, kind].group_hidden if emission.startswith("hier") else 0,
         quantisation=quantisation if emission.endswith("dmol") else None,
