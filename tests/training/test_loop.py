@@ -2,18 +2,26 @@ import json
 import math
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from pipelines.errors import InputError
+from pipelines.shard_set import ShardSet
 from pipelines.storage import Location
 from tests.conftest import MakeSpec
-from vrnn.training import load_checkpoint, train
+from tests.training.options import ALL_OPTIONS
+from vrnn.bounds import elbo
+from vrnn.training import load_checkpoint, loop, train
 from vrnn.training.checkpoints import BEST, LAST
 from vrnn.training.errors import CheckpointError
 from vrnn.training.loop import Trainer
+from vrnn.training.noise import latent_noise
 
 
 def weights(place: Path) -> dict[str, torch.Tensor]:
@@ -44,22 +52,32 @@ def test_training_raises_the_bound_and_keeps_the_best_epoch(
     assert all(value > 0 for value in kl) if model == "vrnn-gauss" else all(math.isnan(value) for value in kl)
 
 
+def figures(place: Path) -> list[dict[str, float]]:
+    """The history of a run without what the clock says; nan as a string, so that it equals itself."""
+    history = load_checkpoint(Location(str(place))).state.history
+    kept = [{k: v for k, v in asdict(record).items() if not k.startswith(("seconds", "frames"))} for record in history]
+    return [{name: str(figure) if math.isnan(figure) else figure for name, figure in record.items()} for record in kept]
+
+
+@pytest.mark.parametrize("options", [{}, ALL_OPTIONS])
 def test_a_run_that_stopped_after_an_epoch_ends_with_the_same_bits_as_one_that_did_not(
-    make_spec: MakeSpec, tmp_path: Path
+    make_spec: MakeSpec, tmp_path: Path, options: dict[str, object]
 ) -> None:
-    spec = make_spec(max_epochs=3)
+    spec = make_spec(max_epochs=3, **options)
     train(spec, Location(str(tmp_path / "whole")))
     Trainer(spec, Location(str(tmp_path / "stopped"))).run_epoch()
     train(spec, Location(str(tmp_path / "stopped")))
     for name in (BEST, LAST):
         assert_same_weights(tmp_path / "whole" / name, tmp_path / "stopped" / name)
+    assert figures(tmp_path / "whole" / LAST) == figures(tmp_path / "stopped" / LAST)
 
 
+@pytest.mark.parametrize("options", [{}, ALL_OPTIONS])
 def test_the_same_spec_gives_the_same_weights_and_another_seed_gives_others(
-    make_spec: MakeSpec, tmp_path: Path
+    make_spec: MakeSpec, tmp_path: Path, options: dict[str, object]
 ) -> None:
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        train(make_spec(seed=seed, max_epochs=1), Location(str(tmp_path / name)))
+        train(make_spec(seed=seed, max_epochs=1, **options), Location(str(tmp_path / name)))
     assert_same_weights(tmp_path / "a" / LAST, tmp_path / "b" / LAST)
     with pytest.raises(AssertionError):
         assert_same_weights(tmp_path / "a" / LAST, tmp_path / "c" / LAST)
@@ -72,16 +90,17 @@ def test_training_ends_when_validation_no_longer_improves(make_spec: MakeSpec, t
     assert state.epoch == state.best_epoch + 2 or state.diverged_at_step is not None
 
 
-def test_a_run_that_diverges_ends_as_such_and_names_the_step(
-    make_spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    trainer = Trainer(make_spec("rnn-gauss"), Location(str(tmp_path)))
+def test_a_run_that_diverges_ends_as_such_and_names_the_step(make_spec: MakeSpec, tmp_path: Path) -> None:
+    trainer = Trainer(make_spec("rnn-gauss", max_epochs=9, max_nonfinite=2), Location(str(tmp_path)))
     trainer.run_epoch()
     with torch.no_grad():
         next(trainer.model.parameters())[0] = math.inf
     before = trainer.state.step
-    trainer.run_epoch()
+    for _ in range(2):  # two steps an epoch, both left out; the third one in a row is too many
+        assert not trainer.state.finished
+        trainer.run_epoch()
     assert trainer.state.finished
+    assert trainer.state.step == before + 3
     assert trainer.state.diverged_at_step == before + 1
     resumed = train(trainer.spec, Location(str(tmp_path)))
     assert resumed.state.diverged_at_step == before + 1
@@ -90,11 +109,98 @@ def test_a_run_that_diverges_ends_as_such_and_names_the_step(
 
 def test_gradients_are_clipped_before_the_step(make_spec: MakeSpec, tmp_path: Path) -> None:
     trainer = Trainer(make_spec("rnn-gauss", clip_norm=1e-3), Location(str(tmp_path)))
-    trainer.run_epoch()
+    record = trainer.run_epoch()
     norm = torch.sqrt(
         sum((p.grad.square().sum() for p in trainer.model.parameters() if p.grad is not None), torch.zeros(()))
     )
     assert float(norm) <= 1e-3 * 1.001
+    assert record.gradient_norm_max >= record.gradient_norm_mean > 1e-3
+    assert record.clipped_share == 1
+
+
+def poisoned(monkeypatch: pytest.MonkeyPatch, *steps: int) -> None:
+    """Let the objective of these steps, counted from 1, be nan."""
+    calls, objective = 0, loop.objective
+
+    def sometimes_nan(*arguments: object) -> Tensor:
+        nonlocal calls
+        calls += 1
+        return objective(*arguments) * (math.nan if calls in steps else 1.0)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(loop, "objective", sometimes_nan)
+
+
+def test_a_step_that_is_not_finite_is_left_out_and_counted(
+    make_spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = make_spec(batch_size=13, learning_rate=0.01, max_nonfinite=1)
+    poisoned(monkeypatch, 1)
+    trainer = Trainer(spec, Location(str(tmp_path)))
+    before = {name: weight.clone() for name, weight in trainer.model.state_dict().items()}
+    record = trainer.run_epoch()
+    assert (record.step, record.skipped_steps) == (1, 1)
+    assert all(torch.equal(weight, before[name]) for name, weight in trainer.model.state_dict().items())
+    assert math.isnan(record.train_nats_per_frame)
+    record = trainer.run_epoch()
+    assert (record.step, record.skipped_steps) == (2, 0)
+    assert trainer.state.diverged_at_step is None
+    assert math.isfinite(record.train_nats_per_frame)
+    assert not all(torch.equal(weight, before[name]) for name, weight in trainer.model.state_dict().items())
+
+
+def test_steps_in_a_row_are_counted_across_epochs_and_stops(
+    make_spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = make_spec("rnn-gauss", batch_size=13, max_epochs=9, max_nonfinite=2)
+    poisoned(monkeypatch, 2, 4, 5, 6)
+    for _ in range(4):
+        Trainer(spec, Location(str(tmp_path))).run_epoch()
+    state = train(spec, Location(str(tmp_path))).state
+    assert (state.diverged_at_step, state.step, state.epoch) == (4, 6, 6)
+    assert [record.skipped_steps for record in state.history] == [0, 1, 0, 1, 1, 1]
+    assert all(weight.isfinite().all() for weight in weights(tmp_path / LAST).values())
+
+
+def test_a_piece_that_is_not_finite_ends_its_batch(
+    make_spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = Trainer(make_spec("rnn-gauss", batch_size=13, truncate_frames=300), Location(str(tmp_path)))
+    poisoned(monkeypatch, 2)
+    record = trainer.run_epoch()
+    assert (record.step, record.skipped_steps) == (2, 1)
+
+
+def test_validation_is_the_bound_of_the_weights_that_are_kept(make_spec: MakeSpec, tmp_path: Path) -> None:
+    options = ALL_OPTIONS | {"kl_warmup_steps": 10_000, "free_nats": 3.0, "learning_rate": 0.01}
+    trainer = Trainer(make_spec(max_epochs=1, **options), Location(str(tmp_path)))
+    record = trainer.run_epoch()
+    best = load_checkpoint(Location(str(tmp_path)))
+    assert any(not torch.equal(weight, best.weights[name]) for name, weight in trainer.model.state_dict().items())
+    nats, kl_nats, frames = 0.0, 0.0, 0
+    with torch.no_grad():
+        for batch in trainer.select_source.evaluation_batches(4):
+            double = batch.to(torch.device("cpu"), torch.float64)
+            noise = latent_noise(double, trainer.model.latent_size, "validate")
+            bound = elbo(best.model(dtype=torch.float64), double.frames, double.mask, noise)
+            nats, kl_nats = nats + float(bound.value.sum()), kl_nats + float(bound.kl.sum())
+            frames += int(batch.lengths.sum())
+    assert record.valid_nats_per_frame == pytest.approx(nats / frames, abs=1e-10)
+    assert record.valid_kl_nats_per_frame == pytest.approx(kl_nats / frames, abs=1e-10)
+    assert 0 < record.kl_factor < 0.01
+
+
+def test_training_reads_no_sequence_of_the_split_that_is_reported(
+    make_spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: set[int] = set()
+    signal: Callable[[ShardSet, int], object] = ShardSet.signal
+    monkeypatch.setattr(ShardSet, "signal", lambda shards, row: read.add(row) or signal(shards, row))
+    trainer = Trainer(make_spec("rnn-gauss"), Location(str(tmp_path)))
+    trainer.run_epoch()
+    assert read == {*trainer.roles.fit.tolist(), *trainer.roles.select.tolist()}
+    reported = np.flatnonzero(ShardSet(Location(trainer.spec.shards)).index["split"] == trainer.roles.report_split)
+    assert len(reported)
+    assert read.isdisjoint(reported.tolist())
 
 
 def test_a_directory_of_another_trial_is_refused(make_spec: MakeSpec, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ SPEC.json is a trial's spec, as `vrnn-bench train --print-spec` writes it.
 """
 
 import json
+import math
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -36,7 +37,9 @@ def main(arguments: list[str]) -> int:
 
 
 def _write_record(record: EpochRecord) -> None:
-    sys.stdout.write(json.dumps(asdict(record)) + "\n")
+    """Write what JSON can hold: a figure that is not finite is null."""
+    figures = {name: figure if math.isfinite(figure) else None for name, figure in asdict(record).items()}
+    sys.stdout.write(json.dumps(figures) + "\n")
 
 
 if __name__ == "__main__":

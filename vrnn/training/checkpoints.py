@@ -1,7 +1,8 @@
 """Checkpoints: one file each, written whole, read without running any code in it.
 
 `best.pt` holds what scoring and generation need: the trial's spec, its normalisation and the weights.
-`last.pt` holds the training state beside it, so that a run goes on where it ended.
+`last.pt` holds the optimiser's state beside it, so that a run goes on where it ended. Where weights are averaged, the
+average is what both call the weights; those that are trained belong to the optimiser's state.
 """
 
 import io
@@ -25,19 +26,26 @@ __all__ = ["BEST", "LAST", "Checkpoint", "EpochRecord", "TrainingState", "load_c
 
 BEST = "best.pt"
 LAST = "last.pt"
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """What one epoch did; nats are per frame, of the bound that is optimised.
+    """What one epoch did; nats are per frame, of the bound itself: neither KL warm-up nor free nats are in them.
 
     Attributes:
         epoch: counted from 1.
-        step: optimiser steps so far.
-        train_nats_per_frame: mean over the epoch, as the weights changed.
+        step: optimiser steps so far, those left out included.
+        train_nats_per_frame: mean over the epoch's steps, as the weights changed; nan if all were left out.
+        train_kl_nats_per_frame: the KL part of it; nan without a latent.
         valid_nats_per_frame: at the epoch's end, over the sequences that choose the checkpoint.
         valid_kl_nats_per_frame: the KL part of it; nan without a latent.
+        gradient_norm_mean: before clipping, over the epoch's steps.
+        gradient_norm_max: the largest of them.
+        clipped_share: of the steps, how many were clipped.
+        skipped_steps: left out, since bound or gradient was not finite; in no other figure of the epoch.
+        learning_rate: of the step that would follow.
+        kl_factor: on the KL in the training objective of the step that would follow.
         seconds: wall time of the epoch's training steps.
         frames_per_second: real frames over that time.
     """
@@ -45,8 +53,15 @@ class EpochRecord:
     epoch: int
     step: int
     train_nats_per_frame: float
+    train_kl_nats_per_frame: float
     valid_nats_per_frame: float
     valid_kl_nats_per_frame: float
+    gradient_norm_mean: float
+    gradient_norm_max: float
+    clipped_share: float
+    skipped_steps: int
+    learning_rate: float
+    kl_factor: float
     seconds: float
     frames_per_second: float
 
@@ -57,10 +72,11 @@ class TrainingState:
 
     Attributes:
         epoch: epochs finished.
-        step: optimiser steps taken.
+        step: optimiser steps so far, those left out included.
         best_valid: best validation figure so far, nats per frame.
         best_epoch: its epoch, 0 before the first.
-        diverged_at_step: the step at which loss or gradient was not finite, else None.
+        diverged_at_step: the first of the steps in a row that were not finite and ended the run, or the last step
+            before a validation that was not; else None.
         finished: nothing is left to do.
         history: one record an epoch.
     """
@@ -84,9 +100,9 @@ class Checkpoint:
         framing: protocol and normalisation constants.
         report_split: the split whose score the roles report.
         roles_rule: the roles in words.
-        weights: the model's `state_dict`.
+        weights: the `state_dict` of the model that is validated and scored.
         state: the run at this point.
-        optimiser: Adam's `state_dict`, in `last.pt` only.
+        optimiser: `Optimiser.state_dict()`, in `last.pt` only.
     """
 
     spec: TrialSpec
@@ -101,8 +117,8 @@ class Checkpoint:
     def model(self, device: torch.device | None = None, dtype: torch.dtype = torch.float32) -> SequenceModel:
         """The model with these weights, in evaluation mode."""
         model = build_model(self.spec.architecture, torch.Generator().manual_seed(self.spec.seed))
-        model.load_state_dict(self.weights)
-        return model.to(device=device, dtype=dtype).eval()
+        model.to(device=device, dtype=dtype).load_state_dict(self.weights)
+        return model.eval()
 
 
 def save_checkpoint(place: Location, checkpoint: Checkpoint) -> None:

@@ -2,6 +2,9 @@
 
 Ray Train runs it in each worker; `python -m vrnn.training` runs it alone. All randomness is keyed by what it is for,
 so a run that stopped goes on at the next epoch with nothing to restore but weights, optimiser and counters.
+
+Training may maximise a modified bound (`vrnn.training.objective`) on pieces of sequences (`vrnn.training.pieces`);
+validation is always the bound itself on whole sequences, and the only thing that chooses the checkpoint.
 """
 
 import math
@@ -12,14 +15,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pipelines.batches import Batch, FrameSource, Positions, plan_epoch, plan_evaluation, rank_share
+from pipelines.batches import Batch, FrameSource, Positions, plan_epoch, rank_share
 from pipelines.errors import InputError
 from pipelines.protocol import Framing
 from pipelines.roles import Roles, assign_roles
 from pipelines.shard_set import ShardSet
 from pipelines.storage import Location
-from vrnn.bounds import elbo, exact
-from vrnn.models import SequenceModel, build_model
+from vrnn.bounds import real_frames
+from vrnn.models import SequenceModel, State, build_model
 from vrnn.training.checkpoints import (
     BEST,
     LAST,
@@ -32,7 +35,12 @@ from vrnn.training.checkpoints import (
 from vrnn.training.errors import CheckpointError
 from vrnn.training.group import Group
 from vrnn.training.noise import latent_noise
+from vrnn.training.objective import bound_and_kl, kl_factor_at, objective
+from vrnn.training.optimiser import Optimiser
+from vrnn.training.pieces import Piece, cut, planned_steps
 from vrnn.training.spec import TrialSpec
+from vrnn.training.tally import Tally
+from vrnn.training.validation import validate
 
 __all__ = ["TrainResult", "Trainer", "train"]
 
@@ -88,89 +96,111 @@ class Trainer:
         self.select_source = FrameSource(shards, self.framing, self.roles.select)
         self.model: SequenceModel = build_model(spec.architecture, torch.Generator().manual_seed(spec.seed))
         self.model.to(self.device, self.dtype)
-        self.optimiser = torch.optim.Adam(self.model.parameters(), lr=spec.optimisation.learning_rate)
+        steps = planned_steps(self.fit_source.lengths, spec.optimisation, spec.seed)
+        self.optimiser = Optimiser(self.model, spec.optimisation, steps)
         self.state = self._resume()
 
     def _resume(self) -> TrainingState:
-        if not (self.out / LAST).is_file():
+        place = self.out / LAST
+        if not place.is_file():
             return TrainingState()
-        last = load_checkpoint(self.out / LAST)
+        last = load_checkpoint(place)
         if last.spec.key != self.spec.key:
             raise CheckpointError(
                 f"{self.out}: holds a run of another trial ({last.spec.key}, not {self.spec.key}); choose another --out"
             )
-        self.model.load_state_dict(last.weights)
-        if last.optimiser is not None:
-            self.optimiser.load_state_dict(last.optimiser)
+        if last.optimiser is None:
+            raise CheckpointError(f"{place}: holds no training state to go on from; choose another --out")
+        self.optimiser.load_state_dict(last.optimiser)
         return last.state
 
     def run_epoch(self) -> EpochRecord:
         """One pass over the training sequences, a validation, and the checkpoints."""
         epoch, start = self.state.epoch, time.perf_counter()
-        nats, frames = self._fit_pass(epoch)
+        tally = self._fit_pass(epoch)
         seconds = time.perf_counter() - start
-        valid, valid_kl = self._validate() if self.state.diverged_at_step is None else (math.nan, math.nan)
+        valid, valid_kl = self._validate()
         record = EpochRecord(
-            epoch + 1, self.state.step, nats / max(frames, 1), valid, valid_kl, seconds, frames / seconds
+            epoch=epoch + 1,
+            step=self.state.step,
+            train_nats_per_frame=tally.nats_per_frame,
+            train_kl_nats_per_frame=tally.kl_nats_per_frame,
+            valid_nats_per_frame=valid,
+            valid_kl_nats_per_frame=valid_kl,
+            gradient_norm_mean=tally.norm_mean,
+            gradient_norm_max=tally.norm_max,
+            clipped_share=tally.clipped_share(self.spec.optimisation.clip_norm),
+            skipped_steps=tally.skipped,
+            learning_rate=self.optimiser.learning_rate,
+            kl_factor=self._kl_factor,
+            seconds=seconds,
+            frames_per_second=tally.frames / seconds,
         )
         self._close_epoch(record)
         return record
 
-    def _fit_pass(self, epoch: int) -> tuple[float, int]:
-        optimisation, total = self.spec.optimisation, torch.zeros(2, dtype=torch.float64)
-        for positions in plan_epoch(self.fit_source.lengths, optimisation.batch_size, self.spec.seed, epoch):
-            nats = self._step(positions, epoch)
-            if not math.isfinite(nats):
-                self.state.diverged_at_step = self.state.step
-                break
-            total += torch.tensor([nats, self.fit_source.lengths[positions].sum()], dtype=torch.float64)
-        return float(total[0]), int(total[1])
-
-    def _step(self, positions: Positions, epoch: int) -> float:
-        """One optimiser step on a global batch; the bound summed over it, or nan where it is not finite."""
-        share = rank_share(positions, self.group.rank, self.group.size)
-        frames = int(self.fit_source.lengths[positions].sum())
-        self.optimiser.zero_grad(set_to_none=True)
-        nats = torch.zeros(1, dtype=torch.float64, device=self.device)
-        if len(share):
-            key = ("train", self.spec.seed, epoch)
-            bound, _ = self._bound(self.fit_source.batch(share, *key), *key)
-            (-bound.sum() / frames).backward()
-            nats += bound.detach().sum()
-        self.group.total(nats)
-        self.group.sum_gradients(self.model)
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.spec.optimisation.clip_norm)
-        self.state.step += 1
-        if not (math.isfinite(float(nats)) and math.isfinite(float(norm))):
-            return math.nan
-        self.optimiser.step()
-        return float(nats)
-
-    def _bound(self, batch: Batch, *noise_key: str | int) -> tuple[Tensor, Tensor | None]:
-        """Exact log-likelihood or one-sample ELBO `[B]`, and its KL part where there is a latent."""
-        batch = batch.to(self.device, self.dtype)
-        if not self.model.latent_size:
-            return exact(self.model, batch.frames, batch.mask), None
-        bound = elbo(self.model, batch.frames, batch.mask, latent_noise(batch, self.model.latent_size, *noise_key))
-        return bound.value, bound.kl
-
-    @torch.no_grad()
     def _validate(self) -> tuple[float, float]:
-        source = self.select_source
-        total = torch.zeros(2, dtype=torch.float64, device=self.device)
-        for positions in plan_evaluation(source.lengths, self.spec.optimisation.evaluation_batch_size):
-            share = rank_share(positions, self.group.rank, self.group.size)
-            if len(share):
-                bound, kl = self._bound(source.batch(share, "evaluate"), "validate")
-                total[0] += bound.sum()
-                total[1] += kl.sum() if kl is not None else math.nan
-        nats, kl_nats = (self.group.total(total) / int(source.lengths.sum())).tolist()
-        return nats, kl_nats
+        if self.state.diverged_at_step is not None:
+            return math.nan, math.nan
+        model, batch_size = self.optimiser.scored_model, self.spec.optimisation.evaluation_batch_size
+        return validate(model, self.model.latent_size, self.select_source, batch_size, self.group)
+
+    @property
+    def _kl_factor(self) -> float:
+        return kl_factor_at(self.state.step, self.spec.optimisation.kl_warmup_steps)
+
+    def _fit_pass(self, epoch: int) -> Tally:
+        optimisation, tally = self.spec.optimisation, Tally()
+        for positions in plan_epoch(self.fit_source.lengths, optimisation.batch_size, self.spec.seed, epoch):
+            self._fit_batch(positions, epoch, tally)
+            if self.optimiser.diverged:
+                self._diverge()
+                break
+        return tally
+
+    def _fit_batch(self, positions: Positions, epoch: int, tally: Tally) -> None:
+        """The steps of a global batch: one for each piece of it, until one is left out.
+
+        What follows a step that was not finite would start from a state that may not be.
+        """
+        key = ("train", self.spec.seed, epoch)
+        share = self.fit_source.batch(rank_share(positions, self.group.rank, self.group.size), *key)
+        share = share.to(self.device, self.dtype)
+        noise = latent_noise(share, self.model.latent_size, *key) if self.model.latent_size else None
+        state: State | None = None
+        for piece in cut(self.fit_source.lengths[positions], self.spec.optimisation.truncate_frames):
+            figures, state = self._gradients(share, noise, piece, state)
+            nats, kl_nats = self.group.total(figures).tolist()
+            self.group.sum_gradients(self.model)
+            self.state.step += 1
+            norm = self.optimiser.step(nats)
+            if norm is None:
+                tally.skipped += 1
+                break
+            tally.add(nats, kl_nats, piece.frames, norm)
+
+    def _gradients(
+        self, share: Batch, noise: Tensor | None, piece: Piece, state: State | None
+    ) -> tuple[Tensor, State | None]:
+        """This rank's part of a piece: its gradients, its bound and KL `[2]`, and the state to carry on."""
+        self.optimiser.zero_grad()
+        mask = share.mask[piece.place]
+        if not mask.numel():
+            return torch.zeros(2, dtype=torch.float64, device=self.device), None
+        x = real_frames(share.frames[piece.place], mask)
+        terms = self.model(x, mask, noise[piece.place] if noise is not None else None, state)
+        value = objective(terms, mask, self._kl_factor, self.spec.optimisation.free_nats)
+        (-value.sum() / piece.frames).backward()
+        return bound_and_kl(terms, mask), tuple(part.detach() for part in terms.state)
+
+    def _diverge(self) -> None:
+        """End the run at the first of the steps that were left out last, or at the last step where none was."""
+        self.state.diverged_at_step = self.state.step - max(self.optimiser.skipped_in_a_row - 1, 0)
 
     def _close_epoch(self, record: EpochRecord) -> None:
         state, optimisation = self.state, self.spec.optimisation
         if state.diverged_at_step is None and not math.isfinite(record.valid_nats_per_frame):
-            state.diverged_at_step = state.step
+            self._diverge()
         state.epoch = record.epoch
         state.history.append(record)
         better = state.diverged_at_step is None and record.valid_nats_per_frame > state.best_valid
@@ -194,7 +224,7 @@ class Trainer:
             framing=self.framing,
             report_split=self.roles.report_split,
             roles_rule=self.roles.rule,
-            weights=self.model.state_dict(),
+            weights=self.optimiser.scored_model.state_dict(),
             state=self.state,
             optimiser=self.optimiser.state_dict() if with_optimiser else None,
         )

@@ -1,0 +1,13 @@
+"""Every option of `Optimisation` away from its default, and gentle enough for a tiny model."""
+
+ALL_OPTIONS: dict[str, object] = {
+    "batch_size": 5,
+    "kl_warmup_steps": 7,
+    "free_nats": 0.05,
+    "schedule": "cosine",
+    "warmup_steps": 3,
+    "final_learning_rate": 0.1,
+    "averaging": 0.9,
+    "truncate_frames": 300,
+    "clip_norm": 1.0,
+}
