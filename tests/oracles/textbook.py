@@ -5,6 +5,7 @@ A model's family decides which of the functions here is its textbook; a new fami
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, distributions
@@ -16,6 +17,7 @@ from vrnn.models import ModelConfig
 __all__ = ["LatentTerms", "latent_terms", "log_likelihood", "mean_path"]
 
 Choose = Callable[[int, Gaussian], Tensor]
+Textbook = TypeVar("Textbook", bound=Callable[..., object])
 
 
 @dataclass
@@ -40,12 +42,18 @@ class LatentTerms:
 
 def log_likelihood(parameters: Parameters, config: ModelConfig, x: Tensor) -> Tensor:
     """log p(x) of frames `x [T, B, D]`, `[B]`, of a model without a latent."""
-    return {"rnn": _rnn, "iid": _iid, "linear": _linear}[_family(config)](parameters, config, x)
+    return _pick(config, {"rnn": _rnn, "iid": _iid, "linear": _linear})(parameters, config, x)
 
 
 def latent_terms(parameters: Parameters, config: ModelConfig, x: Tensor, choose: Choose) -> LatentTerms:
     """The terms of frames `x [T, B, D]`, where `choose(t, posterior)` gives z_t `[B, Z]`."""
-    return {"vrnn": _vrnn, "srnn": _srnn}[_family(config)](parameters, config, x, choose)
+    return _pick(config, {"vrnn": _vrnn, "srnn": _srnn})(parameters, config, x, choose)
+
+
+def _pick(config: ModelConfig, textbooks: dict[str, Textbook]) -> Textbook:
+    family = _family(config)
+    assert family in textbooks, f"{config.name} has no textbook: write one in tests/oracles/textbook.py"
+    return textbooks[family]
 
 
 def _family(config: ModelConfig) -> str:
