@@ -59,6 +59,13 @@ def test_density_is_that_of_zuko(seed: int, reach: float):
     torch.testing.assert_close(ours.log_prob(x), by_zuko.log_prob(x), rtol=1e-6, atol=1e-6)
 
 
+def test_gradients_are_those_of_finite_differences():
+    ours, x = pen_mixture(6), frames(7)
+    assert ours.logits is not None
+    inputs = [p.requires_grad_() for p in (ours.logits, ours.means, ours.stds, ours.rho, ours.pen_logit)]
+    assert torch.autograd.gradcheck(lambda *p: PenMixture(*p).log_prob(x), inputs)
+
+
 @pytest.mark.parametrize("rho", [0.9999, -0.9999, 0.99987, 0.9998, 0.0])
 @pytest.mark.parametrize("std", [1e-4, 1.0])
 @pytest.mark.parametrize("along", [0.0, 3.0, 1e4])
