@@ -1,12 +1,15 @@
-"""The particle filter of a linear-Gaussian model in numpy, one particle after another, for one sequence."""
+"""Particle filters the slow way, for one sequence: of a linear-Gaussian model, and of any model by paths of noise."""
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.stats import multivariate_normal
+from torch import Tensor
 
 from tests.oracles.kalman import System
+from vrnn.models import LatentModel
 
-__all__ = ["estimate"]
+__all__ = ["estimate", "estimate_by_paths"]
 
 Array = NDArray[np.float64]
 
@@ -38,6 +41,27 @@ def estimate(system: System, x: Array, noise: Array, uniforms: Array, threshold:
             )
         step = float(np.sum(weights * alphas))
         particles, weights, total = moved, weights * alphas / step, total + float(np.log(step))
+    return total
+
+
+@torch.no_grad()
+def estimate_by_paths(model: LatentModel, x: Tensor, noise: Tensor, uniforms: Tensor, threshold: float) -> float:
+    """log of the estimate of p(x) of frames `x [T, D]` from `noise [K, T, Z]`, carrying no state.
+
+    A particle is all the noise that it and its ancestors met, run through the model from the first frame each time.
+    """
+    count, length, _ = noise.shape
+    mask = torch.ones(length, count, dtype=torch.bool)
+    paths, weights, total = torch.zeros_like(noise), np.full(count, 1 / count), 0.0
+    for t in range(length):
+        if t and 1 / np.sum(weights**2) < threshold * count:
+            paths, weights = paths[_systematic(weights, float(uniforms[t]))].clone(), np.full(count, 1 / count)
+        paths[:, t] = noise[:, t]
+        terms = model(x.unsqueeze(1).repeat(1, count, 1), mask, paths.transpose(0, 1))
+        assert terms.log_ratio is not None
+        alphas = (terms.log_emission + terms.log_ratio)[t].exp().numpy()
+        step = float(np.sum(weights * alphas))
+        weights, total = weights * alphas / step, total + float(np.log(step))
     return total
 
 

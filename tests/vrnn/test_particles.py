@@ -86,6 +86,17 @@ def test_it_is_the_textbook_particle_filter(posterior: Posterior, latent: int, t
         np.testing.assert_allclose(estimate(model, batch, uniform, threshold).numpy(), expected, rtol=0, atol=1e-8)
 
 
+@pytest.mark.parametrize("threshold", [0.9, 2.0])
+@pytest.mark.parametrize(("name", "kind"), LATENT_CASES)
+def test_a_resampled_particle_goes_on_with_all_that_its_ancestors_met(name: str, kind: Kind, threshold: float):
+    model = latent_model(name, kind)
+    batch, uniform = ragged_batch(model, [6, 4], samples=K), uniforms(6, 2)
+    found = estimate(model, batch, uniform, threshold).tolist()
+    for b, length in enumerate(batch.lengths):
+        column = batch.x[:length, b], batch.noise[:, :length, b], uniform[:length, b]
+        assert found[b] == pytest.approx(particle_filter.estimate_by_paths(model, *column, threshold), abs=1e-8)
+
+
 @settings(max_examples=10, deadline=None)
 @given(
     case=st.sampled_from(LATENT_CASES),
