@@ -184,6 +184,7 @@ def _training_metrics(result: TrainResult) -> dict[str, float]:
         "valid/best_nats_per_frame": result.state.best_valid,
         "train/epochs": float(result.state.epoch),
         "train/steps": float(result.state.step),
+        "train/skipped_steps": float(sum(epoch.skipped_steps for epoch in history)),
         "train/seconds": seconds,
         "train/frames_per_second": math.fsum(epoch.frames_per_second * epoch.seconds for epoch in history) / seconds,
     }

@@ -1,32 +1,55 @@
 """The verbs that train, score and sample one model."""
 
+import inspect
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+from pydantic import ValidationError
 
 from benchmarks.commands.arguments import Argument, Json
-from benchmarks.errors import FailedError
+from benchmarks.errors import FailedError, StudyError
 from benchmarks.output import say, score_table, show, write_json
 
 if TYPE_CHECKING:
+    from vrnn.training import Optimisation
     from vrnn.training.checkpoints import EpochRecord
 
 __all__ = ["generate", "score", "train"]
+
+
+def _optimisation_flags() -> "Callable[..., Optimisation]":
+    """The fields of `Optimisation` as flags: its defaults, its docstring as their help, its ranges told in one line."""
+    from vrnn.training import Optimisation
+
+    def build(**rules: object) -> Optimisation:
+        try:
+            return Optimisation.model_validate(rules)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            flag = str(problem["loc"][0]).replace("_", "-")
+            raise StudyError(f"--{flag} {problem['input']}: {problem['msg']}") from error
+
+    build.__doc__ = Optimisation.__doc__
+    build.__dict__["__signature__"] = inspect.signature(Optimisation)
+    build.__annotations__ = {name: field.annotation for name, field in Optimisation.model_fields.items()}
+    return build
+
+
+_Optimisation = Annotated[Any, tyro.conf.arg(name="", constructor_factory=_optimisation_flags)]
+"""An `Optimisation`; its module comes with torch, and is imported only where train's arguments are read."""
 
 
 def train(
     shards: str,
     model: str,
     out: str,
+    optimisation: _Optimisation,
     protocol: str = "clean",
     size: str = "small",
     seed: int = 0,
-    max_epochs: int = 20,
-    batch_size: int = 32,
-    learning_rate: float = 1e-3,
-    clip_norm: float = 5.0,
-    patience: int = 5,
-    precision: Literal["float32", "float64"] = "float32",
     workers: int = 0,
     address: str | None = None,
     print_spec: bool = False,
@@ -36,45 +59,22 @@ def train(
 
     Args:
         shards: what prepare wrote.
-        model: rnn-gauss, rnn-gmm, vrnn-gauss or vrnn-gmm.
+        model: a family and an emission, such as rnn-gmm or vrnn-gauss; a wrong name lists all.
         out: where best.pt and last.pt go.
+        optimisation: how the model is fitted; docs/training.md has the formulas.
         protocol: clean or paper.
         size: tiny, small, or a paper- size of the data's kind.
         seed: of initialisation, batches and noise.
-        max_epochs: at most this many passes over the data.
-        batch_size: sequences in a global batch, over all workers.
-        learning_rate: of Adam.
-        clip_norm: gradients are scaled down to this norm before the step.
-        patience: epochs without a better validation figure after which training ends.
-        precision: of parameters and arithmetic.
         workers: processes that share each batch; 0 trains in this process.
         address: of a Ray cluster.
         print_spec: print the trial's spec, for python -m vrnn.training, and do nothing else.
         json_: print one JSON object on stdout.
     """
-    from pipelines.manifest import Manifest
-    from pipelines.protocol import find_protocol
     from pipelines.storage import Location
-    from vrnn.models import preset
-    from vrnn.training import Optimisation, TrialSpec
+    from vrnn.training.plan import plan_trial
     from vrnn.training.ray_driver import train_with_ray
 
-    manifest = Manifest.load(Location(shards))
-    spec = TrialSpec(
-        shards=shards,
-        fingerprint=manifest.fingerprint,
-        protocol=find_protocol(protocol, manifest.kind, manifest.corpus),
-        model=preset(model, manifest.kind, size).to_dict(),
-        optimisation=Optimisation(
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            clip_norm=clip_norm,
-            patience=patience,
-            precision=precision,
-        ),
-        seed=seed,
-    )
+    spec = plan_trial(shards, protocol, model, size, optimisation, seed)
     if print_spec:
         write_json(spec.model_dump())
         return
@@ -82,7 +82,7 @@ def train(
     state = result.state
     if state.diverged_at_step is not None:
         raise FailedError(
-            f"{out}: diverged at step {state.diverged_at_step}: loss or gradient was not finite; "
+            f"{out}: diverged at step {state.diverged_at_step}: bound or gradient was not finite; "
             "lower --learning-rate or --clip-norm and choose another --out"
         )
     summary = {
@@ -103,6 +103,7 @@ def _say_epoch(record: "EpochRecord") -> None:
     say(
         f"epoch {record.epoch}: train {record.train_nats_per_frame:.3f}, valid {record.valid_nats_per_frame:.3f} "
         f"nats per frame, {record.frames_per_second:,.0f} frames/s"
+        + (f", {record.skipped_steps} steps left out" if record.skipped_steps else "")
     )
 
 
