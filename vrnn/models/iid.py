@@ -1,8 +1,9 @@
 """The independent baseline: every frame from one and the same distribution, whatever came before.
 
-    x_t ~ emission(u),  u learned
+    x_t ~ emission(u),  u one learned number
 
-A sanity row: a model of sequences that does not clear it has learned no dependence at all.
+The emission's own weights and biases are the whole model. A sanity row: a model of sequences that does not clear it
+has learned no dependence at all.
 """
 
 import torch
@@ -16,18 +17,18 @@ __all__ = ["IID"]
 
 
 class IID(SequenceModel):
-    """One distribution of frames, from learned features of width `config.decoder`."""
+    """One distribution of frames."""
 
-    sizes = frozenset({"decoder"})
+    sizes = frozenset()
     emissions = ("gauss", "gmm", "dmol")
 
     def __init__(self, config: ModelConfig, generator: torch.Generator) -> None:
         super().__init__(config, generator)
-        self.features = nn.Parameter(torch.randn(config.decoder, generator=generator))
-        self.emission = frame_head(config, config.decoder, generator)
+        self.features = nn.Parameter(torch.ones(1))
+        self.emission = frame_head(config, 1, generator)
 
     def initial_state(self, sequences: int) -> State:
-        """The features, for so many sequences: nothing is carried, and a state says how many there are."""
+        """The learned number, for so many sequences: nothing is carried, and a state says how many there are."""
         return (self.features.expand(sequences, -1),)
 
     def forward(self, x: Tensor, mask: Tensor, noise: Tensor | None = None, state: State | None = None) -> Terms:
@@ -37,7 +38,7 @@ class IID(SequenceModel):
         return Terms(log_emission(self.emission, features, x), state=self.initial_state(x.shape[1]))
 
     def predict(self, state: State, generator: torch.Generator) -> tuple[Tensor, State]:
-        """The learned features; there is nothing to draw."""
+        """The learned number; there is nothing to draw."""
         return state[0], ()
 
     def absorb(self, frame: Tensor, latent: State, state: State) -> State:
