@@ -75,7 +75,8 @@ def fivo(
         joint = log_weights + torch.where(real, log_alpha.unflatten(0, (count, sequences)), 0.0)
         increment = joint.logsumexp(0)
         total += increment
-        log_weights = joint - increment
+        equal = torch.full_like(joint, -math.log(count))
+        log_weights = torch.where(increment.isneginf(), equal, joint - increment)
     return total
 
 

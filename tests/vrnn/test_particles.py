@@ -226,3 +226,12 @@ def test_wrong_shapes_are_refused():
     ):
         with pytest.raises(ModelError, match=message):
             fivo(model, *arguments)
+
+
+def test_a_frame_that_no_particle_can_explain_makes_the_bound_minus_infinity_as_iwaes():
+    model = small_model("vrnn-gauss", "pen")
+    batch = ragged_batch(model, [5, 5], samples=4)
+    batch.x[2, 0, :2] = 1e200
+    found = fivo(model, batch.x, batch.mask, batch.noise.unbind(1), torch.full((5, 2), 0.5, dtype=torch.float64))
+    assert found[0] == iwae(model, batch.x, batch.mask, [batch.noise])[0] == -math.inf
+    assert found[1].isfinite()
