@@ -36,6 +36,8 @@ class Clip:
         path: SVG path of the envelope in a box of `WAVE_COLUMNS` by `WAVE_HEIGHT`.
         seconds: duration.
         share: duration as a fraction of the longest clip's, for drawing all on one time scale.
+        prime: where in the box the recorded beginning ends; None where there is none.
+        prime_seconds: its duration.
     """
 
     caption: str
@@ -44,6 +46,8 @@ class Clip:
     path: str
     seconds: float
     share: float
+    prime: float | None = None
+    prime_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,9 @@ class Drawing:
     """A pen trace.
 
     Attributes:
-        path: SVG path of the strokes, y downward.
+        path: SVG path of the strokes, y downward; of those after the recorded beginning, where there is one.
+        prime_path: of the recorded beginning.
+        mark: where it ends; None where there is none.
         width: of the drawing's box, in units of which the largest drawing of the corpus measures `INK_UNITS`.
         height: of the same box.
     """
@@ -61,6 +67,8 @@ class Drawing:
     path: str
     width: float
     height: float
+    prime_path: str = ""
+    mark: tuple[float, float] | None = None
 
 
 def clips(samples: Sequence[Sample]) -> list[Clip]:
@@ -80,6 +88,8 @@ def clips(samples: Sequence[Sample]) -> list[Clip]:
             path=_envelope(signal / peak),
             seconds=len(signal) / rate,
             share=len(signal) / rate / longest,
+            prime=round(WAVE_COLUMNS * sample.prime / len(signal), 1) if 0 < sample.prime < len(signal) else None,
+            prime_seconds=sample.prime / rate,
         )
         for sample, signal, rate in decoded
     ]
@@ -143,13 +153,29 @@ def _drawing(sample: Sample, strokes: Strokes, scale: float) -> Drawing:
     width, height = _size(strokes)
     margin = INK_MARGIN * INK_UNITS
     placed = [[((x - left) * scale + margin, (y - top) * scale + margin) for x, y in s] for s in strokes]
+    given, made = _divided(placed, sample.prime)
     return Drawing(
         caption=sample.caption,
         role=sample.role,
-        path="".join(map(_stroke_path, placed)),
+        path="".join(map(_stroke_path, made)),
         width=round(width * scale + 2 * margin, 1),
         height=round(height * scale + 2 * margin, 1),
+        prime_path="".join(map(_stroke_path, given)),
+        mark=(round(given[-1][-1][0], 1), round(given[-1][-1][1], 1)) if given else None,
     )
+
+
+def _divided(strokes: Strokes, first: int) -> tuple[Strokes, Strokes]:
+    """The strokes of the first so many points and of the others; one that goes on is in both, joined at a point."""
+    before: Strokes = []
+    after: Strokes = []
+    for stroke in strokes:
+        if first > 0:
+            before.append(stroke[:first])
+        if first < len(stroke):
+            after.append(stroke[max(first - 1, 0) :])
+        first -= len(stroke)
+    return before, after
 
 
 def _stroke_path(stroke: Sequence[tuple[float, float]]) -> str:

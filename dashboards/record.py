@@ -7,9 +7,10 @@ fetched for one trial per model alone (the lowest seed that has any): they are w
 
 import json
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from mlflow import MlflowClient
@@ -21,7 +22,13 @@ from dashboards.errors import ReportError
 
 __all__ = ["ROLES", "Sample", "Study", "Trial", "read_study"]
 
-ROLES = ("real", "generated")
+ROLES = {
+    "real": "Real",
+    "reconstruction": "Reconstruction",
+    "continuation": "Continuation",
+    "generated": "Generated",
+}
+"""What a sample is, and what the page calls it."""
 PARENT_TAG = "mlflow.parentRunId"
 DEFAULT_EXPERIMENT_ID = "0"
 NAMES_LISTED = 12
@@ -29,13 +36,19 @@ NAMES_LISTED = 12
 
 @dataclass(frozen=True)
 class Sample:
-    """One utterance or drawing: `content` is the file, FLAC for speech and JSON strokes for pen."""
+    """One utterance or drawing.
+
+    Attributes:
+        content: the file, FLAC for speech and JSON strokes for pen.
+        prime: so many of its first samples, or points, were recorded; what follows them continues them.
+    """
 
     file: str
     kind: str
     role: str
     caption: str
     content: bytes
+    prime: int = 0
 
 
 @dataclass(frozen=True)
@@ -205,13 +218,20 @@ def _samples(store: _Artifacts, run_id: str) -> tuple[Sample, ...]:
     where = f"samples/samples.json of MLflow run {run_id}"
     try:
         listing = json.loads(store.read(run_id, "samples/samples.json"))
-        entries = [tuple(str(entry[key]) for key in ("file", "kind", "role", "caption")) for entry in listing]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        samples = [_listed(entry) for entry in listing]
+    except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
         raise ReportError(f"{where} is malformed ({error!r}): generate the samples again") from error
-    for file, kind, role, _ in entries:
+    for sample in samples:
+        file, kind, role = sample.file, sample.kind, sample.role
         if kind not in KINDS or role not in ROLES or f"samples/{file}" not in names:
             raise ReportError(f"{where}: {file!r} is absent, or of unknown kind {kind!r} or role {role!r}")
-    return tuple(
-        Sample(file, kind, role, caption, store.read(run_id, f"samples/{file}"))
-        for file, kind, role, caption in entries
-    )
+    return tuple(replace(sample, content=store.read(run_id, f"samples/{sample.file}")) for sample in samples)
+
+
+def _listed(entry: Mapping[str, Any]) -> Sample:
+    """A sample without its content; lists that were written before continuations were name no prime."""
+    file, kind, role, caption = (str(entry[key]) for key in ("file", "kind", "role", "caption"))
+    prime = int(entry.get("prime_steps", 0))
+    if prime < 0:
+        raise ValueError(f"prime_steps {prime}")
+    return Sample(file, kind, role, caption, b"", prime)

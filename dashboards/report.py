@@ -16,7 +16,7 @@ from dashboards.comparison import Row
 from dashboards.conclusions import Conclusion, Group, conclude, group_rows
 from dashboards.media import WAVE_COLUMNS, WAVE_HEIGHT, Clip, Drawing, clips, drawings
 from dashboards.page import render
-from dashboards.record import Sample, Study, Trial, read_study
+from dashboards.record import ROLES, Sample, Study, Trial, read_study
 
 __all__ = ["build_report", "write_report"]
 
@@ -51,7 +51,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Recorded and generated samples of one corpus and protocol, side by side."""
+    """Recorded samples of one corpus and protocol beside what the models make."""
 
     corpus: str
     protocol: str
@@ -84,6 +84,7 @@ def build_report(study: str, tracking_uri: str | None = None) -> str:
         "galleries": list(_galleries(trials, colours)),
         "commits": sorted({trial.git_commit for trial in trials}),
         "commands": _commands(record),
+        "roles": ROLES,
         "wave_box": f"0 0 {WAVE_COLUMNS} {WAVE_HEIGHT}",
     }
     return render(content)
@@ -138,10 +139,10 @@ def _galleries(trials: Sequence[Trial], colours: Mapping[str, str]) -> Iterable[
     for (corpus, protocol), members in _by_corpus(trials).items():
         samples: dict[tuple[str, str | None], list[Sample]] = {}
         for trial in members:
-            generated = [sample for sample in trial.samples if sample.role == "generated"]
+            made = [sample for sample in trial.samples if sample.role != "real"]
             samples.setdefault(("Real", None), []).extend(s for s in trial.samples if s.role == "real")
-            if generated:
-                samples[f"{trial.model}, seed {trial.seed}", colours[trial.model]] = generated
+            if made:
+                samples[f"{trial.model}, seed {trial.seed}", colours[trial.model]] = made
         sources = _sources(samples)
         if sources:
             yield Gallery(corpus, protocol, sources)

@@ -159,7 +159,7 @@ class Writer:
             frame.to_parquet(Path(directory) / "curves.parquet")
             self.client.log_artifact(run, str(Path(directory) / "curves.parquet"))
 
-    def samples(self, run: str, entries: list[tuple[dict[str, str], bytes]]) -> None:
+    def samples(self, run: str, entries: list[tuple[dict[str, Any], bytes]]) -> None:
         with tempfile.TemporaryDirectory() as directory:
             for entry, content in entries:
                 (Path(directory) / entry["file"]).write_bytes(content)
@@ -178,6 +178,17 @@ def pen_samples(seed: int, caption: str = "generated") -> list[tuple[dict[str, s
     entry = {"kind": "pen", "role": "real", "file": "real-0.json", "caption": "a01-000u-01"}
     made = {"kind": "pen", "role": "generated", "file": "generated-0.json", "caption": caption}
     return [(entry, strokes(0)), (made, strokes(seed + 3))]
+
+
+def samples_of_every_role(kind: str) -> list[tuple[dict[str, Any], bytes]]:
+    """A real sequence, its reconstruction, its continuation after a half, and a generated one."""
+    make, end, prime = (flac, "flac", 8000) if kind == "speech" else (strokes, "json", 120)
+    entries: list[tuple[dict[str, Any], bytes]] = []
+    for seed, role in enumerate(("real", "reconstruction", "continuation", "generated")):
+        entry = {"kind": kind, "role": role, "file": f"{role}-0.{end}", "caption": f"caption of {role}"}
+        entry |= {"prime_steps": prime if role == "continuation" else 0}
+        entries.append((entry, make(1.0, seed) if kind == "speech" else make(seed)))
+    return entries
 
 
 def write_study(client: MlflowClient, root: Path) -> dict[str, Any]:

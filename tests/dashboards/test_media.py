@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -64,6 +65,15 @@ def test_a_clip_of_any_length_fits_its_box(length: int):
     assert outline[:, 0].max() <= WAVE_COLUMNS
 
 
+def test_the_end_of_the_recorded_beginning_lies_on_the_time_axis_of_its_clip():
+    plain = speech(np.full(8000, 0.5), "continuation")
+    continued, shorter = clips([replace(plain, prime=2000), replace(speech(np.full(4000, 0.5)), prime=2000)])
+    assert (continued.prime, continued.prime_seconds) == (WAVE_COLUMNS / 4, 0.125)
+    assert shorter.prime == WAVE_COLUMNS / 2
+    assert clips([plain])[0].prime is None
+    assert clips([replace(plain, prime=8000)])[0].prime is None
+
+
 def test_what_is_not_audio_is_refused_by_name():
     with pytest.raises(ReportError, match=r"broken\.flac"):
         clips([Sample("broken.flac", "speech", "real", "", b"not audio")])
@@ -85,6 +95,24 @@ def test_a_drawing_keeps_its_proportions_and_lies_in_its_box(strokes: list[list[
     extent = np.ptp(source, axis=0).max() or 1.0
     moved = (source - source.min(axis=0)) / extent * INK_UNITS
     np.testing.assert_allclose(drawn - drawn.min(axis=0), moved, atol=0.21)
+
+
+@given(strokes=trace, prime=st.integers(0, 30))
+@settings(deadline=None, max_examples=50)
+def test_the_recorded_beginning_of_a_drawing_and_the_rest_are_the_whole(
+    strokes: list[list[tuple[float, float]]], prime: int
+):
+    sample = pen([[list(point) for point in stroke] for stroke in strokes])
+    (whole,), (divided,) = drawings([sample]), drawings([replace(sample, prime=prime)])
+    assert (divided.width, divided.height) == (whole.width, whole.height)
+    ends = np.cumsum([len(stroke) for stroke in strokes])
+    split = 0 < prime < ends[-1] and prime not in ends
+    assert divided.prime_path.count("M") + divided.path.count("M") == len(strokes) + split
+    assert (divided.mark is None) == (divided.prime_path == "") == (prime == 0)
+    if divided.mark is None:
+        assert divided.path == whole.path
+    else:
+        assert divided.mark == pytest.approx(points(divided.prime_path)[-1], abs=0.06)
 
 
 def test_y_grows_downward_in_the_drawing_as_in_the_file():

@@ -104,6 +104,27 @@ def test_a_listed_sample_that_is_absent_is_refused(store: Store, tmp_path: Path)
         read_study("gone", store.uri)
 
 
+def test_where_a_recorded_beginning_ends_is_read_and_older_lists_have_none(store: Store, tmp_path: Path):
+    writer = Writer(MlflowClient(store.uri), "continued", tmp_path)
+    run = writer.child(writer.parent(comparison("continued")), corpus="speech", model="RNN-GMM", seed=0)
+    (real, first), (made, second) = speech_samples(0)
+    writer.samples(run, [(real, first), (made | {"role": "continuation", "prime_steps": 4000}, second)])
+    (trial,) = read_study("continued", store.uri).trials
+    assert [(sample.role, sample.prime) for sample in trial.samples] == [("real", 0), ("continuation", 4000)]
+
+
+@pytest.mark.parametrize("change", [{"prime_steps": -1}, {"prime_steps": None}, {"role": "imagined"}])
+def test_a_listed_sample_that_is_malformed_is_refused(store: Store, tmp_path: Path, change: dict[str, object]):
+    name = f"malformed {change}"
+    writer = Writer(MlflowClient(store.uri), name, tmp_path)
+    run = writer.child(writer.parent(comparison(name)), corpus="speech", model="RNN-GMM", seed=0)
+    entry, content = speech_samples(0)[0]
+    writer.samples(run, [(entry | change, content)])
+    with pytest.raises(ReportError, match=r"samples\.json") as caught:
+        read_study(name, store.uri)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_child_without_its_tags_is_refused_by_name(store: Store, tmp_path: Path):
     writer = Writer(MlflowClient(store.uri), "untagged", tmp_path)
     run = writer.child(writer.parent(comparison("untagged")), corpus="speech", model="RNN-GMM", seed=0)

@@ -9,6 +9,7 @@ import pytest
 from mlflow import MlflowClient
 
 from dashboards.errors import ReportError
+from dashboards.media import WAVE_COLUMNS
 from dashboards.report import build_report, write_report
 from tests.dashboards.studies import (
     COMMIT,
@@ -19,6 +20,7 @@ from tests.dashboards.studies import (
     Store,
     Writer,
     comparison,
+    samples_of_every_role,
 )
 
 
@@ -101,6 +103,39 @@ def test_each_real_sample_is_shown_once_beside_those_of_every_model(document: Do
     assert sum(label.startswith("Real:") for label in audio) == 1
     drawn = [attrs for tag, attrs in document.tags if tag == "svg" and attrs.get("class") == "ink"]
     assert len(drawn) == 3
+
+
+@pytest.fixture(scope="module")
+def roles_page(store: Store, tmp_path_factory: pytest.TempPathFactory) -> str:
+    writer = Writer(MlflowClient(store.uri), "roles", tmp_path_factory.mktemp("roles"))
+    parent = writer.parent(comparison("roles"))
+    for corpus, kind in (("speech", "speech"), ("handwriting", "pen")):
+        writer.samples(writer.child(parent, corpus=corpus, model="VRNN-Gauss", seed=0), samples_of_every_role(kind))
+    return build_report("roles", store.uri)
+
+
+def test_what_a_model_makes_of_a_real_sequence_is_named_and_stands_with_the_model(roles_page: str):
+    document = Document(roles_page)
+    audio = [attrs["aria-label"] for tag, attrs in document.tags if tag == "audio"]
+    assert audio == [
+        "Real: real, caption of real",
+        *(f"VRNN-Gauss, seed 0: {role}, caption of {role}" for role in ("reconstruction", "continuation", "generated")),
+    ]
+    text = " ".join("".join(document.text).split())
+    for role in ("Real", "Reconstruction", "Continuation", "Generated"):
+        assert f"{role} caption of {role.lower()}" in text
+
+
+def test_where_the_recorded_beginning_ends_is_drawn_and_said(roles_page: str):
+    document = Document(roles_page)
+    marks = [(tag, attrs) for tag, attrs in document.tags if attrs.get("class") == "mark"]
+    assert sorted(tag for tag, _ in marks) == ["circle", "line"]
+    (line,) = (attrs for tag, attrs in marks if tag == "line")
+    assert float(line["x1"]) == WAVE_COLUMNS / 2
+    assert [attrs["class"] for tag, attrs in document.tags if tag == "path" and attrs.get("class")] == ["prime"]
+    text = "".join(document.text)
+    assert text.count("recorded up to 0.50 s") == 1
+    assert text.count("the ring marks where the recorded part ends") == 1
 
 
 def test_nothing_outside_the_page_is_referred_to(document: Document):
