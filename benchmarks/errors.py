@@ -1,6 +1,6 @@
 """The error that `benchmarks` raises for a caller to act on."""
 
-__all__ = ["FailedError", "StudyError"]
+__all__ = ["FailedError", "NotFiniteError", "StudyError"]
 
 
 class StudyError(ValueError):
@@ -9,3 +9,7 @@ class StudyError(ValueError):
 
 class FailedError(Exception):
     """The input was right and the work failed all the same: training diverged, or too much was rejected."""
+
+
+class NotFiniteError(FailedError):
+    """A model's own samples ran away: values that are no numbers cannot be heard or drawn."""

@@ -164,19 +164,47 @@ def score(
         show(score_table(summary))
 
 
-def generate(checkpoint: Argument[str], out: Path, count: int = 4, frames: int | None = None, seed: int = 0) -> None:
-    """Draw sequences from a trained model: FLAC files for speech, stroke lists (JSON) for pen.
+def generate(
+    checkpoint: Argument[str],
+    out: str,
+    mode: Literal["prior", "continuation", "reconstruction"] = "prior",
+    shards: str | None = None,
+    split: str | None = None,
+    count: int = 4,
+    frames: int | None = None,
+    prime_frames: int | None = None,
+    temperature: float = 1.0,
+    seed: int = 0,
+    json_: Json = False,
+) -> None:
+    """Write what a trained model makes, as WAV, or as SVG, PNG and strokes, beside the real sequences it comes from.
 
     Args:
         checkpoint: a checkpoint file, or the directory that train wrote.
         out: the directory to write to.
+        mode: from nothing, from the beginning of real sequences, or what the model expects in real sequences.
+        shards: the data that the model was trained on; needed unless mode is prior.
+        split: that real sequences are taken from; the one that the trial reports by default.
         count: how many.
-        frames: how long, in frames of 200 samples or pen points.
-        seed: the same seed gives the same sequences.
+        frames: how many are drawn, in frames of 200 samples or pen points; of a reconstruction, how many are kept.
+        prime_frames: how many real ones a continuation begins with.
+        temperature: below 1 narrows what a frame is drawn from; docs/generation.md says how.
+        seed: of the noise and of the choice of real sequences; the same seed gives the same files.
+        json_: print one JSON object on stdout.
     """
-    from benchmarks.samples import write_samples
+    from benchmarks.samples import LISTING, GenerateRequest
+    from benchmarks.samples import generate as run_generate
+    from pipelines.shard_set import ShardSet
     from pipelines.storage import Location
     from vrnn.training import load_checkpoint
 
-    write_samples(load_checkpoint(Location(checkpoint)), None, out, count=count, seed=seed, frames=frames)
-    say(f"{out}: {count} samples")
+    loaded = load_checkpoint(Location(checkpoint))
+    request = GenerateRequest(mode, count, frames, prime_frames, temperature, split, seed)
+    entries = run_generate(loaded, ShardSet(Location(shards)) if shards else None, Location(out), request)
+    if json_:
+        name = loaded.spec.architecture.name
+        write_json({"out": out, "mode": mode, "model": name, "seed": seed, "samples": entries})
+        return
+    for entry in entries:
+        say(f"{entry['file']}: {entry['role']}, {entry['caption']}")
+    say(f"{out}: {len(entries)} samples, listed in {LISTING}")

@@ -1,33 +1,341 @@
+"""Directories of samples: each mode writes what it says, from real sequences, the same for the same seed."""
+
+import io
 import json
+import math
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
+import pytest
 import soundfile
+import torch
+from PIL import Image
 
-from benchmarks.samples import write_samples
+from benchmarks.errors import NotFiniteError, StudyError
+from benchmarks.samples import LISTING, GenerateRequest, generate, write_samples
+from benchmarks.sound import FADE_SAMPLES
+from pipelines.batches import FrameSource
 from pipelines.shard_set import ShardSet
+from pipelines.signals import Ink
 from pipelines.storage import Location
-from tests.conftest import MakeSpec
-from vrnn.training import load_checkpoint, train
+from tests.benchmarks.untrained import untrained
+from vrnn.errors import ModelError
+from vrnn.models import LatentModel
+from vrnn.training import Checkpoint
+from vrnn.training.noise import latent_noise
+
+SVG = "{http://www.w3.org/2000/svg}"
+CONTINUE = GenerateRequest("continuation", count=2, frames=12, prime_frames=30, seed=3)
 
 
-def test_sound_samples_are_the_real_recordings_and_as_many_generated_ones(
-    make_spec: MakeSpec,
-    speech: ShardSet,
-    tmp_path: Path,
+def written(checkpoint: Checkpoint, shards: ShardSet | None, target: Path, **request: Any) -> list[dict[str, Any]]:
+    listed = generate(checkpoint, shards, Location(str(target)), GenerateRequest(**request))
+    assert json.loads((target / LISTING).read_text()) == listed
+    return listed
+
+
+def wave(target: Path, entry: dict[str, Any]) -> np.ndarray:
+    samples, rate = soundfile.read(target / entry["file"], dtype="int16", always_2d=True)
+    assert rate == 16000
+    assert samples.shape[1] == 1
+    return samples[:, 0].astype(np.int64)
+
+
+def points(target: Path, entry: dict[str, Any]) -> np.ndarray:
+    return np.concatenate(json.loads((target / entry["file"]).read_text())["strokes"])
+
+
+def files(target: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(target.iterdir())}
+
+
+def signal(shards: ShardSet, name: str | None) -> Any:
+    return shards.signal(shards.index["id"].tolist().index(name))
+
+
+def inner(samples: np.ndarray) -> np.ndarray:
+    return samples[FADE_SAMPLES:-FADE_SAMPLES]
+
+
+@pytest.mark.parametrize("model", ["rnn-gauss", "vrnn-gauss", "vrnn-gauss+smoothing", "srnn-gauss", "rnn-dmol"])
+def test_a_spoken_continuation_begins_with_the_recorded_integers(model: str, speech: ShardSet, tmp_path: Path) -> None:
+    generate(untrained(speech, model), speech, Location(str(tmp_path)), CONTINUE)
+    real, _, first, second = json.loads((tmp_path / LISTING).read_text())
+    assert [real["role"], first["role"], second["role"]] == ["real", "continuation", "continuation"]
+    assert first["source"] == real["source"] != second["source"]
+    assert (first["prime_frames"], first["prime_steps"]) == (30, 6000)
+    assert "first 30 frames" in first["caption"]
+    samples = wave(tmp_path, first)
+    assert len(samples) == len(wave(tmp_path, real)) == 42 * 200
+    recorded = np.asarray(signal(speech, first["source"]))[FADE_SAMPLES:6000]
+    assert first["gain_db"] == 0
+    np.testing.assert_array_equal(samples[FADE_SAMPLES:6000], recorded)
+    assert samples[6000:-FADE_SAMPLES].std() > 0
+
+
+@pytest.mark.parametrize("protocol", ["clean", "paper"])
+def test_a_written_continuation_begins_with_the_recorded_points(protocol: str, ink: ShardSet, tmp_path: Path) -> None:
+    generate(untrained(ink, "vrnn-gmm", protocol), ink, Location(str(tmp_path)), CONTINUE)
+    entry = json.loads((tmp_path / LISTING).read_text())[2]
+    assert (entry["role"], entry["prime_frames"], entry["prime_steps"]) == ("continuation", 30, 31)
+    drawn, recorded = points(tmp_path, entry), signal(ink, entry["source"])
+    assert isinstance(recorded, Ink)
+    assert len(drawn) == 43
+    expected = np.stack([recorded.x - recorded.x[0], recorded.y - recorded.y[0]], axis=1)[:31]
+    np.testing.assert_array_equal(drawn[:31], expected)
+
+
+def test_a_continuation_goes_on_from_what_it_was_given(speech: ShardSet, tmp_path: Path) -> None:
+    """The first frame drawn at hardly any temperature is the mean that the beginning leads to, not that of silence."""
+    checkpoint, prime = untrained(speech, "rnn-gauss"), 20
+    asked = {"mode": "continuation", "count": 1, "prime_frames": prime, "frames": 2, "temperature": 1e-9}
+    _, entry = written(checkpoint, speech, tmp_path, **asked)
+    signal_ = np.asarray(signal(speech, entry["source"]))[: prime * 200].astype(np.float64)
+    framing, model = checkpoint.framing, checkpoint.model()
+    frames = torch.from_numpy(((signal_ - framing.mean[0]) / framing.std[0]).astype(np.float32)).reshape(prime, 1, 200)
+    with torch.no_grad():
+        state = model(frames, torch.ones(prime, 1, dtype=torch.bool)).state
+        mean = model.emission(model.predict(state, torch.Generator())[0]).mean
+        anew = model.emission(model.predict(model.initial_state(1), torch.Generator())[0]).mean
+    drawn, expected = wave(tmp_path, entry)[prime * 200 :][:200], framing.recorded_scale(mean.numpy())
+    # Dequantisation moves the beginning by half a step.
+    distance = np.abs(drawn - expected).max()
+    assert distance < 3
+    assert np.abs(drawn - framing.recorded_scale(anew.numpy())).max() > 5 * distance
+
+
+@pytest.mark.parametrize(("kind", "model"), [("speech", "rnn-gauss"), ("speech", "rnn-dmol"), ("pen", "rnn-gauss")])
+def test_a_temperature_near_zero_follows_the_means(
+    kind: str, model: str, speech: ShardSet, ink: ShardSet, tmp_path: Path
 ) -> None:
-    train(make_spec("rnn-gauss", "speech", max_epochs=1), Location(str(tmp_path / "run")))
-    checkpoint = load_checkpoint(Location(str(tmp_path / "run")))
+    checkpoint = untrained(speech if kind == "speech" else ink, model)
+    (entry,) = written(checkpoint, None, tmp_path, count=1, frames=4, temperature=1e-9)
+    built = checkpoint.model()
+    state, means = built.initial_state(1), []
+    with torch.no_grad():
+        for _ in range(4 if kind == "speech" else 1):
+            features, latent = built.predict(state, torch.Generator())
+            means.append(built.emission(features).mean)
+            state = built.absorb(means[-1], latent, state)
+    expected = checkpoint.framing.recorded_scale(torch.cat(means).numpy())
+    if kind == "speech":
+        step = 0.51 if model == "rnn-gauss" else 3
+        np.testing.assert_allclose(inner(wave(tmp_path, entry)), inner(expected), atol=step)
+    else:
+        np.testing.assert_allclose(points(tmp_path, entry)[1], expected[0, :2], atol=0.06)
+
+
+@pytest.mark.parametrize("model", ["vrnn-gauss", "vrnn-gauss+smoothing", "srnn-gauss"])
+def test_a_spoken_reconstruction_lies_beside_what_it_is_of(model: str, speech: ShardSet, tmp_path: Path) -> None:
+    asked = {"mode": "reconstruction", "count": 2, "seed": 1}
+    real, other, made, _ = written(untrained(speech, model), speech, tmp_path, **asked)
+    assert (real["role"], made["role"]) == ("real", "reconstruction")
+    assert real["source"] == made["source"] != other["source"]
+    recorded = np.asarray(signal(speech, real["source"]))
+    whole = len(recorded) // 200 * 200
+    assert len(wave(tmp_path, made)) == len(wave(tmp_path, real)) == whole
+    np.testing.assert_array_equal(inner(wave(tmp_path, real)), inner(recorded[:whole]))
+    assert made["temperature"] is None
+    shorter = written(untrained(speech, model), speech, tmp_path / "s", **asked, frames=9)
+    assert {len(wave(tmp_path / "s", entry)) for entry in shorter} == {1800}
+
+
+def test_a_reconstruction_is_the_mean_at_latents_of_the_sequence(ink: ShardSet, tmp_path: Path) -> None:
+    checkpoint, seed = untrained(ink, "vrnn-gauss"), 4
+    real, made = written(checkpoint, ink, tmp_path, mode="reconstruction", count=1, seed=seed)
+    row = ink.index["id"].tolist().index(real["source"])
+    source = FrameSource(ink, checkpoint.framing, np.array([row]))
+    batch, model = source.batch(np.array([0]), "generate", seed), checkpoint.model()
+    noise = latent_noise(batch, model.latent_size, "generate", seed)
+    assert isinstance(model, LatentModel)
+    mean = checkpoint.framing.recorded_scale(model.reconstruct(batch.frames, batch.mask, noise)[:, 0].numpy())
+    np.testing.assert_allclose(points(tmp_path, made)[1:], np.cumsum(mean[:, :2], axis=0), atol=0.051)
+    lifts = np.flatnonzero(mean[:, 2] > 0.5)
+    strokes = json.loads((tmp_path / made["file"]).read_text())["strokes"]
+    assert len(strokes) == len(lifts) + (not len(lifts) or lifts[-1] < len(mean) - 1)
+
+
+def test_drawings_are_written_as_strokes_as_svg_and_as_png(ink: ShardSet, tmp_path: Path) -> None:
+    asked: dict[str, Any] = {"mode": "continuation", "count": 2, "frames": 60, "prime_frames": 40}
+    scales = set()
+    for entry in written(untrained(ink, "rnn-gmm"), ink, tmp_path, **asked):
+        strokes = json.loads((tmp_path / entry["file"]).read_text())["strokes"]
+        assert sum(map(len, strokes)) == 101
+        svg, png = entry["pictures"]
+        root = ElementTree.fromstring((tmp_path / svg).read_text())
+        ends = np.cumsum([len(stroke) for stroke in strokes])
+        split = entry["role"] == "continuation" and 41 not in ends
+        assert len(list(root.iter(f"{SVG}path"))) == len(strokes) + split
+        image = Image.open(tmp_path / png)
+        assert image.size == pytest.approx((float(root.attrib["width"]), float(root.attrib["height"])), abs=1)
+        extent = np.ptp(points(tmp_path, entry), axis=0).max()
+        scales.add(round((max(image.size) - 60) / extent, 2))
+        if entry["role"] == "real":
+            lifts = signal(ink, entry["source"]).pen_up[1:101]
+            assert len(strokes) == lifts.sum() + (not lifts[-1])
+    assert max(scales) - min(scales) <= 0.03
+
+
+@pytest.mark.parametrize("kind", ["speech", "pen"])
+@pytest.mark.parametrize("mode", ["prior", "continuation", "reconstruction"])
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(
+    mode: str, kind: str, speech: ShardSet, ink: ShardSet, tmp_path: Path
+) -> None:
+    shards = speech if kind == "speech" else ink
+    checkpoint, asked = untrained(shards, "vrnn-gauss"), {"mode": mode, "count": 2, "frames": 8}
+    for name, seed in (("a", 5), ("b", 5), ("c", 6)):
+        written(checkpoint, shards, tmp_path / name, **asked, seed=seed)
+    first, again, other = (files(tmp_path / name) for name in "abc")
+    assert first == again
+    assert first.keys() == other.keys()
+    made = [name for name in first if name.startswith(("generated", "continuation", "reconstruction"))]
+    assert len(made) == (2 if kind == "speech" else 6)
+    assert all(first[name] != other[name] for name in made)
+
+
+def test_temperature_changes_what_is_drawn_and_is_told(speech: ShardSet, tmp_path: Path) -> None:
+    checkpoint = untrained(speech, "rnn-gauss")
+    spreads = []
+    for temperature in (0.1, 1.0, 2.0):
+        target = tmp_path / str(temperature)
+        (entry,) = written(checkpoint, None, target, count=1, frames=20, temperature=temperature)
+        assert entry["temperature"] == temperature
+        assert (f"temperature {temperature:g}" in entry["caption"]) == (temperature != 1)
+        spreads.append(wave(target, entry).std() / 10 ** (entry["gain_db"] / 20))
+    assert spreads[0] < spreads[1] / 2 < spreads[2] / 2
+    with pytest.raises(ModelError, match="temperature"):
+        written(checkpoint, None, tmp_path / "no", temperature=0.0)
+    assert not (tmp_path / "no").exists()
+
+
+def test_without_shards_the_prior_stands_alone(ink: ShardSet, tmp_path: Path) -> None:
+    listed = written(untrained(ink, "vrnn-gauss"), None, tmp_path, count=3, frames=5, seed=9)
+    assert [(entry["role"], entry["source"], entry["seed"]) for entry in listed] == [("generated", None, 9)] * 3
+    assert all(sum(map(len, json.loads((tmp_path / e["file"]).read_text())["strokes"])) == 6 for e in listed)
+
+
+def test_what_exceeds_full_scale_is_scaled_down_and_told(speech: ShardSet, tmp_path: Path) -> None:
+    (entry,) = written(untrained(speech, "rnn-gauss"), None, tmp_path, count=1, frames=10, temperature=1000.0)
+    assert entry["gain_db"] < -6
+    assert f"scaled by {entry['gain_db']:.1f} dB" in entry["caption"]
+    peak = np.abs(wave(tmp_path, entry)).max()
+    assert 20 * math.log10(peak / 2**15) == pytest.approx(-1, abs=0.01)
+
+
+def runaway(checkpoint: Checkpoint) -> Checkpoint:
+    weights = {name: value * math.inf for name, value in checkpoint.weights.items()}
+    return replace(checkpoint, weights=weights)
+
+
+def test_a_model_that_runs_away_is_told_in_one_line_and_writes_nothing(speech: ShardSet, tmp_path: Path) -> None:
+    with pytest.raises(NotFiniteError, match="runs away") as caught:
+        written(runaway(untrained(speech, "rnn-gauss")), None, tmp_path / "out", count=1, frames=3)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("model", "with_shards", "request_", "message"),
+    [
+        ("rnn-gauss", True, {"mode": "reconstruction"}, "no latent to reconstruct from"),
+        ("vrnn-gauss", False, {"mode": "reconstruction"}, "add --shards"),
+        ("vrnn-gauss", False, {"mode": "continuation"}, "add --shards"),
+        ("vrnn-gauss", False, {"split": "test"}, "add --shards"),
+        ("vrnn-gauss", True, {"mode": "continuation", "prime_frames": 10**6}, "--prime-frames 1000000: the longest"),
+        ("vrnn-gauss", True, {"prime_frames": 5}, "--prime-frames"),
+        ("vrnn-gauss", True, {"mode": "reconstruction", "temperature": 0.5}, "--temperature"),
+        ("vrnn-gauss", True, {"mode": "reconstruction", "frames": 0}, "--frames 0"),
+        ("vrnn-gauss", True, {"mode": "continuation", "prime_frames": 0}, "--prime-frames 0"),
+        ("vrnn-gauss", True, {"count": 0}, "--count 0"),
+        ("vrnn-gauss", True, {"seed": -1}, "--seed -1"),
+        ("vrnn-gauss", True, {"mode": "continuation", "split": "tset"}, "'tset'; it has"),
+    ],
+)
+def test_a_request_that_does_not_fit_is_refused_in_one_line(
+    model: str, with_shards: bool, request_: dict[str, Any], message: str, ink: ShardSet, tmp_path: Path
+) -> None:
+    with pytest.raises(StudyError, match=message) as caught:
+        written(untrained(ink, model), ink if with_shards else None, tmp_path / "out", **request_)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_shards_that_the_model_was_not_trained_on_are_refused(ink: ShardSet, speech: ShardSet, tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="point --shards at"):
+        written(untrained(ink, "rnn-gauss"), speech, tmp_path, mode="continuation")
+
+
+def test_the_list_is_replaced_last(speech: ShardSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+    write = Location.write_bytes
+
+    def noted(place: Location, content: bytes) -> None:
+        order.append(Path(place.uri).name)
+        write(place, content)
+
+    monkeypatch.setattr(Location, "write_bytes", noted)
+    for seed in (0, 1):
+        order.clear()
+        written(untrained(speech, "rnn-gauss"), speech, tmp_path, count=1, frames=3, seed=seed)
+        assert order == ["real-0.wav", "generated-0.wav", LISTING]
+    assert not [path for path in tmp_path.iterdir() if "partial" in path.name]
+
+
+def test_real_sequences_come_from_the_split_that_is_asked_for(ink: ShardSet, tmp_path: Path) -> None:
+    splits = ink.index.set_index("id")["split"]
+    for split in ("train", "test"):
+        asked = {"mode": "continuation", "split": split, "prime_frames": 3, "frames": 3, "count": 3}
+        listed = written(untrained(ink, "rnn-gauss"), ink, tmp_path / split, **asked)
+        assert {splits[entry["source"]] for entry in listed} == {split}
+
+
+@pytest.mark.parametrize("model", ["rnn-gauss", "vrnn-gauss"])
+def test_a_study_keeps_short_pieces_of_every_role(model: str, speech: ShardSet, tmp_path: Path) -> None:
     for name in ("a", "b"):
-        write_samples(checkpoint, speech, tmp_path / name, count=2, seed=3, frames=10)
-    entries = json.loads((tmp_path / "a" / "samples.json").read_text())
-    assert [entry["role"] for entry in entries] == ["real", "real", "generated", "generated"]
+        write_samples(untrained(speech, model), speech, tmp_path / name, count=2, seed=3)
+    assert files(tmp_path / "a") == files(tmp_path / "b")
+    entries = json.loads((tmp_path / "a" / LISTING).read_text())
+    middle = ["reconstruction"] if model == "vrnn-gauss" else []
+    assert [entry["role"] for entry in entries] == ["real", "real", *middle, "continuation", *["generated"] * 2]
+    assert {entry["source"] for entry in entries[2:-2]} == {entries[0]["source"]}
     for entry in entries:
-        samples, rate = soundfile.read(tmp_path / "a" / entry["file"], dtype="int16")
-        assert rate == 16000
-        assert (tmp_path / "a" / entry["file"]).read_bytes() == (tmp_path / "b" / entry["file"]).read_bytes()
-        if entry["role"] == "generated":
-            assert len(samples) == 2000
-        else:
-            row = speech.index["id"].tolist().index(entry["caption"].removeprefix("real: "))
-            np.testing.assert_array_equal(samples, np.asarray(speech.signal(row)))
+        samples = wave(tmp_path / "a", entry)
+        assert entry["file"].endswith(".flac")
+        assert len(samples) <= 2.5 * 16000
+        assert 0 <= entry["prime_steps"] < len(samples)
+        if entry["role"] == "real":
+            recorded = np.asarray(signal(speech, entry["source"]))[: len(samples)]
+            np.testing.assert_array_equal(inner(samples), inner(recorded))
+    continued = next(entry for entry in entries if entry["role"] == "continuation")
+    first = wave(tmp_path / "a", entries[0])
+    prime = continued["prime_steps"]
+    assert prime == 80 * 200
+    np.testing.assert_array_equal(wave(tmp_path / "a", continued)[FADE_SAMPLES:prime], first[FADE_SAMPLES:prime])
+
+
+def test_a_study_keeps_strokes_alone_for_pen(ink: ShardSet, tmp_path: Path) -> None:
+    write_samples(untrained(ink, "vrnn-gauss"), ink, tmp_path, count=1, seed=0)
+    entries = json.loads((tmp_path / LISTING).read_text())
+    assert [entry["role"] for entry in entries] == ["real", "reconstruction", "continuation", "generated"]
+    assert {path.suffix for path in tmp_path.iterdir()} == {".json"}
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 200_000
+
+
+def test_a_study_leaves_out_what_ran_away_and_goes_on(
+    speech: ShardSet, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_samples(runaway(untrained(speech, "vrnn-gauss")), speech, tmp_path, count=1, seed=0)
+    assert [entry["role"] for entry in json.loads((tmp_path / LISTING).read_text())] == ["real"]
+    assert "left out, not finite: generated" in caplog.text
+
+
+def test_wav_and_flac_hold_the_same_samples(speech: ShardSet, tmp_path: Path) -> None:
+    checkpoint = untrained(speech, "rnn-gauss")
+    write_samples(checkpoint, speech, tmp_path / "study", count=1, seed=4)
+    written(checkpoint, None, tmp_path / "person", count=1, frames=160, seed=4)
+    kept, heard = (tmp_path / name for name in ("study/generated-0.flac", "person/generated-0.wav"))
+    assert soundfile.info(io.BytesIO(heard.read_bytes())).subtype == "PCM_16"
+    np.testing.assert_array_equal(soundfile.read(kept, dtype="int16")[0], soundfile.read(heard, dtype="int16")[0])

@@ -1,0 +1,106 @@
+"""Passages: stretches of sound or ink on the recorded scale, and the real ones among them.
+
+The recorded scale is samples in units of int16, or pen offsets with y growing downward. What was recorded stays as it
+was recorded: where a protocol adds noise to integers, a model reads them with the noise that it was fitted with, and
+the passage holds the integers.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.errors import StudyError
+from pipelines.batches import FrameSource, Positions
+from pipelines.protocol import Framing
+from pipelines.randomness import keyed_generator
+from pipelines.roles import split_rows
+from pipelines.shard_set import ShardSet
+from pipelines.signals import Ink
+
+__all__ = ["Passage", "Recordings", "Role", "Values"]
+
+Role = Literal["real", "reconstruction", "continuation", "generated"]
+Values = npt.NDArray[np.float64]
+"""A waveform `[N]` in units of int16, or (dx, dy, pen up) `[T, 3]` with y downward."""
+
+
+@dataclass(frozen=True, eq=False)
+class Passage:
+    """A stretch of sound or ink.
+
+    Attributes:
+        role: how it came about.
+        caption: the same in words, without the role.
+        values: the sound or the ink.
+        source: the id of the real sequence that it is, continues or reconstructs.
+        temperature: that its frames were drawn with; None where none were drawn.
+        prime_frames: so many of its frames were recorded and given to the model.
+        prime_steps: the same in samples, or in points, of which there is one more than offsets.
+    """
+
+    role: Role
+    caption: str
+    values: Values
+    source: str | None = None
+    temperature: float | None = None
+    prime_frames: int = 0
+    prime_steps: int = 0
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether it can be heard or seen at all."""
+        return bool(np.isfinite(self.values).all())
+
+
+class Recordings:
+    """The real sequences of one split, or their windows where the protocol cuts them.
+
+    Attributes:
+        source: the same as frames.
+    """
+
+    def __init__(self, shards: ShardSet, framing: Framing, split: str) -> None:
+        """Find the sequences of `split`.
+
+        Raises:
+            StudyError: there are none.
+        """
+        rows = split_rows(shards, framing.protocol, (split,))
+        if not len(rows):
+            known = ", ".join(sorted(shards.index[framing.protocol.split_column].unique()))
+            raise StudyError(f"{shards.location}: no sequence in split {split!r}; it has {known}")
+        self.source = FrameSource(shards, framing, rows)
+        self._frame_size = framing.protocol.frame_size
+
+    def choose(self, count: int, seed: int, least: int = 1) -> Positions:
+        """Positions of `count` sequences of at least `least` frames, or of as many as there are.
+
+        Raises:
+            StudyError: there is none.
+        """
+        lengths = self.source.lengths
+        order = keyed_generator("real-samples", seed).permutation(len(lengths))
+        chosen = order[lengths[order] >= least][:count]
+        if not len(chosen):
+            raise StudyError(f"--prime-frames {least}: the longest sequence has {lengths.max()} frames; take fewer")
+        return chosen
+
+    def passages(self, positions: Positions, frames: int | None = None) -> list[Passage]:
+        """The first `frames` frames of sequences, or all of them."""
+        return [self._passage(position, frames) for position in positions.tolist()]
+
+    def _passage(self, position: int, frames: int | None) -> Passage:
+        name, length = self.source.ids[position], int(self.source.lengths[position])
+        kept = min(frames or length, length)
+        caption = name if kept == length else f"{name}, the first {kept} of its {length} frames"
+        return Passage("real", caption, self.beginning(position, kept), source=name)
+
+    def beginning(self, position: int, frames: int) -> Values:
+        """The first `frames` frames of a sequence as they were recorded."""
+        signal = self.source.signal(position)
+        if isinstance(signal, Ink):
+            offsets = np.stack([np.diff(signal.x), np.diff(signal.y), signal.pen_up[1:]], axis=1)
+            return offsets[:frames].astype(np.float64)
+        return signal[: frames * self._frame_size].astype(np.float64)

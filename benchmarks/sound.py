@@ -1,0 +1,74 @@
+"""From a waveform in units of int16 to a sound file that neither clicks nor clips.
+
+Two things are done to the signal, and both are told with the file. It fades in and out over a few milliseconds, since
+a file that begins or ends away from zero clicks. And where its peak exceeds full scale the whole of it is scaled down,
+since clipping would distort it. A quiet signal is left as quiet as it is: loudness is part of what a model has
+learned, and can only be compared where nobody has evened it out.
+"""
+
+import io
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from benchmarks.errors import NotFiniteError
+
+__all__ = ["FADE_SAMPLES", "SAMPLE_RATE", "Container", "Sound", "encode", "to_sound"]
+
+Container = Literal["wav", "flac"]
+
+SAMPLE_RATE = 16000
+FADE_SAMPLES = 80
+"""5 ms, half a period of a cosine."""
+_LOWEST, _HIGHEST = -(2**15), 2**15 - 1
+_SCALED_PEAK = 10 ** (-1 / 20) * 2**15
+"""1 dB below full scale, for what would exceed it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sound:
+    """A waveform as it is written.
+
+    Attributes:
+        pcm: int16, `[N]`.
+        gain_db: by which it was scaled: 0, or negative where it would have exceeded full scale.
+    """
+
+    pcm: npt.NDArray[np.int16]
+    gain_db: float
+
+
+def to_sound(wave: npt.NDArray[np.float64]) -> Sound:
+    """Fade a waveform `[N]` in units of int16, scale it down if it exceeds full scale, and round it.
+
+    Raises:
+        NotFiniteError: it has values that are not finite.
+    """
+    if broken := int((~np.isfinite(wave)).sum()):
+        raise NotFiniteError(f"{broken} of {len(wave)} samples are not finite")
+    faded = wave * _fade(len(wave))
+    gain = 1.0
+    if faded.max(initial=0.0) > _HIGHEST or faded.min(initial=0.0) < _LOWEST:
+        gain = _SCALED_PEAK / float(np.abs(faded).max())
+    return Sound(np.rint(faded * gain).astype(np.int16), 20 * math.log10(gain))
+
+
+def _fade(length: int) -> npt.NDArray[np.float64]:
+    """Raised cosines from 0 at the first sample and to 0 at the last; shorter where the file is."""
+    steps = min(FADE_SAMPLES, (length + 1) // 2)
+    rise = 0.5 - 0.5 * np.cos(np.pi * np.arange(steps) / FADE_SAMPLES)
+    window = np.ones(length)
+    window[:steps] = rise
+    window[length - steps :] = rise[::-1]
+    return window
+
+
+def encode(pcm: npt.NDArray[np.int16], container: Container) -> bytes:
+    """The bytes of a mono file at 16 kHz; both containers hold the same samples."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, pcm, SAMPLE_RATE, format=container.upper(), subtype="PCM_16")
+    return buffer.getvalue()
