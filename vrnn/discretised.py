@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vrnn.distributions import mix, pick_component
+from vrnn.distributions import mix, mixture_mean, pick_component, take_component
 from vrnn.errors import ModelError
 
 __all__ = ["DiscretisedMixture", "Quantisation"]
@@ -87,9 +87,7 @@ class DiscretisedMixture:
     @property
     def mean(self) -> Tensor:
         """The expectation of the continuous mixture, `[..., D]`: rounding and the range's ends are neglected."""
-        if self.logits is None:
-            return self.means.squeeze(-2)
-        return (self.logits.softmax(-1).unsqueeze(-1) * self.means).sum(-2)
+        return mixture_mean(self.logits, self.means)
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Log probability of the integers that frames `x [..., D]` stand for, in nats, `[...]`; never above 0.
@@ -115,7 +113,7 @@ class DiscretisedMixture:
         `temperature` multiplies the scales and divides the logits.
         """
         component = pick_component(self.logits, generator, temperature)
-        mean, scale = (_component(parameter, component) for parameter in (self.means, self.scales))
+        mean, scale = (take_component(parameter, component) for parameter in (self.means, self.scales))
         drawn = torch.addcmul(mean, scale, _standard_logistic(mean, generator), value=temperature)
         return self.quantisation.normalised(self.quantisation.integers(drawn))
 
@@ -129,10 +127,3 @@ def _standard_logistic(like: Tensor, generator: torch.Generator) -> Tensor:
     pair = torch.empty((2, *like.shape), dtype=like.dtype, device=generator.device)
     first, second = pair.exponential_(generator=generator).log().unbind()
     return (first - second).to(like.device)
-
-
-def _component(parameter: Tensor, component: Tensor | None) -> Tensor:
-    """The picked rows `[..., D]` of `[..., K, D]`."""
-    if component is None:
-        return parameter.squeeze(-2)
-    return torch.take_along_dim(parameter, component[..., None, None], -2).squeeze(-2)

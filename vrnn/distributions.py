@@ -16,7 +16,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["DiagonalGaussian", "Emission", "GaussianMixture", "mix", "pick_component", "standard_normal"]
+__all__ = [
+    "DiagonalGaussian",
+    "Emission",
+    "GaussianMixture",
+    "mix",
+    "mixture_mean",
+    "pick_component",
+    "standard_normal",
+    "take_component",
+]
 
 _HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
 
@@ -97,9 +106,7 @@ class GaussianMixture:
     @property
     def mean(self) -> Tensor:
         """The expected frame, `[..., D]`."""
-        if self.logits is None:
-            return self.means.squeeze(-2)
-        return (self.logits.softmax(-1).unsqueeze(-1) * self.means).sum(-2)
+        return mixture_mean(self.logits, self.means)
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Log density of frames `x [..., D]` in nats, `[...]`."""
@@ -112,7 +119,7 @@ class GaussianMixture:
         `temperature` multiplies the stds and divides the logits (Graves 2013, section 5.4).
         """
         component = pick_component(self.logits, generator, temperature)
-        mean, std = (_component(parameter, component) for parameter in (self.means, self.stds))
+        mean, std = (take_component(parameter, component) for parameter in (self.means, self.stds))
         return torch.addcmul(mean, std, standard_normal(mean, generator), value=temperature)
 
 
@@ -136,6 +143,20 @@ def pick_component(logits: Tensor | None, generator: torch.Generator, temperatur
     return (logits / temperature - exponential.to(logits.device).log()).argmax(-1)
 
 
+def mixture_mean(logits: Tensor | None, means: Tensor) -> Tensor:
+    """The mean of a mixture, `[..., D]`, from its components' `means [..., K, D]`."""
+    if logits is None:
+        return means.squeeze(-2)
+    return (logits.softmax(-1).unsqueeze(-1) * means).sum(-2)
+
+
+def take_component(parameter: Tensor, component: Tensor | None) -> Tensor:
+    """The picked rows `[..., D]` of `[..., K, D]`; the only one where `component` is None."""
+    if component is None:
+        return parameter.squeeze(-2)
+    return torch.take_along_dim(parameter, component[..., None, None], -2).squeeze(-2)
+
+
 def standard_normal(like: Tensor, generator: torch.Generator) -> Tensor:
     """Noise in the shape, type and place of `like`, drawn on the generator's own device."""
     noise = torch.randn(like.shape, dtype=like.dtype, device=generator.device, generator=generator)
@@ -150,10 +171,3 @@ def _log_normal(standard: Tensor, std: Tensor) -> Tensor:
     """
     constant = _HALF_LOG_TAU * standard.shape[-1]
     return -0.5 * standard.square().sum(-1) - std.log().sum(-1) - constant
-
-
-def _component(parameter: Tensor, component: Tensor | None) -> Tensor:
-    """The picked rows `[..., D]` of `[..., K, D]`."""
-    if component is None:
-        return parameter.squeeze(-2)
-    return torch.take_along_dim(parameter, component[..., None, None], -2).squeeze(-2)

@@ -66,17 +66,21 @@ class MixtureHead(FrameHead):
         self.sigma_floor = sigma_floor
         _set_std_bias(self.affine, start=count, count=count)
 
-    def forward(self, features: Tensor) -> GaussianMixture:
+    def forward(self, features: Tensor) -> GaussianMixture | DiscretisedMixture:
         """The distribution over frames `[..., D]` for features `[..., inputs]`."""
-        means, raw_stds, logits = _at_least_float32(self.affine(features)).split(self._sizes, -1)
-        return GaussianMixture(
-            logits=logits if self.components > 1 else None,
-            means=means.unflatten(-1, (self.components, -1)),
-            stds=_std(raw_stds, self.sigma_floor).unflatten(-1, (self.components, -1)),
+        return GaussianMixture(*self._parameters_of(features))
+
+    def _parameters_of(self, features: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
+        """Logits `[..., K]` (None where K = 1), means and spreads, each `[..., K, D]`."""
+        means, raw_spreads, logits = _at_least_float32(self.affine(features)).split(self._sizes, -1)
+        return (
+            logits if self.components > 1 else None,
+            means.unflatten(-1, (self.components, -1)),
+            _std(raw_spreads, self.sigma_floor).unflatten(-1, (self.components, -1)),
         )
 
 
-class DiscretisedHead(FrameHead):
+class DiscretisedHead(MixtureHead):
     """Features to a discretised mixture of `components` logistics: probabilities of integers, not a density."""
 
     def __init__(
@@ -88,24 +92,12 @@ class DiscretisedHead(FrameHead):
         quantisation: Quantisation,
         generator: torch.Generator,
     ) -> None:
-        super().__init__()
-        count = components * frame_size
-        self._sizes = [count, count, _coefficients(components)]
-        self.components = components
-        self.affine = Affine([inputs], sum(self._sizes), generator)
-        self.sigma_floor = sigma_floor
+        super().__init__(inputs, frame_size, components, sigma_floor, generator)
         self.quantisation = quantisation
-        _set_std_bias(self.affine, start=count, count=count)
 
     def forward(self, features: Tensor) -> DiscretisedMixture:
         """The distribution over frames `[..., D]` for features `[..., inputs]`."""
-        means, raw_scales, logits = _at_least_float32(self.affine(features)).split(self._sizes, -1)
-        return DiscretisedMixture(
-            logits=logits if self.components > 1 else None,
-            means=means.unflatten(-1, (self.components, -1)),
-            scales=_std(raw_scales, self.sigma_floor).unflatten(-1, (self.components, -1)),
-            quantisation=self.quantisation,
-        )
+        return DiscretisedMixture(*self._parameters_of(features), self.quantisation)
 
 
 class PenHead(FrameHead):
