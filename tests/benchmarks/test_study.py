@@ -46,6 +46,20 @@ optimisation = {{ max_epochs = 1, learning_rate = 3e-3 }}
 """
 
 
+TAGS = {
+    "study",
+    "corpus",
+    "protocol",
+    "model",
+    "seed",
+    "fingerprint",
+    "git_commit",
+    "trial_key",
+    "measure",
+    "parameters",
+}
+
+
 def store_at(root: Path) -> str:
     return f"sqlite:///{root / 'mlflow.db'}"
 
@@ -92,16 +106,7 @@ def test_a_study_ends_in_a_table_a_record_and_a_report_and_is_not_run_twice(suit
     assert coder.data.metrics["test/code_bits_per_sample"] == pytest.approx(comparison.rows[0].bits_per_sample)
     assert len(children) == 5
     for run in children:
-        assert {
-            "study",
-            "corpus",
-            "protocol",
-            "model",
-            "seed",
-            "fingerprint",
-            "git_commit",
-            "trial_key",
-        } <= run.data.tags.keys()
+        assert TAGS <= run.data.tags.keys()
         assert run.info.status == "FINISHED"
         assert Path(run.data.tags["checkpoint"]).is_file()
         assert len(run.data.metrics) <= 20
