@@ -106,7 +106,7 @@ def test_a_study_ends_in_a_table_a_record_and_a_report_and_is_not_run_twice(suit
     assert coder.data.metrics["test/code_bits_per_sample"] == pytest.approx(comparison.rows[0].bits_per_sample)
     assert len(children) == 5
     for run in children:
-        assert TAGS <= run.data.tags.keys()
+        assert run.data.tags.keys() >= TAGS
         assert run.info.status == "FINISHED"
         assert Path(run.data.tags["checkpoint"]).is_file()
         assert len(run.data.metrics) <= 20
