@@ -17,7 +17,12 @@ from benchmarks.output import say
 
 __all__ = ["main"]
 
-_QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "MLFLOW_DISABLE_TELEMETRY": "true", "RAY_TRAIN_V2_ENABLED": "1"}
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "RAY_TRAIN_V2_ENABLED": "1",
+}
 _TALKATIVE = ("ray.train.v2.api.config", "mlflow.store.db.utils", "mlflow.tracking.fluent", "alembic.runtime.migration")
 """Loggers that tell what a user need not know, named in full since their packages reset their own roots."""
 

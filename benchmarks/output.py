@@ -27,7 +27,7 @@ def say(message: str) -> None:
 
 def show(table: Table) -> None:
     """Print a table on stdout; wide enough for its columns where stdout is no terminal."""
-    console = Console() if sys.stdout.isatty() else Console(width=160)
+    console = Console() if sys.stdout.isatty() else Console(width=180)
     console.print(table)
 
 
@@ -85,7 +85,7 @@ def _numbers(value: float | list[float] | None) -> str:
 def comparison_table(comparison: "Comparison") -> Table:
     """The result of `compare` as a table: one row a model and estimator."""
     table = Table(title=f"{comparison.study}: log-likelihood, higher is better", caption="\n".join(comparison.notes))
-    for name in ("corpus", "protocol", "model", "estimator", "of"):
+    for name in ("corpus", "protocol", "model", "estimator"):
         table.add_column(name, no_wrap=True)
     numbers = ("nats/sequence", "95 % interval", "MC error", "std over seeds", "nats/frame", "bits/sample", "sequences")
     for name in numbers:
@@ -99,8 +99,7 @@ def comparison_table(comparison: "Comparison") -> Table:
             row.corpus,
             row.protocol,
             row.model,
-            _estimator(row.estimator, row.num_samples),
-            row.measure,
+            _estimator(row.estimator, row.num_samples) + (", mass" if row.measure == "mass" else ""),
             f"{row.nats_per_sequence:.1f}",
             f"[{row.interval[0]:.1f}, {row.interval[1]:.1f}]",
             "unknown" if row.monte_carlo_error is None else f"{row.monte_carlo_error:.2f}",
