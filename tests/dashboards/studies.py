@@ -64,7 +64,14 @@ def comparison(study: str = STUDY, **changes: Any) -> dict[str, Any]:
     gauss, gmm = {"model": "VRNN-Gauss"}, {"model": "VRNN-GMM", "seeds": 1, "seed_std": None}
     rows = [
         row(),
-        row(nats_per_sequence=28805.9, interval=[28120.0, 29480.1], nats_per_frame=120.02, **gauss, **elbo),
+        row(
+            nats_per_sequence=28805.9,
+            interval=[28120.0, 29480.1],
+            nats_per_frame=120.02,
+            monte_carlo_error=2.5,
+            **gauss,
+            **elbo,
+        ),
         row(nats_per_sequence=30235.4, interval=[29533.8, 30941.7], nats_per_frame=125.98, **gauss, **iwae),
         row(nats_per_sequence=28982.0, interval=[28260.3, 29701.0], nats_per_frame=120.76, **gmm, **elbo),
         row(nats_per_sequence=29604.7, interval=[28890.2, 30330.9], nats_per_frame=123.35, **gmm, **iwae),

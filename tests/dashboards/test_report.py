@@ -72,12 +72,12 @@ def test_every_row_of_the_comparison_is_in_the_table(store: Store, document: Doc
             label,
             f"{sign} {row['nats_per_sequence']:.2f}",
             f"[{low:.2f}, {high:.2f}]",
+            "–" if row["monte_carlo_error"] is None else f"{row['monte_carlo_error']:.2f}",
             "–" if row["seed_std"] is None else f"{row['seed_std']:.2f}",
             f"{row['nats_per_frame']:.3f}",
             *([f"{row['bits_per_sample']:.3f}"] if row["kind"] == "speech" else []),
             str(row["seeds"]),
-            str(row["sequences"]),
-            str(row["frames"]),
+            str(row["parameters"]),
         ]
         assert tuple(expected) in cells
 
