@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 from pydantic import ValidationError
 
-from benchmarks.commands.arguments import Argument, Json
+from benchmarks.commands.arguments import Argument, Json, at_least
 from benchmarks.errors import FailedError, StudyError
 from benchmarks.output import say, score_table, show, write_json
 
 if TYPE_CHECKING:
-    from vrnn.training import Optimisation
+    from benchmarks.scoring import ScoreRequest
+    from vrnn.training import Checkpoint, Optimisation, TrainResult
     from vrnn.training.checkpoints import EpochRecord
 
 __all__ = ["generate", "score", "train"]
@@ -74,29 +75,34 @@ def train(
     from vrnn.training.plan import plan_trial
     from vrnn.training.ray_driver import train_with_ray
 
-    spec = plan_trial(shards, protocol, model, size, optimisation, seed)
+    spec = plan_trial(shards, protocol, model, size, optimisation, at_least(0, "--seed", seed))
     if print_spec:
         write_json(spec.model_dump())
         return
     result = train_with_ray(spec, Location(out), workers=workers, address=address, on_epoch=_say_epoch)
-    state = result.state
-    if state.diverged_at_step is not None:
+    if result.state.diverged_at_step is not None:
         raise FailedError(
-            f"{out}: diverged at step {state.diverged_at_step}: bound or gradient was not finite; "
+            f"{out}: diverged at step {result.state.diverged_at_step}: bound or gradient was not finite; "
             "lower --learning-rate or --clip-norm and choose another --out"
         )
-    summary = {
-        "checkpoint": str(result.checkpoint),
-        "epochs": state.epoch,
-        "steps": state.step,
-        "valid_nats_per_frame": state.best_valid,
-        "best_epoch": state.best_epoch,
-        "trial_key": spec.key,
-    }
-    if json_:
-        write_json(summary)
-    else:
+    _tell_trained(result, spec.key, as_json=json_)
+
+
+def _tell_trained(result: "TrainResult", key: str, *, as_json: bool) -> None:
+    state = result.state
+    if not as_json:
         say(f"{result.checkpoint}: best of {state.epoch} epochs, {state.best_valid:.3f} nats per validation frame")
+        return
+    write_json(
+        {
+            "checkpoint": str(result.checkpoint),
+            "epochs": state.epoch,
+            "steps": state.step,
+            "valid_nats_per_frame": state.best_valid,
+            "best_epoch": state.best_epoch,
+            "trial_key": key,
+        }
+    )
 
 
 def _say_epoch(record: "EpochRecord") -> None:
@@ -148,20 +154,24 @@ def score(
     table = run_score(loaded, ShardSet(Location(shards)), request)
     if out is not None:
         table.to_parquet(out, index=False)
-    summary = {
-        "estimator": chosen,
-        "num_samples": samples,
-        "repeats": repeats,
-        "split": split,
-        **asdict(summarise_scores(table, loaded)),
-        "fingerprint": loaded.spec.fingerprint,
-        "model": loaded.spec.architecture.name,
-        "protocol": loaded.framing.protocol.name,
+    _tell_score(loaded, request, asdict(summarise_scores(table, loaded)), as_json=json_)
+
+
+def _tell_score(checkpoint: "Checkpoint", request: "ScoreRequest", summary: dict[str, Any], *, as_json: bool) -> None:
+    told = {
+        "estimator": request.estimator,
+        "num_samples": request.num_samples,
+        "repeats": request.repeats,
+        "split": request.split,
+        **summary,
+        "fingerprint": checkpoint.spec.fingerprint,
+        "model": checkpoint.spec.architecture.name,
+        "protocol": checkpoint.framing.protocol.name,
     }
-    if json_:
-        write_json(summary)
+    if as_json:
+        write_json(told)
     else:
-        show(score_table(summary))
+        show(score_table(told))
 
 
 def generate(
