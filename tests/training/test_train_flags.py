@@ -46,7 +46,14 @@ def test_without_flags_it_is_the_default(ink_shards: Path, capsys: pytest.Captur
 
 
 @pytest.mark.parametrize(
-    ("flag", "value"), [("--averaging", "1"), ("--free-nats", "-1"), ("--batch-size", "0"), ("--learning-rate", "nan")]
+    ("flag", "value"),
+    [
+        ("--averaging", "1"),
+        ("--free-nats", "-1"),
+        ("--batch-size", "0"),
+        ("--learning-rate", "nan"),
+        ("--seed", "-1"),
+    ],
 )
 def test_a_value_out_of_range_is_told_in_one_line(
     ink_shards: Path, capsys: pytest.CaptureFixture[str], flag: str, value: str
