@@ -120,7 +120,7 @@ def score_table(summary: Mapping[str, Any]) -> Table:
     table = Table(title=f"{summary['model']} on {summary['split']}, protocol {summary['protocol']}", show_header=False)
     table.add_row("estimator", _estimator(summary["estimator"], summary["num_samples"]))
     table.add_row("sequences", f"{summary['sequences']:,} ({summary['frames']:,} frames)")
-    error = f" ± {summary['monte_carlo_error']:.2g} (Monte Carlo)" if summary["monte_carlo_error"] > 0 else ""
+    error = f" ± {summary['monte_carlo_error']:.2f} (Monte Carlo)" if summary["monte_carlo_error"] > 0 else ""
     table.add_row(f"nats per sequence, {summary['measure']}", f"{summary['nats_per_sequence']:.2f}{error}")
     table.add_row("nats per frame", f"{summary['nats_per_frame']:.4f}")
     if summary["bits_per_sample"] is not None:

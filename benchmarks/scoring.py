@@ -191,10 +191,10 @@ def _check_estimator(checkpoint: Checkpoint, request: ScoreRequest) -> None:
         )
     if not latent and request.estimator != "exact":
         raise StudyError(f"{name} has no latent, so its likelihood is exact; use --estimator exact")
-    if request.num_samples < 1 or (request.num_samples > 1 and request.estimator not in _SAMPLED):
-        raise StudyError(
-            f"--num-samples {request.num_samples}: {request.estimator} takes 1, iwae and fivo take 1 or more"
-        )
+    if request.num_samples < 1:
+        raise StudyError(f"--num-samples {request.num_samples}: at least 1 is needed")
+    if request.num_samples > 1 and request.estimator not in _SAMPLED:
+        raise StudyError(f"--num-samples {request.num_samples}: {request.estimator} takes 1, iwae and fivo take more")
     if request.repeats < 1:
         raise StudyError(f"--repeats {request.repeats}: at least 1 is needed")
 

@@ -126,7 +126,7 @@ def test_one_sample_of_iwae_is_the_first_of_more(trained: Checkpoint, ink: Shard
         ("dev", "elbo", 1, "nothing to score in split 'dev'; it has test, train, valid"),
         ("test", "exact", 1, "has a latent"),
         ("test", "elbo", 5, "elbo takes 1"),
-        ("test", "iwae", 0, "iwae and fivo take 1 or more"),
+        ("test", "iwae", 0, "--num-samples 0: at least 1"),
     ],
 )
 def test_a_request_that_does_not_fit_is_told_in_one_line(

@@ -15,11 +15,11 @@ Kind: TypeAlias = Literal["speech", "pen"]
 FRAME_SIZES: Mapping[str, int] = {"speech": 200, "pen": 3}
 """A speech frame is 200 consecutive samples in the paper, a pen frame is (dx, dy, pen_up)."""
 
-EMISSIONS = ("hier-dmol", "gauss", "gmm", "dmol", "hier")
+EMISSIONS = ("gauss", "gmm", "hier", "dmol", "hier-dmol")
 """What a frame can be emitted from: the last part of a model's name.
 
-A Gaussian, a Gaussian mixture, a discretised mixture of logistics (probabilities of integers), and a Gaussian or
-discretised mixture that is autoregressive over groups of samples inside the frame.
+A Gaussian, a Gaussian mixture, the same for each group of samples inside the frame given those before it, a discretised
+mixture of logistics (probabilities of integers), and the same group by group.
 """
 
 SMOOTHING = "+smoothing"
@@ -160,4 +160,4 @@ def _quantisation(values: object) -> Quantisation | None:
 def emission_of(name: str) -> str:
     """The emission in a model's name: one of `EMISSIONS`, or empty where it names none."""
     stem = name.removesuffix(SMOOTHING)
-    return next((emission for emission in EMISSIONS if stem.endswith(f"-{emission}")), "")
+    return max((emission for emission in EMISSIONS if stem.endswith(f"-{emission}")), key=len, default="")
