@@ -21,6 +21,8 @@ Strokes: TypeAlias = Sequence[npt.NDArray[np.float64]]
 """The points of each stroke, `[N, 2]`, y growing downward."""
 
 _SIZE = 1000.0
+_LEAST_EXTENT = 1e-6
+"""Pen units; less than this is a point, which no scale makes larger."""
 _MARGIN = 30.0
 _PEN_WIDTH = 2.5
 _PAPER, _INK, _PRIME_INK = "#ffffff", "#1b1f24", "#e07b00"
@@ -42,7 +44,7 @@ def to_strokes(offsets: npt.NDArray[np.float64]) -> list[npt.NDArray[np.float64]
 def units_per_point(drawings: Iterable[Strokes]) -> float:
     """The scale at which the largest of the drawings measures 1,000 units of its picture."""
     extent = max((float(np.ptp(np.concatenate(strokes), axis=0).max()) for strokes in drawings), default=0.0)
-    return _SIZE / extent if extent else 1.0
+    return _SIZE / extent if extent >= _LEAST_EXTENT else 1.0
 
 
 def to_svg(strokes: Strokes, scale: float, *, prime_points: int = 0, title: str = "") -> str:

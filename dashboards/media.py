@@ -22,6 +22,8 @@ __all__ = ["Clip", "Drawing", "clips", "drawings"]
 WAVE_COLUMNS = 240
 WAVE_HEIGHT = 60
 INK_UNITS = 1000.0
+LEAST_EXTENT = 1e-6
+"""Pen units; less than this is a point, which no scale makes larger."""
 INK_MARGIN = 0.03
 
 Strokes = list[list[tuple[float, float]]]
@@ -123,8 +125,9 @@ def drawings(samples: Sequence[Sample]) -> list[Drawing]:
         ReportError: a file is not strokes of finite points.
     """
     traces = [(sample, _strokes(sample)) for sample in samples if sample.kind == "pen"]
-    extent = max((max(_size(strokes)) for _, strokes in traces), default=0.0) or 1.0
-    return [_drawing(sample, strokes, INK_UNITS / extent) for sample, strokes in traces]
+    extent = max((max(_size(strokes)) for _, strokes in traces), default=0.0)
+    scale = INK_UNITS / extent if extent >= LEAST_EXTENT else 1.0
+    return [_drawing(sample, strokes, scale) for sample, strokes in traces]
 
 
 def _strokes(sample: Sample) -> Strokes:

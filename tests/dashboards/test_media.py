@@ -9,11 +9,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dashboards.errors import ReportError
-from dashboards.media import INK_UNITS, WAVE_COLUMNS, WAVE_HEIGHT, clips, drawings
+from dashboards.media import INK_UNITS, LEAST_EXTENT, WAVE_COLUMNS, WAVE_HEIGHT, clips, drawings
 from dashboards.record import Sample
 
 
@@ -84,6 +84,7 @@ trace = st.lists(st.lists(st.tuples(coordinate, coordinate), min_size=1, max_siz
 
 
 @given(strokes=trace)
+@example(strokes=[[(0.0, 0.0), (0.0, 2.2e-311)]])
 @settings(deadline=None, max_examples=50)
 def test_a_drawing_keeps_its_proportions_and_lies_in_its_box(strokes: list[list[tuple[float, float]]]):
     (drawing,) = drawings([pen([[list(point) for point in stroke] for stroke in strokes])])
@@ -92,9 +93,9 @@ def test_a_drawing_keeps_its_proportions_and_lies_in_its_box(strokes: list[list[
     assert drawn.min() >= 0
     assert (drawn <= [drawing.width + 0.1, drawing.height + 0.1]).all()
     source = np.array([p for stroke in strokes for p in (stroke if len(stroke) > 1 else stroke * 2)])
-    extent = np.ptp(source, axis=0).max() or 1.0
-    moved = (source - source.min(axis=0)) / extent * INK_UNITS
-    np.testing.assert_allclose(drawn - drawn.min(axis=0), moved, atol=0.21)
+    extent = np.ptp(source, axis=0).max()
+    scale = INK_UNITS / extent if extent >= LEAST_EXTENT else 1.0
+    np.testing.assert_allclose(drawn - drawn.min(axis=0), (source - source.min(axis=0)) * scale, atol=0.21)
 
 
 @given(strokes=trace, prime=st.integers(0, 30))
