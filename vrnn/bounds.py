@@ -112,11 +112,11 @@ def iwae(model: nn.Module, x: Tensor, mask: Tensor, noise_chunks: Iterable[Tenso
 
 
 def _log_weights(model: nn.Module, x: Tensor, mask: Tensor, noise: Tensor) -> Tensor:
-    """Log p(x, z^k) / q(z^k | x), float64 `[K', B]`, with the samples beside one another in the batch."""
+    """Log p(x, z^k) / q(z^k | x), float64 `[K', B]`: the model works out once what the samples have in common."""
     samples, sequences = len(noise), x.shape[1]
     if noise.dim() != x.dim() + 1:
         raise ModelError(f"noise_chunks: expected chunks [K', T, B, Z], got {list(noise.shape)}")
-    terms: Terms = model(x.repeat(1, samples, 1), mask.repeat(1, samples), noise.transpose(0, 1).flatten(1, 2))
+    terms: Terms = model(x, mask, noise.transpose(0, 1).flatten(1, 2))
     assert terms.log_ratio is not None
     log_emission, log_ratio = (
         total(term.unflatten(1, (samples, sequences)), mask.unsqueeze(1))

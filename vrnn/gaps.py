@@ -36,9 +36,9 @@ def posterior_gap(model: LinearGaussian, x: Tensor, mask: Tensor) -> Tensor:
     """
     x = real_frames(x, mask)
     state = model.initial_state(x.shape[1])
-    evidence = model.evidence(x, mask, state)
+    evidence, _ = model.evidence(x, mask, state)
     _, gain, offset, root = evidence
-    _, exact_gain, exact_offset, exact_root = model.under("smoothing").evidence(x, mask, state)
+    _, exact_gain, exact_offset, exact_root = model.under("smoothing").evidence(x, mask, state)[0]
     mean, covariance = _before(model, evidence, state)
 
     inverse = torch.linalg.inv(exact_root)
@@ -57,7 +57,7 @@ def latent_moments(model: LinearGaussian, x: Tensor, mask: Tensor) -> tuple[Tens
     """
     x = real_frames(x, mask)
     state = model.initial_state(x.shape[1])
-    evidence = model.evidence(x, mask, state)
+    evidence, _ = model.evidence(x, mask, state)
     return _after(evidence, *_before(model, evidence, state))
 
 
@@ -78,7 +78,7 @@ def filtering_remainder(model: LinearGaussian, mask: Tensor) -> Tensor:
     """
     x = torch.zeros(*mask.shape, model.config.frame_size, dtype=torch.float64, device=mask.device)
     state = model.initial_state(mask.shape[1])
-    scale, _, _, root = model.under("smoothing").evidence(x, mask, state)
+    scale, _, _, root = model.under("smoothing").evidence(x, mask, state)[0]
     own, process = model.own(x, mask), model.process.tril()
     later, _ = ahead(own, model.transition, process)
     _, covariance = filtered(own, state, model.transition, process)

@@ -69,7 +69,8 @@ class GroupedFrame:
         before = functional.pad(groups[:, :-1], (0, 0, 1, 0))
         projected = head.lstm.project(self.features.flatten(0, -2)).unsqueeze(1)
         gates = projected + head.lstm.inputs.share(1, before)
-        hidden = torch.stack([h for h, _ in head.lstm(gates.transpose(0, 1))[1:]])
+        before, (last, _) = head.lstm(gates.transpose(0, 1))
+        hidden = torch.cat([before[1:], last.unsqueeze(0)])
         log_groups = head.head(hidden).log_prob(groups.transpose(0, 1))
         return log_groups.sum(0).unflatten(0, x.shape[:-1])
 

@@ -10,12 +10,13 @@ from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from vrnn.cells import spread
 from vrnn.discretised import DiscretisedMixture, Quantisation
 from vrnn.distributions import DiagonalGaussian, Emission, GaussianMixture
 from vrnn.networks import Affine
 from vrnn.pen import PenMixture
+from vrnn.steps import GaussianStep
 
 __all__ = ["DiscretisedHead", "FrameHead", "GaussianHead", "MixtureHead", "PenHead"]
 
@@ -49,7 +50,14 @@ class GaussianHead(nn.Module):
     def forward(self, features: Tensor) -> DiagonalGaussian:
         """The distribution `[..., size]` for features `[..., inputs]`."""
         mean, raw_std = _at_least_float32(self.affine(features)).chunk(2, -1)
-        return DiagonalGaussian(mean, _std(raw_std, self.sigma_floor))
+        return DiagonalGaussian(mean, spread(raw_std, self.sigma_floor))
+
+    def step_on(
+        self, register: str, to: str = "", latent: str | None = None, residual: str | None = None
+    ) -> GaussianStep:
+        """The same as an operation of a time loop, on the features in `register`; see `GaussianStep`."""
+        products = ((self.affine.weights[0], register),)
+        return GaussianStep(products, self.affine.bias, None, self.sigma_floor, to, latent, residual)
 
 
 class MixtureHead(FrameHead):
@@ -76,7 +84,7 @@ class MixtureHead(FrameHead):
         return (
             logits if self.components > 1 else None,
             means.unflatten(-1, (self.components, -1)),
-            _std(raw_spreads, self.sigma_floor).unflatten(-1, (self.components, -1)),
+            spread(raw_spreads, self.sigma_floor).unflatten(-1, (self.components, -1)),
         )
 
 
@@ -131,7 +139,7 @@ class PenHead(FrameHead):
         return PenMixture(
             logits=logits if self.components > 1 else None,
             means=means.unflatten(-1, (self.components, 2)),
-            stds=_std(raw_stds, self.sigma_floor).unflatten(-1, (self.components, 2)),
+            stds=spread(raw_stds, self.sigma_floor).unflatten(-1, (self.components, 2)),
             rho=(1 - self.rho_floor) * correlations.tanh(),
             pen_logit=pen_logit.squeeze(-1),
         )
@@ -144,11 +152,6 @@ def _set_std_bias(affine: Affine, start: int, count: int) -> None:
 def _coefficients(components: int) -> int:
     """How many coefficients a mixture has: a single component needs none."""
     return components if components > 1 else 0
-
-
-def _std(raw: Tensor, floor: float) -> Tensor:
-    """softplus(raw) + floor: a floor that is added, unlike a clamp, leaves the gradient alone."""
-    return functional.softplus(raw) + floor
 
 
 def _at_least_float32(raw: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ from torch import Tensor
 from vrnn.bounds import real_frames
 from vrnn.errors import ModelError
 from vrnn.models.base import State
-from vrnn.models.latent import LatentModel
+from vrnn.models.latent import Evidence, LatentModel
 
 __all__ = ["fivo", "systematic"]
 
@@ -58,7 +58,7 @@ def fivo(
     _check(model, x, mask, uniforms)
     frames, draws = real_frames(x, mask), iter(noise)
     sequences = x.shape[1]
-    evidence = model.evidence(frames, mask, model.initial_state(sequences))
+    evidence, untouched = model.evidence(frames, mask, model.initial_state(sequences))
     total = torch.zeros(sequences, dtype=torch.float64, device=x.device)
     state: State = ()
     log_weights = total.new_zeros(1, sequences)
@@ -66,13 +66,13 @@ def fivo(
         particles = _particles(model, next(draws, None), sequences, len(log_weights) if t else None, t)
         count = len(particles)
         if not t:
-            state = model.initial_state(count * sequences)
+            state = model.initial_state(count * sequences)[len(untouched) :]
             log_weights = total.new_full((count, sequences), -math.log(count))
         elif threshold > 0:
             log_weights, state = _resample(log_weights, state, uniforms[t], real, threshold)
-        seen = tuple(part[t].repeat(count, *[1] * (part.dim() - 2)) for part in evidence)
-        log_alpha, state = _weigh(model, seen, frames[t].repeat(count, 1), particles.flatten(0, 1), state)
-        joint = log_weights + torch.where(real, log_alpha.unflatten(0, (count, sequences)), 0.0)
+        seen = tuple(part[t : t + 1] for part in evidence)
+        log_alpha, state = _weigh(model, seen, frames[t], particles, state)
+        joint = log_weights + torch.where(real, log_alpha, 0.0)
         increment = joint.logsumexp(0)
         total += increment
         equal = torch.full_like(joint, -math.log(count))
@@ -112,11 +112,13 @@ def _particles(model: LatentModel, noise: Tensor | None, sequences: int, count: 
     return noise
 
 
-def _weigh(model: LatentModel, evidence: State, x: Tensor, noise: Tensor, state: State) -> tuple[Tensor, State]:
-    """Log alpha of every particle, float64 `[K B]`, and the state after the frame `x [K B, D]`."""
-    trace, state = model.advance(evidence, noise, state)
-    _, log_ratio = model.divergence(trace, noise)
-    return model.emission(model.decode(trace)).log_prob(x).double() + log_ratio, state
+def _weigh(model: LatentModel, evidence: Evidence, x: Tensor, noise: Tensor, state: State) -> tuple[Tensor, State]:
+    """Log alpha of every particle, float64 `[K, B]`, and the state after the frame `x [B, D]`."""
+    draws = noise.flatten(0, 1).unsqueeze(0)
+    trace, state = model.follow(evidence, draws, state)
+    _, log_ratio = model.divergence(trace, draws)
+    log_emission = model.emission(model.decode(trace)).log_prob(x.repeat(len(noise), 1).unsqueeze(0))
+    return (log_emission.double() + log_ratio).view(noise.shape[:2]), state
 
 
 def _resample(

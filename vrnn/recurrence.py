@@ -2,7 +2,8 @@
 
 `torch.nn.LSTM` carries two bias vectors, which the published parameter counts do not have, and takes the input
 and the recurrent product together, while a VRNN knows part of its input for all frames in advance and part of
-it only step by step. Here `project` makes the product of what is known, and `step` advances by one frame.
+it only step by step. Here `project` makes the product of what is known, and `step_on` is the step of a time loop, for a
+program of its own (`vrnn.scan`) or of a model's.
 
 Shapes: T frames, B sequences, H hidden units. Gates lie in the order input, forget, output, candidate.
 """
@@ -14,11 +15,16 @@ import torch
 from torch import Tensor, nn
 
 from vrnn.networks import Affine
+from vrnn.scan import Program, scan
+from vrnn.steps import LSTMStep
 
-__all__ = ["LSTM", "LSTMState"]
+__all__ = ["LSTM", "LSTM_CARRIED", "LSTMState"]
 
 LSTMState: TypeAlias = tuple[Tensor, Tensor]
 """(h, c), each `[B, H]`: what the networks see, and the cell, which only the LSTM itself sees."""
+
+LSTM_CARRIED = {"h": "h_next", "c": "c_next"}
+"""The registers of an LSTM's state before a frame, and after it."""
 
 
 class LSTM(nn.Module):
@@ -43,25 +49,29 @@ class LSTM(nn.Module):
         """The gates' share `[..., 4H]` of the leading inputs, bias included, for any number of frames."""
         return self.inputs(*inputs)
 
-    def step(self, projected: Tensor, state: LSTMState) -> LSTMState:
-        """The state after one frame whose inputs' share of the gates is `projected [B, 4H]`."""
-        h, c = state
-        gates = torch.addmm(projected, h, self.recurrent.t())
-        opening, candidate = gates.split([3 * self.hidden, self.hidden], -1)
-        i, f, o = opening.sigmoid().chunk(3, -1)
-        c = torch.addcmul(f * c, i, candidate.tanh())
-        return o * c.tanh(), c
+    def step_on(self, *registers: str, masked: bool = False) -> LSTMStep:
+        """The step of a time loop; its base is `projected`.
 
-    def forward(self, projected: Tensor, state: Sequence[Tensor] | None = None) -> list[LSTMState]:
-        """The states before the first frame and after each of T frames, T + 1 of them, from `projected [T, B, 4H]`.
+        Args:
+            registers: the last inputs, which `project` was not given.
+            masked: see `LSTMStep`.
+        """
+        weights = list(self.inputs.weights)[len(self.inputs.weights) - len(registers) :]
+        products = (*zip(weights, registers, strict=True), (self.recurrent, "h"))
+        return LSTMStep(products, None, "projected", masked)
+
+    def forward(self, projected: Tensor, state: Sequence[Tensor] | None = None) -> tuple[Tensor, LSTMState]:
+        """H before each frame, `[T, B, H]`, and the state after the last, from `projected [T, B, 4H]`.
 
         A causal model predicts frame t from the state before it.
         """
-        h, c = self.initial_state(projected.shape[1]) if state is None else state
-        states = [(h, c)]
-        for frame in projected.unbind():
-            states.append(self.step(frame, states[-1]))
-        return states
+        (before,), last = self._scan(Program((self.step_on(),), LSTM_CARRIED, ("h",)), projected, state)
+        return before, last
+
+    def step(self, projected: Tensor, state: LSTMState) -> LSTMState:
+        """The state after one frame whose inputs' share of the gates is `projected [B, 4H]`."""
+        _, last = self._scan(Program((self.step_on(),), LSTM_CARRIED, ()), projected.unsqueeze(0), state)
+        return last
 
     def reversed(self, projected: Tensor, mask: Tensor) -> Tensor:
         """H after reading frames T, T - 1, ..., t, for every t: `[T, B, H]` from `projected [T, B, 4H]`.
@@ -70,13 +80,17 @@ class LSTM(nn.Module):
             projected: the inputs' share of the gates.
             mask: bool `[T, B]`; the state is zero at padded frames, so that a sequence begins at its own last frame.
         """
-        state = self.initial_state(projected.shape[1])
-        ahead: list[Tensor] = []
-        for frame, real in zip(projected.flip(0).unbind(), mask.flip(0).unsqueeze(-1).unbind(), strict=True):
-            h, c = self.step(frame, state)
-            state = (torch.where(real, h, 0.0), torch.where(real, c, 0.0))
-            ahead.append(state[0])
-        return torch.stack(ahead[::-1])
+        program = Program((self.step_on(masked=True),), LSTM_CARRIED, ("h_next",))
+        (ahead,), _ = self._scan(program, projected.flip(0), None, mask.flip(0))
+        return ahead.flip(0)
+
+    def _scan(
+        self, program: Program, projected: Tensor, state: Sequence[Tensor] | None, mask: Tensor | None = None
+    ) -> tuple[tuple[Tensor, ...], LSTMState]:
+        h, c = self.initial_state(projected.shape[1]) if state is None else state
+        constants = {"mask": mask.unsqueeze(-1)} if mask is not None else {}
+        outputs, (h, c) = scan(program, {"projected": projected}, {"h": h, "c": c}, constants)
+        return outputs, (h, c)
 
 
 def _orthonormal(size: int, generator: torch.Generator) -> Tensor:

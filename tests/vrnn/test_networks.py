@@ -117,16 +117,20 @@ def test_the_recurrence_is_torchs_lstm():
         }
     )
     x = torch.randn(6, 2, 5, generator=generator(2), dtype=torch.float64)
-    states = lstm(lstm.project(*x.split([3, 2], -1)))
-    torch.testing.assert_close(torch.stack([h for h, _ in states[1:]]), reference(x)[0])
-    assert (states[0][0] == 0).all()
+    before, (h, c) = lstm(lstm.project(*x.split([3, 2], -1)))
+    expected, (last, cell) = reference(x)
+    torch.testing.assert_close(torch.cat([before[1:], h[None]]), expected)
+    torch.testing.assert_close((h, c), (last[0], cell[0]))
+    assert (before[0] == 0).all()
     assert sum(p.numel() for p in lstm.parameters()) == 16 * (5 + 4 + 1)
 
 
 def test_a_recurrence_goes_on_from_a_state():
     lstm, projected = LSTM([3], 4, generator()), torch.randn(6, 2, 16, generator=generator(1))
-    whole = lstm(projected)
-    torch.testing.assert_close(lstm(projected[4:], lstm(projected[:4])[-1])[-1], whole[-1])
+    _, whole = lstm(projected)
+    _, first = lstm(projected[:4])
+    torch.testing.assert_close(lstm(projected[4:], first)[1], whole)
+    torch.testing.assert_close(lstm.step(projected[5], lstm(projected[:5])[1]), whole)
 
 
 def test_read_backwards_a_sequence_begins_at_its_own_last_frame():
@@ -135,5 +139,6 @@ def test_read_backwards_a_sequence_begins_at_its_own_last_frame():
     ahead = lstm.reversed(projected, mask)
     for sequence, length in enumerate([6, 4]):
         alone = projected[:length, [sequence]].flip(0)
-        torch.testing.assert_close(ahead[:length, [sequence]].flip(0), torch.stack([h for h, _ in lstm(alone)[1:]]))
+        before, (last, _) = lstm(alone)
+        torch.testing.assert_close(ahead[:length, [sequence]].flip(0), torch.cat([before[1:], last[None]]))
     assert (ahead[4:, 1] == 0).all()

@@ -84,7 +84,9 @@ class SequenceModel(nn.Module, ABC):
         Args:
             x: normalised frames; padding may hold any finite value.
             mask: bool `[T, B]`, True at real frames, which come before all others of a sequence.
-            noise: standard normal `[T, B, Z]` that the latents are reparameterised from; None where Z = 0.
+            noise: standard normal `[T, K B, Z]` that the latents are reparameterised from, K samples of every sequence,
+                sample k of sequence b at column k * B + b; None where Z = 0. The terms have its columns, and what does
+                not depend on the sample is worked out once.
             state: that an earlier stretch of these sequences ended with; None at their beginning.
 
         Raises:
@@ -155,9 +157,12 @@ class SequenceModel(nn.Module, ABC):
             raise ModelError(
                 f"{name} has a latent: its likelihood is bounded, not exact, and needs noise [T, B, {latent_size}]"
             )
-        if noise is not None and noise.shape != (*x.shape[:2], latent_size):
+        if noise is not None and not _fits(noise, x, latent_size):
             expected = [*x.shape[:2], latent_size]
-            raise ModelError(f"{name}: expected noise {expected} for these frames, got {list(noise.shape)}")
+            raise ModelError(
+                f"{name}: expected noise {expected}, or so many columns for every sample, for these frames, "
+                f"got {list(noise.shape)}"
+            )
 
     def _check_sampling(self, length: int, count: int, temperature: float) -> None:
         if length < 1 or count < 1:
@@ -168,6 +173,12 @@ class SequenceModel(nn.Module, ABC):
 
 _ALL_SIZES = frozenset({"hidden", "phi_x", "phi_z", "encoder", "prior", "decoder", "latent", "backward", "context"})
 """The sizes that belong to a family; the others belong to every model, or to its emission."""
+
+
+def _fits(noise: Tensor, x: Tensor, latent_size: int) -> bool:
+    length, sequences = x.shape[:2]
+    columns = noise.shape[1] if noise.dim() == 3 else 0
+    return noise.shape == (length, columns, latent_size) and columns >= sequences and not columns % max(sequences, 1)
 
 
 def log_emission(head: FrameHead, features: Tensor, x: Tensor) -> Tensor:

@@ -35,7 +35,7 @@ from vrnn.heads import FrameHead
 from vrnn.kalman import Factor, ahead, apply, condition, filtered
 from vrnn.models.base import State
 from vrnn.models.config import ModelConfig
-from vrnn.models.latent import Evidence, LatentModel, Trace
+from vrnn.models.latent import Evidence, LatentModel, Trace, tiled
 
 __all__ = ["LinearGaussian", "LinearHead", "Posterior"]
 
@@ -129,17 +129,21 @@ class LinearGaussian(LatentModel):
         """The law of the first latent: its mean m, `[B, Z]`, and the factor of its covariance P, `[B, Z, Z]`."""
         return self.initial_mean.expand(sequences, -1), self.initial.tril().expand(sequences, -1, -1)
 
-    def evidence(self, x: Tensor, mask: Tensor, state: State) -> Evidence:
+    def evidence(self, x: Tensor, mask: Tensor, state: State) -> tuple[Evidence, State]:
         """The prior's factor L of every frame, and gain, offset and root of the posterior (`condition`)."""
         scale = torch.cat((state[1][None], self.process.tril().expand(len(x) - 1, *state[1].shape)))
-        return scale, *condition(scale, self._known_of(x, mask, state))
+        return (scale, *condition(scale, self._known_of(x, mask, state))), ()
 
-    def advance(self, evidence: Evidence, noise: Tensor, state: State) -> tuple[Trace, State]:
+    def follow(self, evidence: Evidence, noise: Tensor, state: State) -> tuple[Trace, State]:
         """The trace is z_t, and mean and root of v_t, where z_t = E[z_t | z_{t-1}] + L v_t."""
-        scale, gain, offset, root = evidence
-        mean = offset - apply(gain, state[0])
-        latent = state[0] + apply(scale, mean + apply(root, noise))
-        return (latent, mean, root), self._after(latent)
+        latents: list[Tensor] = []
+        means: list[Tensor] = []
+        scale, gain, offset, root = (tiled(part, noise.shape[1]) for part in evidence)
+        for t, noise_t in enumerate(noise):
+            means.append(offset[t] - apply(gain[t], state[0]))
+            latents.append(state[0] + apply(scale[t], means[-1] + apply(root[t], noise_t)))
+            state = self._after(latents[-1])
+        return (torch.stack(latents), torch.stack(means), root), state
 
     def decode(self, trace: Trace) -> Tensor:
         """The latent z_t, `[..., Z]`."""

@@ -40,9 +40,8 @@ class RNN(SequenceModel):
     def forward(self, x: Tensor, mask: Tensor, noise: Tensor | None = None, state: State | None = None) -> Terms:
         """The exact log density of each frame given those before it; see `SequenceModel.forward`."""
         self._check_input(x, mask, noise)
-        states = self.lstm(self.lstm.project(self.phi_x(x)), state)
-        hidden = torch.stack([h for h, _ in states[:-1]])
-        return Terms(log_emission(self.emission, self.decoder(hidden), x), state=states[-1])
+        before, last = self.lstm(self.lstm.project(self.phi_x(x)), state)
+        return Terms(log_emission(self.emission, self.decoder(before), x), state=last)
 
     def predict(self, state: State, generator: torch.Generator) -> tuple[Tensor, State]:
         """Features of the next frame; there is nothing to draw."""

@@ -20,9 +20,11 @@ from vrnn.emissions import frame_head
 from vrnn.heads import GaussianHead
 from vrnn.models.base import State
 from vrnn.models.config import ModelConfig
-from vrnn.models.latent import Evidence, LatentModel, Trace, gaussian_divergence
+from vrnn.models.latent import Evidence, LatentModel, Trace, gaussian_divergence, tiled
 from vrnn.networks import MLP
 from vrnn.recurrence import LSTM
+from vrnn.scan import Program, scan
+from vrnn.steps import network
 
 __all__ = ["SRNN"]
 
@@ -50,30 +52,36 @@ class SRNN(LatentModel):
         h, c = self.lstm.initial_state(sequences)
         return h, c, h.new_zeros(sequences, self.config.latent)
 
-    def evidence(self, x: Tensor, mask: Tensor, state: State) -> Evidence:
-        """h_{t-1}, then h_t and c_t, and what h_{t-1} gives to the prior and a_t to the encoder (first layers)."""
+    def evidence(self, x: Tensor, mask: Tensor, state: State) -> tuple[Evidence, State]:
+        """What h_{t-1} gives to prior and decoder, and a_t to the encoder, in their first layers; h and c."""
         h, c, _ = state
         frames = self.phi_x(x)
-        states = self.lstm(self.lstm.project(frames), (h, c))
-        hidden, cells = (torch.stack(part) for part in zip(*states, strict=True))
-        before = hidden[:-1]
+        before, last = self.lstm(self.lstm.project(frames), (h, c))
         backward = self.backward_lstm.reversed(self.backward_lstm.project(frames, before), mask)
-        return before, hidden[1:], cells[1:], self.prior_network.first(before), self.encoder.first(backward)
+        return (
+            self.prior_network.first(before),
+            self.encoder.first(backward),
+            self.decoder.first.share(1, before),
+        ), last
 
-    def advance(self, evidence: Evidence, noise: Tensor, state: State) -> tuple[Trace, State]:
-        """The trace is h_{t-1}, z_t, mu_q, sigma_q, mu_p and sigma_p."""
-        before, h, c, from_hidden, from_ahead = evidence
-        previous = state[-1]
-        prior = self.prior(self.prior_network.activate(self.prior_network.first.add(from_hidden, 1, previous)))
-        residual = self.posterior(self.encoder.activate(self.encoder.first.add(from_ahead, 1, previous)))
-        posterior = DiagonalGaussian(prior.mean + residual.mean, residual.std)
-        latent = posterior.at(noise)
-        return (before, latent, posterior.mean, posterior.std, prior.mean, prior.std), (h, c, latent)
+    def follow(self, evidence: Evidence, noise: Tensor, state: State) -> tuple[Trace, State]:
+        """The trace is what h_{t-1} gives to the decoder, z_t, mu_q, sigma_q, mu_p and sigma_p."""
+        operations = (
+            *network(self.prior_network, "prior", source="z", base="from_hidden"),
+            self.prior.step_on("prior", to="_p"),
+            *network(self.encoder, "encoder", source="z", base="from_ahead"),
+            self.posterior.step_on("encoder", to="_q", latent="z_next", residual="mean_p"),
+        )
+        program = Program(operations, {"z": "z_next"}, ("z_next", "mean_q", "std_q", "mean_p", "std_p"))
+        from_hidden, from_ahead, to_decoder = evidence
+        bases = {"from_hidden": from_hidden, "from_ahead": from_ahead}
+        outputs, state = scan(program, bases, {"z": state[-1]}, {"noise": noise})
+        return (to_decoder, *outputs), state
 
     def decode(self, trace: Trace) -> Tensor:
         """decoder(z_t, h_{t-1})."""
-        hidden, latent, *_ = trace
-        return self.decoder(latent, hidden)
+        to_decoder, latent, *_ = trace
+        return self.decoder.activate(self.decoder.first(latent) + tiled(to_decoder, latent.shape[1]))
 
     def divergence(self, trace: Trace, noise: Tensor) -> tuple[Tensor, Tensor]:
         """See `LatentModel.divergence`."""

@@ -28,7 +28,9 @@ from vrnn.models.base import State
 from vrnn.models.config import ModelConfig
 from vrnn.models.latent import Evidence, LatentModel, Trace, gaussian_divergence
 from vrnn.networks import MLP
-from vrnn.recurrence import LSTM
+from vrnn.recurrence import LSTM, LSTM_CARRIED
+from vrnn.scan import Program, scan
+from vrnn.steps import network
 
 __all__ = ["VRNN", "VRNNI"]
 
@@ -65,23 +67,27 @@ class VRNN(LatentModel):
         """h_0 = c_0 = 0."""
         return self.lstm.initial_state(sequences)
 
-    def evidence(self, x: Tensor, mask: Tensor, state: State) -> Evidence:
+    def evidence(self, x: Tensor, mask: Tensor, state: State) -> tuple[Evidence, State]:
         """What the frames give to the encoder's first layer, `[T, B, encoder]`, and to the gates, `[T, B, 4H]`."""
         frames = self.phi_x(x)
         seen = [frames]
         if self.backward_lstm is not None:
             backward = self.backward_lstm.reversed(self.backward_lstm.project(frames), mask)
             seen.append(functional.pad(backward[1:], (0, 0, 0, 0, 0, 1)))
-        return self.encoder.first(*seen), self.lstm.project(frames)
+        return (self.encoder.first(*seen), self.lstm.project(frames)), ()
 
-    def advance(self, evidence: Evidence, noise: Tensor, state: State) -> tuple[Trace, State]:
+    def follow(self, evidence: Evidence, noise: Tensor, state: State) -> tuple[Trace, State]:
         """The trace is h_{t-1}, phi_z(z_t), mu_q and sigma_q."""
-        encoded, projected = evidence
+        operations = (
+            *network(self.encoder, "encoder", source="h", base="seen"),
+            self.posterior.step_on("encoder", latent="z"),
+            *network(self.phi_z, "phi_z", source="z"),
+            self.lstm.step_on("phi_z"),
+        )
+        program = Program(operations, LSTM_CARRIED, ("h", "phi_z", "mean", "std"))
+        seen, projected = evidence
         h, c = state
-        posterior = self.posterior(self.encoder.activate(self.encoder.first.add(encoded, -1, h)))
-        features = self.phi_z(posterior.at(noise))
-        following = self.lstm.step(self.lstm.inputs.add(projected, 1, features), (h, c))
-        return (h, features, posterior.mean, posterior.std), following
+        return scan(program, {"seen": seen, "projected": projected}, {"h": h, "c": c}, {"noise": noise})
 
     def decode(self, trace: Trace) -> Tensor:
         """decoder(phi_z(z_t), h_{t-1})."""

@@ -1,0 +1,76 @@
+"""The elementwise work of a step and its derivatives, in torch's own operations: for CPUs, and wherever else.
+
+`vrnn.triton_cells` has the same functions as single GPU kernels.
+
+Shapes: B sequences, H hidden units, Z latent size.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+__all__ = ["gaussian_backward", "lstm_backward", "lstm_forward", "spread"]
+
+_aten = torch.ops.aten
+_SOFTPLUS_LINEAR_FROM = 20
+
+
+def lstm_forward(gates: Tensor, c_before: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """An LSTM's step from its gates before their nonlinearities, which are applied to them in place.
+
+    Args:
+        gates: `[B, 4H]`, input, forget, output, candidate; afterwards their values.
+        c_before: the cell before the step, `[B, H]`.
+
+    Returns:
+        h = o * tanh(c), c = f * c_before + i * g, and tanh(c), each `[B, H]`.
+    """
+    hidden = c_before.shape[-1]
+    gates[:, : 3 * hidden].sigmoid_()
+    gates[:, 3 * hidden :].tanh_()
+    i, f, o, g = gates.chunk(4, -1)
+    c = (f * c_before).addcmul_(i, g)
+    tanh_c = c.tanh()
+    return o * tanh_c, c, tanh_c
+
+
+def lstm_backward(gates: Tensor, c_before: Tensor, tanh_c: Tensor, dh: Tensor, dc: Tensor, out: Tensor) -> Tensor:
+    """What a step hands back.
+
+    Args:
+        gates: their values, `[B, 4H]`.
+        c_before: `[B, H]`.
+        tanh_c: `[B, H]`.
+        dh: gradient of h, `[B, H]`.
+        dc: gradient of c from later steps, `[B, H]`; overwritten.
+        out: `[B, 4H]`; takes the gradient of the gates before their nonlinearities.
+
+    Returns:
+        The gradient of c_before, `[B, H]`, in the place of `dc`.
+    """
+    hidden = c_before.shape[-1]
+    i, f, o, g = gates.chunk(4, -1)
+    di, df, do, dg = out.chunk(4, -1)
+    torch.mul(dh, o, out=dg)
+    dc.add_(_aten.tanh_backward(dg, tanh_c))
+    torch.mul(dc, g, out=di)
+    torch.mul(dc, c_before, out=df)
+    torch.mul(dh, tanh_c, out=do)
+    torch.mul(dc, i, out=dg)
+    squashed, candidate = out[:, : 3 * hidden], dg
+    _aten.sigmoid_backward.grad_input(squashed, gates[:, : 3 * hidden], grad_input=squashed)
+    _aten.tanh_backward.grad_input(candidate, g, grad_input=candidate)
+    return dc.mul_(f)
+
+
+def spread(raw: Tensor, floor: float) -> Tensor:
+    """softplus(raw) + floor: a floor that is added, unlike a clamp, leaves the gradient alone."""
+    return functional.softplus(raw) + floor
+
+
+def gaussian_backward(raw: Tensor, d_mean: Tensor, d_std: Tensor) -> Tensor:
+    """The gradient of a Gaussian's raw parameters `[B, 2Z]` from those of its mean and its `spread`, each `[B, Z]`.
+
+    `raw` is what the spread was made of, `[B, Z]`.
+    """
+    return torch.cat([d_mean, _aten.softplus_backward(d_std, raw, 1, _SOFTPLUS_LINEAR_FROM)], -1)
