@@ -33,6 +33,8 @@ from pipelines.shard_set import ShardSet
 from vrnn.bounds import Repeated, elbo, exact, iwae, repeated
 from vrnn.models import LatentModel, ModelConfig, SequenceModel
 from vrnn.particles import fivo
+from vrnn.precision import Precision, allow_tf32, arithmetic, parameter_dtype
+from vrnn.products import unchanging_weights
 from vrnn.training import Checkpoint
 from vrnn.training.noise import latent_noise, particle_noise, resampling_uniforms
 
@@ -66,7 +68,7 @@ class ScoreRequest:
         num_samples: K; only `iwae` and `fivo` take more than one.
         batch_size: sequences at once.
         seed: of the latent noise.
-        precision: of the model's arithmetic.
+        precision: of the model's arithmetic, as `vrnn.precision` says.
         repeats: independent repetitions of a bound; one alone leaves its Monte Carlo error unknown.
     """
 
@@ -75,7 +77,7 @@ class ScoreRequest:
     num_samples: int = 1
     batch_size: int = 32
     seed: int = 0
-    precision: Literal["float32", "float64"] = "float32"
+    precision: Precision = "float32"
     repeats: int = 2
 
 
@@ -98,7 +100,8 @@ def score(checkpoint: Checkpoint, shards: ShardSet, request: ScoreRequest) -> pd
         raise StudyError(f"{shards.location}: nothing to score in split {request.split!r}; it has {known}")
     source = FrameSource(shards, checkpoint.framing, rows)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = checkpoint.model(device, getattr(torch, request.precision))
+    allow_tf32(request.precision)
+    model = checkpoint.model(device, parameter_dtype(request.precision))
     table = score_batches(model, source.evaluation_batches(request.batch_size), request)
     _check_complete(table, source)
     covered = table["frames"] * (protocol.frame_size if protocol.kind == "speech" else 1)
@@ -117,7 +120,7 @@ def score_batches(model: SequenceModel, batches: Iterable[Batch], request: Score
     """Score batches with a model: `id frames nats standard_error`, in the order of the batches."""
     parameter = next(model.parameters())
     parts: list[pd.DataFrame] = []
-    with torch.no_grad():
+    with torch.no_grad(), unchanging_weights(), arithmetic(parameter.device, request.precision):
         for cpu_batch in batches:
             for piece in _pieces(cpu_batch, model.config, request.num_samples):
                 found = _estimate(model, piece.to(parameter.device, parameter.dtype), request)

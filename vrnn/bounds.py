@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from vrnn.errors import ModelError
 from vrnn.models.base import Terms
+from vrnn.products import unchanging_weights
 
 __all__ = ["Elbo", "Repeated", "elbo", "exact", "iwae", "real_frames", "repeated", "total"]
 
@@ -82,6 +83,7 @@ def elbo(model: nn.Module, x: Tensor, mask: Tensor, noise: Tensor) -> Elbo:
     return Elbo(value=log_emission - kl, log_emission=log_emission, kl=kl)
 
 
+@unchanging_weights()
 def iwae(model: nn.Module, x: Tensor, mask: Tensor, noise_chunks: Iterable[Tensor]) -> Tensor:
     """Importance-weighted bound (Burda et al. 2016, equation 8): log 1/K sum_k p(x, z^k) / q(z^k | x).
 

@@ -26,11 +26,13 @@ from vrnn.bounds import real_frames
 from vrnn.errors import ModelError
 from vrnn.models.base import State
 from vrnn.models.latent import Evidence, LatentModel
+from vrnn.products import unchanging_weights
 
 __all__ = ["fivo", "systematic"]
 
 
 @torch.no_grad()
+@unchanging_weights()
 def fivo(
     model: LatentModel,
     x: Tensor,

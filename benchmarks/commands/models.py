@@ -72,6 +72,7 @@ def train(
         json_: print one JSON object on stdout.
     """
     from pipelines.storage import Location
+    from vrnn.memory import keep_freed_memory
     from vrnn.training.plan import plan_trial
     from vrnn.training.ray_driver import train_with_ray
 
@@ -79,6 +80,7 @@ def train(
     if print_spec:
         write_json(spec.model_dump())
         return
+    keep_freed_memory()
     result = train_with_ray(spec, Location(out), workers=workers, address=address, on_epoch=_say_epoch)
     if result.state.diverged_at_step is not None:
         raise FailedError(
@@ -122,7 +124,7 @@ def score(
     repeats: int = 2,
     batch_size: int = 32,
     seed: int = 0,
-    precision: Literal["float32", "float64"] = "float32",
+    precision: Literal["float32", "tf32", "bfloat16", "float64"] = "float32",
     out: Path | None = None,
     json_: Json = False,
 ) -> None:
@@ -137,7 +139,7 @@ def score(
         repeats: independent repetitions of a bound; their mean is the score, their spread its Monte Carlo error.
         batch_size: sequences at once; it changes no score.
         seed: of the latent noise.
-        precision: of the model's arithmetic.
+        precision: of the model's arithmetic; docs/performance.md has what bfloat16 costs and gains.
         out: also write the per-sequence scores to this Parquet file.
         json_: print one JSON object on stdout.
     """
@@ -145,8 +147,10 @@ def score(
     from benchmarks.scoring import score as run_score
     from pipelines.shard_set import ShardSet
     from pipelines.storage import Location
+    from vrnn.memory import keep_freed_memory
     from vrnn.training import load_checkpoint
 
+    keep_freed_memory()
     loaded = load_checkpoint(Location(checkpoint))
     chosen = estimator or ("elbo" if loaded.spec.architecture.latent else "exact")
     samples = num_samples if num_samples is not None else (40 if chosen in ("iwae", "fivo") else 1)

@@ -27,7 +27,9 @@ def run(suite: Argument[Path], workers: int = 0, address: str | None = None, jso
     from benchmarks.suite import load_suite
     from benchmarks.tracking import open_record
     from benchmarks.watching import TerminalWatcher
+    from vrnn.memory import keep_freed_memory
 
+    keep_freed_memory()
     loaded = load_suite(suite)
     comparison = run_study(loaded, open_record, workers=workers, address=address, watcher=TerminalWatcher())
     _print_comparison(comparison, as_json=json_)

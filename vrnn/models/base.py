@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from vrnn.errors import ModelError
 from vrnn.heads import FrameHead
 from vrnn.models.config import EMISSIONS, SMOOTHING, ModelConfig
+from vrnn.products import unchanging_weights
 
 __all__ = ["SequenceModel", "State", "Terms", "log_emission"]
 
@@ -102,6 +103,7 @@ class SequenceModel(nn.Module, ABC):
         """The state after `frame [B, D]`, which was emitted given `latent`."""
 
     @torch.no_grad()
+    @unchanging_weights()
     def sample(
         self,
         length: int,

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from pipelines.errors import InputError
 from pipelines.storage import Location
 from vrnn.errors import ModelError
+from vrnn.memory import keep_freed_memory
 from vrnn.training.checkpoints import EpochRecord
 from vrnn.training.errors import CheckpointError
 from vrnn.training.loop import train
@@ -27,6 +28,7 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != _ARGUMENTS:
         sys.stderr.write("usage: python -m vrnn.training SPEC.json OUT\n")
         return 2
+    keep_freed_memory()
     try:
         spec = TrialSpec.model_validate_json(Path(arguments[0]).read_text())
         train(spec, Location(arguments[1]), _write_record)

@@ -23,6 +23,9 @@ from pipelines.shard_set import ShardSet
 from pipelines.storage import Location
 from vrnn.bounds import real_frames
 from vrnn.models import SequenceModel, State, build_model
+from vrnn.precision import allow_tf32, arithmetic, parameter_dtype
+from vrnn.products import unchanging_weights
+from vrnn.scan import holding
 from vrnn.training.checkpoints import (
     BEST,
     LAST,
@@ -87,7 +90,8 @@ class Trainer:
         self.out = out
         self.group = Group.current()
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.dtype = getattr(torch, spec.optimisation.precision)
+        self.dtype = parameter_dtype(spec.optimisation.precision)
+        allow_tf32(spec.optimisation.precision)
         shards = open_shards(spec)
         self.corpus = shards.manifest.corpus
         self.framing = Framing.fit(spec.protocol, shards.manifest)
@@ -142,8 +146,15 @@ class Trainer:
     def _validate(self) -> tuple[float, float]:
         if self.state.diverged_at_step is not None:
             return math.nan, math.nan
-        model, batch_size = self.optimiser.scored_model, self.spec.optimisation.evaluation_batch_size
-        return validate(model, self.model.latent_size, self.select_source, batch_size, self.group)
+        rules = self.spec.optimisation
+        with arithmetic(self.device, rules.precision), unchanging_weights():
+            return validate(
+                self.optimiser.scored_model,
+                self.model.latent_size,
+                self.select_source,
+                rules.evaluation_batch_size,
+                self.group,
+            )
 
     @property
     def _kl_factor(self) -> float:
@@ -184,12 +195,14 @@ class Trainer:
     ) -> tuple[Tensor, State | None]:
         """This rank's part of a piece: its gradients, its bound and KL `[2]`, and the state to carry on."""
         self.optimiser.zero_grad()
+        rules = self.spec.optimisation
         mask = share.mask[piece.place]
         if not mask.numel():
             return torch.zeros(2, dtype=torch.float64, device=self.device), None
         x = real_frames(share.frames[piece.place], mask)
-        terms = self.model(x, mask, noise[piece.place] if noise is not None else None, state)
-        value = objective(terms, mask, self._kl_factor, self.spec.optimisation.free_nats)
+        with arithmetic(self.device, rules.precision), holding(rules.held_frames):
+            terms = self.model(x, mask, noise[piece.place] if noise is not None else None, state)
+        value = objective(terms, mask, self._kl_factor, rules.free_nats)
         (-value.sum() / piece.frames).backward()
         return bound_and_kl(terms, mask), tuple(part.detach() for part in terms.state)
 

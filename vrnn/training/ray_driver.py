@@ -15,6 +15,7 @@ from ray.train.v2.api.exceptions import WorkerGroupError
 from pipelines.cluster import ray_session
 from pipelines.errors import InputError
 from pipelines.storage import Location
+from vrnn.memory import keep_freed_memory
 from vrnn.training.checkpoints import BEST, LAST, EpochRecord, load_checkpoint
 from vrnn.training.errors import CheckpointError
 from vrnn.training.loop import TrainResult, train
@@ -87,5 +88,6 @@ def _run_config(out: Location) -> RunConfig:
 
 def _worker(config: dict[str, str]) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    keep_freed_memory()
     spec = TrialSpec.model_validate_json(config["spec"])
     train(spec, Location(config["out"]), lambda record: ray.train.report({"epoch": record.epoch}))

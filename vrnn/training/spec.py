@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from pipelines.protocol import Protocol
 from vrnn.models import ModelConfig
+from vrnn.precision import Precision
 
 __all__ = ["Optimisation", "TrialSpec"]
 
@@ -37,7 +38,9 @@ class Optimisation(_Frozen):
             run as diverged.
         patience: epochs without a better validation figure after which training ends.
         evaluation_batch_size: sequences in a validation batch; it changes no figure.
-        precision: of parameters and arithmetic; sums over frames are float64 always.
+        precision: of parameters and products, as `vrnn.precision` says; sums over frames are float64 always.
+        held_frames: frames of a batch whose activations in the recurrence are held in memory at once; the others are
+            worked out again on the way back. 0 holds all.
     """
 
     model_config = ConfigDict(allow_inf_nan=False)
@@ -56,7 +59,8 @@ class Optimisation(_Frozen):
     max_nonfinite: int = Field(default=3, ge=0)
     patience: int = Field(default=5, ge=1)
     evaluation_batch_size: int = Field(default=64, ge=1)
-    precision: Literal["float32", "float64"] = "float32"
+    precision: Precision = "float32"
+    held_frames: int = Field(default=0, ge=0)
 
 
 class TrialSpec(_Frozen):

@@ -1,0 +1,50 @@
+"""How fast IWAE-40 is: all samples at once, against as many passes of the textbook loop and the machine's peak.
+
+    python -m benchmarks.speed.scoring --json scoring.json
+
+Needs torch alone. docs/performance.md says what the cases are and how to read them.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+
+from benchmarks.speed.peak import pass_operations
+from benchmarks.speed.versus import Case, Options, options_of, run_benchmark
+from benchmarks.speed.workloads import SHAPES, Scoring
+from vrnn.models import build_model
+from vrnn.models.vrnn import VRNN
+
+__all__ = ["cases", "main"]
+
+_BATCHES: Mapping[str, tuple[int, ...]] = {"tiny": (8,), "iam_ondb": (1,), "timit": (1, 4), "blizzard": (1,)}
+_SAMPLES = 40
+
+
+def cases(options: Options) -> Iterator[Case]:
+    """What is asked for, size by size."""
+    for shape in options.shapes:
+        with torch.device("meta"):
+            model = build_model(SHAPES[shape].config, torch.Generator())
+        assert isinstance(model, VRNN)
+        for batch in options.batches or _BATCHES[shape]:
+            for precision in options.precisions:
+                work = Scoring(shape, batch, precision, options.device, "ours", _SAMPLES)
+                yield Case(f"{shape}/iwae-{_SAMPLES}", work, _operations(model, SHAPES[shape].frames * batch))
+
+
+def _operations(model: VRNN, frames: int) -> float:
+    """Of K passes, but for what does not depend on the sample: once."""
+    shared = (*model.phi_x.parameters(), model.encoder.first.weights[0], model.lstm.inputs.weights[0])
+    once = 2.0 * frames * sum(parameter.numel() for parameter in shared if parameter.dim() > 1)
+    return once + _SAMPLES * (pass_operations(model, frames, backward=False) - once)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, and write one JSON object."""
+    options = options_of(arguments, "python -m benchmarks.speed.scoring", "Time IWAE-40 (see the module).")
+    run_benchmark(cases(options), options)
+
+
+if __name__ == "__main__":
+    main()

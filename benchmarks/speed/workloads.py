@@ -1,0 +1,145 @@
+"""The sizes that speed is measured at, and the two ways of doing the same work: ours, and the textbook loop.
+
+Frames, noise and weights are random and the same on both sides: the time does not depend on what they hold.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from benchmarks.speed.textbook import TextbookVRNN
+from vrnn.bounds import iwae
+from vrnn.models import ModelConfig, Terms, build_model, preset
+from vrnn.models.vrnn import VRNN
+from vrnn.precision import Precision, arithmetic, parameter_dtype
+
+__all__ = ["SHAPES", "Scoring", "Shape", "Training", "Who"]
+
+Who = Literal["ours", "textbook"]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A size of the model, and of what it reads.
+
+    Attributes:
+        config: of the model.
+        frames: T.
+    """
+
+    config: ModelConfig
+    frames: int
+
+
+def _tiny() -> ModelConfig:
+    widths = {"hidden": 128, "phi_x": 64, "phi_z": 64, "encoder": 64, "prior": 64, "decoder": 64, "latent": 16}
+    return replace(preset("vrnn-gauss", "speech", "tiny"), **widths)
+
+
+SHAPES: Mapping[str, Shape] = {
+    "tiny": Shape(_tiny(), 40),
+    "iam_ondb": Shape(preset("vrnn-gauss", "pen", "paper-iam_ondb"), 300),
+    "timit": Shape(preset("vrnn-gauss", "speech", "paper-timit"), 40),
+    "blizzard": Shape(preset("vrnn-gauss", "speech", "paper-blizzard"), 40),
+}
+"""By name: 128, 1200, 2000 and 4000 units."""
+
+
+@dataclass(frozen=True)
+class _Workload:
+    shape: str
+    sequences: int
+    precision: Precision
+    device_type: str
+    who: Who
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return torch.device(self.device_type)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of its products."""
+        return torch.bfloat16 if self.precision == "bfloat16" else parameter_dtype(self.precision)
+
+    def model(self) -> VRNN:
+        """The model, as both sides begin with it."""
+        model = build_model(SHAPES[self.shape].config, torch.Generator().manual_seed(0))
+        assert isinstance(model, VRNN)
+        return model.to(self.device, parameter_dtype(self.precision))
+
+    def _normal(self, seed: int, *shape: int) -> Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        return torch.randn(*shape, generator=generator).to(self.device, parameter_dtype(self.precision))
+
+    def _frames(self) -> tuple[Tensor, Tensor]:
+        """Frames `[T, B, D]` and a mask that hides none of them."""
+        shape = SHAPES[self.shape]
+        x = self._normal(1, shape.frames, self.sequences, shape.config.frame_size)
+        if shape.config.kind == "pen":
+            x[..., 2] = (x[..., 2] > 0).to(x)
+        return x, torch.ones(x.shape[:2], dtype=torch.bool, device=self.device)
+
+
+@dataclass(frozen=True)
+class Training(_Workload):
+    """A training step, forward and back, without the optimiser's."""
+
+    def prepare(self) -> Callable[[], float]:
+        """The figure is the loss, nats a frame."""
+        model, (x, mask) = self.model(), self._frames()
+        noise = self._normal(2, *mask.shape, model.latent_size)
+        if self.who == "ours":
+            return lambda: self._step(model, lambda: model(x, mask, noise))
+        textbook = TextbookVRNN(model)
+
+        return lambda: self._step(textbook, lambda: textbook(x, noise))
+
+    def _step(self, module: torch.nn.Module, forward: Callable[[], Terms]) -> float:
+        module.zero_grad(set_to_none=True)
+        with arithmetic(self.device, self.precision):
+            terms = forward()
+        assert terms.kl is not None
+        loss = (terms.kl - terms.log_emission).sum(dtype=torch.float64) / terms.kl.numel()
+        loss.backward()
+        return loss.item()
+
+
+@dataclass(frozen=True)
+class Scoring(_Workload):
+    """IWAE with K samples: ours at once, by the textbook in K passes.
+
+    Attributes:
+        samples: K.
+    """
+
+    samples: int = 40
+
+    def prepare(self) -> Callable[[], float]:
+        """The figure is the mean bound, nats a sequence."""
+        model, (x, mask) = self.model(), self._frames()
+        noise = self._normal(2, self.samples, *mask.shape, model.latent_size)
+        if self.who == "ours":
+            return lambda: self._at_once(model, x, mask, noise)
+        textbook = TextbookVRNN(model)
+        return lambda: self._by_passes(textbook, x, noise)
+
+    @torch.no_grad()
+    def _at_once(self, model: VRNN, x: Tensor, mask: Tensor, noise: Tensor) -> float:
+        with arithmetic(self.device, self.precision):
+            return iwae(model, x, mask, [noise]).mean().item()
+
+    @torch.no_grad()
+    def _by_passes(self, textbook: TextbookVRNN, x: Tensor, noise: Tensor) -> float:
+        weights: list[Tensor] = []
+        for sample in noise:
+            with arithmetic(self.device, self.precision):
+                terms = textbook(x, sample)
+            assert terms.log_ratio is not None
+            weights.append((terms.log_emission + terms.log_ratio).sum(0, dtype=torch.float64))
+        return (torch.stack(weights).logsumexp(0) - math.log(len(noise))).mean().item()
