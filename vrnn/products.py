@@ -73,7 +73,7 @@ class Weight:
         if not self._pack:
             return gradient @ self._matrix
         if self._backward is None:
-            self._backward = self._packed(self._matrix.t().contiguous())
+            self._backward = self._packed(self._matrix.t())
         return torch.ops.mkldnn._linear_pointwise(gradient, self._backward, None, "none", [], "")
 
     def _packed(self, matrix: Tensor) -> Tensor:
@@ -83,7 +83,7 @@ class Weight:
 def made_ready(matrix: Tensor, dtype: torch.dtype, rows: int, uses: int) -> Weight:
     """The weight made ready as `Weight` says, or as it was made ready before within `unchanging_weights`."""
     ready = _ready.get()
-    if ready is None:
+    if ready is None or matrix.device.type != "cpu":
         return Weight(matrix, dtype, rows, uses)
     key = (id(matrix), dtype)
     if key not in ready:

@@ -27,13 +27,23 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.utils.weak import WeakIdKeyDictionary
 
+from vrnn.capture import Recorder, Recordings, Slot, recorder_for
 from vrnn.products import Weight, made_ready, product_dtype
 from vrnn.steps import Frame, Gradients, Operation
 
 __all__ = ["Program", "holding", "scan"]
 
 Registers: TypeAlias = dict[str, Tensor]
+Ready: TypeAlias = tuple[tuple[Weight, ...], ...]
+"""Each operation's weights, made ready."""
+
+_RECORDINGS = 8
+"""Sets of shapes whose recordings a program keeps."""
+
+_recordings: WeakIdKeyDictionary = WeakIdKeyDictionary()
+"""The recordings of a program, by its first parameter: they end with the model."""
 
 _held: ContextVar[int] = ContextVar("held", default=0)
 
@@ -56,6 +66,11 @@ class Program:
     def parameters(self) -> tuple[nn.Parameter, ...]:
         """Every parameter in the loop, operation by operation."""
         return tuple(parameter for operation in self.operations for parameter in operation.parameters)
+
+    @cached_property
+    def signature(self) -> tuple[object, ...]:
+        """What tells programs on the same parameters apart."""
+        return (*(type(operation) for operation in self.operations), *self.carried.values(), *self.outputs)
 
     @cached_property
     def bases(self) -> tuple[str, ...]:
@@ -100,23 +115,34 @@ def scan(
 class _Scan(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, run: "_Run", *tensors: Tensor) -> tuple[Tensor, ...]:  # noqa: ANN401 (torch names no type)
-        ctx.run = run
+        ctx.run, ctx.holder = run, _Holder()
         ctx.save_for_backward(*tensors)
         with torch.autocast(tensors[0].device.type, enabled=False):
-            results, ctx.tape = run.forward(tensors)
+            ctx.slot = slot = run.slot(tensors)
+            if slot is not None:
+                return slot.forward(run.changing(tensors), ctx.holder if run.keep else None)
+            results, ctx.tape = run.forward(run.changing(tensors))
         return results
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:  # noqa: ANN401 # pyright: ignore
-        return None, *ctx.run.backward(ctx.saved_tensors, ctx.tape, gradients)
+        tensors: tuple[Tensor, ...] = ctx.saved_tensors
+        with torch.autocast(tensors[0].device.type, enabled=False):
+            if ctx.slot is not None:
+                return None, *ctx.slot.backward(ctx.run.backward, gradients)
+            return None, *ctx.run.backward(ctx.run.changing(tensors), ctx.tape, gradients)
+
+
+class _Holder:
+    """What keeps a recording taken: it lives as long as the way back may be gone."""
 
 
 @dataclass(eq=False)
 class _Tape:
     """What the way forward leaves for the way back: the states before each stretch, and the frames if there is one."""
 
-    weights: Mapping[nn.Parameter, Weight]
+    weights: Ready
     starts: list[Registers]
     frames: list[Frame] | None
 
@@ -130,6 +156,30 @@ class _Run:
     dtype: torch.dtype
     held_frames: int
     keep: bool
+
+    def changing(self, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
+        """All tensors but the parameters."""
+        return tensors[: len(tensors) - len(self.program.parameters)]
+
+    def slot(self, tensors: Sequence[Tensor]) -> Slot[_Tape | None] | None:
+        """Where these shapes are recorded, if they are recorded and nobody else is using it."""
+        recorder = recorder_for(tensors[0])
+        if recorder is None:
+            return None
+        owner = self.program.parameters[0]
+        recordings = _recordings.get(owner)
+        if recordings is None:
+            recordings = Recordings(recorder, _RECORDINGS)
+        _recordings[owner] = recordings
+        inputs = self.changing(tensors)
+        shapes = tuple((tensor.shape, tensor.dtype) for tensor in inputs)
+        places = tuple(parameter.data_ptr() for parameter in self.program.parameters)
+        key = (self.program.signature, shapes, places, self.constants, self.dtype, self.held_frames, self.keep)
+
+        def make(recorder: Recorder) -> Slot[_Tape | None]:
+            return Slot(self.forward, inputs, recorder)
+
+        return recordings.slot(key, make)
 
     def forward(self, tensors: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], _Tape | None]:
         """Outputs and state after the last frame; and the tape, if the way back is to be gone."""
@@ -152,9 +202,10 @@ class _Run:
         return (*map(torch.stack, given), *last), tape if self.keep else None
 
     def backward(
-        self, tensors: Sequence[Tensor], tape: _Tape, gradients: Sequence[Tensor | None]
+        self, tensors: Sequence[Tensor], tape: _Tape | None, gradients: Sequence[Tensor | None]
     ) -> list[Tensor | None]:
-        """The gradients of the tensors that `forward` was given, from those of what it returned."""
+        """The gradients of the tensors that `forward` was given and of the parameters, from those of its results."""
+        assert tape is not None
         inputs, state = self._named(tensors)
         given = {n: g for n, g in zip(self.program.outputs, gradients, strict=False) if g is not None}
         carried = [
@@ -187,32 +238,29 @@ class _Run:
         state = dict(zip(self.program.carried, tensors[bases : bases + carried], strict=True))
         return named | dict(zip(self.constants, constants, strict=True)), state
 
-    def _weights(self, inputs: Registers, state: Registers) -> Mapping[nn.Parameter, Weight]:
+    def _weights(self, inputs: Registers, state: Registers) -> Ready:
         rows = len(next(iter(state.values())))
-        return {
-            weight: made_ready(weight, self.dtype, rows, _frames(inputs))
+        return tuple(
+            tuple(made_ready(weight, self.dtype, rows, _frames(inputs)) for weight, _ in operation.products)
             for operation in self.program.operations
-            for weight, _ in operation.products
-        }
+        )
 
     def _stretches(self, inputs: Registers) -> list[range]:
         length = _frames(inputs)
         size = self.held_frames or length
         return [range(start, min(start + size, length)) for start in range(0, length, size)]
 
-    def _frame(self, inputs: Registers, state: Registers, t: int, weights: Mapping[nn.Parameter, Weight]) -> Frame:
+    def _frame(self, inputs: Registers, state: Registers, t: int, weights: Ready) -> Frame:
         rows = len(next(iter(state.values())))
         frame = Frame({name: _tiled(values[t], rows) for name, values in inputs.items()} | state, self.dtype)
-        for operation in self.program.operations:
-            operation.forward(frame, weights)
+        for operation, ready in zip(self.program.operations, weights, strict=True):
+            operation.forward(frame, ready)
         return frame
 
     def _empty(self, operation: Operation, state: Sequence[Tensor], length: int) -> Tensor:
         return state[0].new_empty(length, len(state[0]), operation.outputs, dtype=self.dtype)
 
-    def _again(
-        self, inputs: Registers, state: Registers, stretch: range, weights: Mapping[nn.Parameter, Weight]
-    ) -> list[Frame]:
+    def _again(self, inputs: Registers, state: Registers, stretch: range, weights: Ready) -> list[Frame]:
         frames: list[Frame] = []
         for t in stretch:
             frames.append(self._frame(inputs, state, t, weights))
@@ -225,7 +273,7 @@ class _Run:
         given: Registers,
         carried: list[Tensor],
         of_maps: Mapping[Operation, Tensor],
-        weights: Mapping[nn.Parameter, Weight],
+        weights: Ready,
     ) -> list[Tensor]:
         """The gradient of the state before these frames from that after them, writing those of every affine map."""
         for t in reversed(range(len(frames))):
@@ -233,11 +281,11 @@ class _Run:
             gradients = Gradients(dict(zip(self.program.carried.values(), carried, strict=True)))
             for name, gradient in given.items():
                 gradients.add(name, gradient[t])
-            for operation in reversed(self.program.operations):
+            for operation, ready in zip(reversed(self.program.operations), reversed(weights), strict=True):
                 of_map = of_maps[operation][t]
                 operation.gradient(frame, gradients, of_map)
-                for weight, source in operation.products:
-                    gradients.add(source, weights[weight].back(of_map).to(frame[source].dtype))
+                for weight, (_, source) in zip(ready, operation.products, strict=True):
+                    gradients.add(source, weight.back(of_map).to(frame[source].dtype))
             found = [gradients.take(name) for name in self.program.carried]
             carried = [torch.zeros_like(g) if f is None else f for f, g in zip(found, carried, strict=True)]
         return carried

@@ -8,7 +8,7 @@ Shapes: B sequences, N outputs, H hidden units, Z latent size.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -92,19 +92,19 @@ class Operation(ABC):
         weights = tuple(weight for weight, _ in self.products)
         return weights if self.bias is None else (*weights, self.bias)
 
-    def affine(self, frame: Frame, weights: Mapping[nn.Parameter, Weight], *, relu: bool = False) -> Tensor:
-        """The map's output, and its positive part if asked for, `[B, N]`."""
+    def affine(self, frame: Frame, weights: Sequence[Weight], *, relu: bool = False) -> Tensor:
+        """The map's output, or its positive part, `[B, N]`, with the weights of the products made ready."""
         if self.base is None:
-            (weight, source), bias = self.products[0], self.bias
+            (_, source), bias = self.products[0], self.bias
             assert bias is not None
-            return weights[weight].apply(frame.factor(source), bias.detach().to(frame.dtype), relu=relu)
+            return weights[0].apply(frame.factor(source), bias.detach().to(frame.dtype), relu=relu)
         y = frame[self.base]
-        for weight, source in self.products:
-            y = weights[weight].onto(y, frame.factor(source))
+        for weight, (_, source) in zip(weights, self.products, strict=True):
+            y = weight.onto(y, frame.factor(source))
         return y.relu_() if relu else y
 
     @abstractmethod
-    def forward(self, frame: Frame, weights: Mapping[nn.Parameter, Weight]) -> None:
+    def forward(self, frame: Frame, weights: Sequence[Weight]) -> None:
         """Write the registers that this operation makes."""
 
     @abstractmethod
@@ -122,7 +122,7 @@ class Layer(Operation):
 
     to: str
 
-    def forward(self, frame: Frame, weights: Mapping[nn.Parameter, Weight]) -> None:
+    def forward(self, frame: Frame, weights: Sequence[Weight]) -> None:
         """See `Operation.forward`."""
         frame[self.to] = self.affine(frame, weights, relu=True).to(frame.dtype)
 
@@ -151,7 +151,7 @@ class GaussianStep(Operation):
     latent: str | None = None
     residual: str | None = None
 
-    def forward(self, frame: Frame, weights: Mapping[nn.Parameter, Weight]) -> None:
+    def forward(self, frame: Frame, weights: Sequence[Weight]) -> None:
         """See `Operation.forward`."""
         output = self.affine(frame, weights)
         mean, raw = output.to(torch.promote_types(output.dtype, torch.float32)).chunk(2, -1)
@@ -186,7 +186,7 @@ class LSTMStep(Operation):
 
     masked: bool = False
 
-    def forward(self, frame: Frame, weights: Mapping[nn.Parameter, Weight]) -> None:
+    def forward(self, frame: Frame, weights: Sequence[Weight]) -> None:
         """See `Operation.forward`."""
         gates = self.affine(frame, weights)
         h, c, tanh_c = cells.lstm_forward(gates, frame["c"])

@@ -24,6 +24,7 @@ VALUES: dict[str, object] = {
     "patience": 2,
     "evaluation_batch_size": 9,
     "precision": "float64",
+    "held_frames": 12,
 }
 
 

@@ -1,0 +1,49 @@
+"""A thousand steps take no more memory than the first few, whatever lengths they come in."""
+
+import subprocess
+import sys
+
+import pytest
+
+STEPS = """
+import gc, sys
+import torch
+from pathlib import Path
+from vrnn.bounds import elbo
+from vrnn.memory import keep_freed_memory
+from vrnn.models import build_model, preset
+from vrnn.scan import holding
+
+gc.disable()  # what only the collector would free, grows
+if sys.argv[1] == "kept":
+    assert keep_freed_memory()
+torch.set_num_threads(1)
+
+def resident():
+    return int(next(l for l in Path("/proc/self/status").read_text().splitlines() if l.startswith("VmRSS")).split()[1])
+
+model = build_model(preset(sys.argv[2], "speech", "tiny"), torch.Generator().manual_seed(0))
+optimiser = torch.optim.Adam(model.parameters())
+generator, sizes = torch.Generator().manual_seed(1), []
+for step in range(1000):
+    length = int(torch.randint(1, 13, (), generator=generator))
+    x = torch.randn(length, 16, 200, generator=generator)
+    noise = torch.randn(length, 16, model.latent_size, generator=generator)
+    optimiser.zero_grad(set_to_none=True)
+    with holding(0 if step % 2 else 5):
+        loss = -elbo(model, x, torch.ones(length, 16, dtype=torch.bool), noise).value.sum()
+    loss.backward()
+    optimiser.step()
+    if step % 100 == 99:
+        sizes.append(resident())
+print(*sizes)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="resident memory is read from /proc")
+@pytest.mark.parametrize(("name", "memory"), [("vrnn-gauss", "kept"), ("srnn-gauss", "returned")])
+def test_memory_does_not_grow_over_a_thousand_steps(name: str, memory: str):
+    done = subprocess.run([sys.executable, "-c", STEPS, memory, name], capture_output=True, text=True, check=True)
+    sizes = [int(size) for size in done.stdout.split()]
+    assert len(sizes) == 10
+    assert sizes[-1] < sizes[2] + 8 * 1024, sizes
