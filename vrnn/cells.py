@@ -1,18 +1,32 @@
-"""The elementwise work of a step and its derivatives, in torch's own operations: for CPUs, and wherever else.
+"""The elementwise work of a step and its derivatives, in torch's own operations or, on GPUs, in kernels of our own.
 
-`vrnn.triton_cells` has the same functions as single GPU kernels.
+`vrnn.triton_cells` has an LSTM's as one kernel each way. It is used for tensors on a GPU where Triton, which comes with
+torch's builds for GPUs, is installed.
 
 Shapes: B sequences, H hidden units, Z latent size.
 """
+
+import functools
+import importlib
+import importlib.util
+from types import ModuleType
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["gaussian_backward", "lstm_backward", "lstm_forward", "spread"]
+__all__ = ["fused_for", "gaussian_backward", "lstm_backward", "lstm_forward", "spread"]
 
 _aten = torch.ops.aten
 _SOFTPLUS_LINEAR_FROM = 20
+
+
+@functools.cache
+def fused_for(device: torch.device) -> ModuleType | None:
+    """The module whose kernels do an LSTM's elementwise work on a device; None where torch's own operations do."""
+    if device.type != "cuda" or importlib.util.find_spec("triton") is None:
+        return None
+    return importlib.import_module("vrnn.triton_cells")
 
 
 def lstm_forward(gates: Tensor, c_before: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -25,6 +39,8 @@ def lstm_forward(gates: Tensor, c_before: Tensor) -> tuple[Tensor, Tensor, Tenso
     Returns:
         h = o * tanh(c), c = f * c_before + i * g, and tanh(c), each `[B, H]`.
     """
+    if fused := fused_for(gates.device):
+        return fused.lstm_forward(gates, c_before)
     hidden = c_before.shape[-1]
     gates[:, : 3 * hidden].sigmoid_()
     gates[:, 3 * hidden :].tanh_()
@@ -43,23 +59,28 @@ def lstm_backward(gates: Tensor, c_before: Tensor, tanh_c: Tensor, dh: Tensor, d
         tanh_c: `[B, H]`.
         dh: gradient of h, `[B, H]`.
         dc: gradient of c from later steps, `[B, H]`; overwritten.
-        out: `[B, 4H]`; takes the gradient of the gates before their nonlinearities.
+        out: `[B, 4H]`, of any precision; takes the gradient of the gates before their nonlinearities.
 
     Returns:
         The gradient of c_before, `[B, H]`, in the place of `dc`.
     """
+    if fused := fused_for(gates.device):
+        return fused.lstm_backward(gates, c_before, tanh_c, dh, dc, out)
     hidden = c_before.shape[-1]
+    wide = out if out.dtype == gates.dtype else torch.empty_like(gates)
     i, f, o, g = gates.chunk(4, -1)
-    di, df, do, dg = out.chunk(4, -1)
+    di, df, do, dg = wide.chunk(4, -1)
     torch.mul(dh, o, out=dg)
     dc.add_(_aten.tanh_backward(dg, tanh_c))
     torch.mul(dc, g, out=di)
     torch.mul(dc, c_before, out=df)
     torch.mul(dh, tanh_c, out=do)
     torch.mul(dc, i, out=dg)
-    squashed, candidate = out[:, : 3 * hidden], dg
+    squashed = wide[:, : 3 * hidden]
     _aten.sigmoid_backward.grad_input(squashed, gates[:, : 3 * hidden], grad_input=squashed)
-    _aten.tanh_backward.grad_input(candidate, g, grad_input=candidate)
+    _aten.tanh_backward.grad_input(dg, g, grad_input=dg)
+    if wide is not out:
+        out.copy_(wide)
     return dc.mul_(f)
 
 

@@ -23,6 +23,8 @@ __all__ = ["LSTM", "LSTM_CARRIED", "LSTMState"]
 LSTMState: TypeAlias = tuple[Tensor, Tensor]
 """(h, c), each `[B, H]`: what the networks see, and the cell, which only the LSTM itself sees."""
 
+_LIBRARY_ORDER = [0, 1, 3, 2]
+
 LSTM_CARRIED = {"h": "h_next", "c": "c_next"}
 """The registers of an LSTM's state before a frame, and after it."""
 
@@ -67,6 +69,29 @@ class LSTM(nn.Module):
         """
         (before,), last = self._scan(Program((self.step_on(),), LSTM_CARRIED, ("h",)), projected, state)
         return before, last
+
+    def read(self, frames: Tensor, state: Sequence[Tensor]) -> tuple[Tensor, LSTMState]:
+        """What `forward` gives, from the only input, `frames [T, B, I]`: by cuDNN where that serves.
+
+        cuDNN has the whole recurrence in one kernel that keeps its weights on the chip. It is for plain LSTMs alone.
+        """
+        if frames.is_cuda and torch.backends.cudnn.is_available() and frames.dtype != torch.float64:
+            return self.read_by_library(frames, state)
+        return self(self.project(frames), state)
+
+    def read_by_library(self, frames: Tensor, state: Sequence[Tensor]) -> tuple[Tensor, LSTMState]:
+        """What `read` gives, by torch's LSTM, whose gates lie in the order input, forget, candidate, output."""
+        (weight,), (h, c) = self.inputs.weights, state
+        weights = [
+            part.unflatten(0, (4, -1))[_LIBRARY_ORDER].flatten(0, 1)
+            for part in (weight, self.recurrent, self.inputs.bias)
+        ]
+        starts = [part.unsqueeze(0) for part in (h, c)]
+        flat = [*weights, torch.zeros_like(weights[-1])]
+        after, *last = torch.lstm(frames, starts, flat, True, 1, 0.0, self.training, False, False)
+        before = torch.cat([starts[0].to(after.dtype), after[:-1]])
+        h, c = (part.squeeze(0) for part in last)
+        return before, (h, c)
 
     def step(self, projected: Tensor, state: LSTMState) -> LSTMState:
         """The state after one frame whose inputs' share of the gates is `projected [B, 4H]`."""

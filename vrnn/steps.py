@@ -203,11 +203,7 @@ class LSTMStep(Operation):
         if self.masked:
             padded = ~frame["mask"]
             dh, dc = dh.masked_fill(padded, 0.0), dc.masked_fill(padded, 0.0)
-        gates = frame["gates"]
-        wide = out if out.dtype == gates.dtype else torch.empty_like(gates)
-        gradients.add("c", cells.lstm_backward(gates, frame["c"], frame["tanh_c"], dh, dc, wide))
-        if wide is not out:
-            out.copy_(wide)
+        gradients.add("c", cells.lstm_backward(frame["gates"], frame["c"], frame["tanh_c"], dh, dc, out))
 
 
 def network(mlp: MLP, name: str, source: str, base: str | None = None) -> tuple[Layer, ...]:

@@ -125,6 +125,21 @@ def test_the_recurrence_is_torchs_lstm():
     assert sum(p.numel() for p in lstm.parameters()) == 16 * (5 + 4 + 1)
 
 
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_reading_by_the_library_is_the_time_loop_in_value_and_every_gradient(precision: str):
+    dtype = getattr(torch, precision)
+    lstm = LSTM([3], 4, generator()).to(dtype)
+    lstm.inputs.bias.data.uniform_(-1, 1, generator=generator(1))
+    x = torch.randn(6, 2, 3, generator=generator(2), dtype=dtype).requires_grad_()
+    state = tuple(torch.randn(2, 4, generator=generator(seed), dtype=dtype).requires_grad_() for seed in (3, 4))
+    found: list[tuple[torch.Tensor, ...]] = []
+    for read in (lstm.read, lstm.read_by_library):
+        before, last = read(x, state)
+        weighted = sum((part * torch.arange(part.numel()).view_as(part)).sum() for part in (before, *last))
+        found.append((before, *last, *torch.autograd.grad(weighted, [x, *state, *lstm.parameters()])))
+    torch.testing.assert_close(found[1], found[0])
+
+
 def test_a_recurrence_goes_on_from_a_state():
     lstm, projected = LSTM([3], 4, generator()), torch.randn(6, 2, 16, generator=generator(1))
     _, whole = lstm(projected)

@@ -40,7 +40,7 @@ class RNN(SequenceModel):
     def forward(self, x: Tensor, mask: Tensor, noise: Tensor | None = None, state: State | None = None) -> Terms:
         """The exact log density of each frame given those before it; see `SequenceModel.forward`."""
         self._check_input(x, mask, noise)
-        before, last = self.lstm(self.lstm.project(self.phi_x(x)), state)
+        before, last = self.lstm.read(self.phi_x(x), self.initial_state(x.shape[1]) if state is None else state)
         return Terms(log_emission(self.emission, self.decoder(before), x), state=last)
 
     def predict(self, state: State, generator: torch.Generator) -> tuple[Tensor, State]:

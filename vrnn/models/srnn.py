@@ -56,7 +56,7 @@ class SRNN(LatentModel):
         """What h_{t-1} gives to prior and decoder, and a_t to the encoder, in their first layers; h and c."""
         h, c, _ = state
         frames = self.phi_x(x)
-        before, last = self.lstm(self.lstm.project(frames), (h, c))
+        before, last = self.lstm.read(frames, (h, c))
         backward = self.backward_lstm.reversed(self.backward_lstm.project(frames, before), mask)
         return (
             self.prior_network.first(before),
