@@ -33,6 +33,7 @@ from pipelines.shard_set import ShardSet
 from vrnn.bounds import Repeated, elbo, exact, iwae, repeated
 from vrnn.models import LatentModel, ModelConfig, SequenceModel
 from vrnn.particles import fivo
+from vrnn.paths import computing_device
 from vrnn.precision import Precision, allow_tf32, arithmetic, parameter_dtype
 from vrnn.products import unchanging_weights
 from vrnn.training import Checkpoint
@@ -99,7 +100,7 @@ def score(checkpoint: Checkpoint, shards: ShardSet, request: ScoreRequest) -> pd
         known = ", ".join(sorted(shards.index[protocol.split_column].unique()))
         raise StudyError(f"{shards.location}: nothing to score in split {request.split!r}; it has {known}")
     source = FrameSource(shards, checkpoint.framing, rows)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = computing_device()
     allow_tf32(request.precision)
     model = checkpoint.model(device, parameter_dtype(request.precision))
     table = score_batches(model, source.evaluation_batches(request.batch_size), request)

@@ -23,7 +23,16 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-__all__ = ["CudaGraphs", "Recorder", "Recordings", "Slot", "bucketed", "recorder_for", "recording_by"]
+__all__ = [
+    "CudaGraphs",
+    "Recorder",
+    "Recordings",
+    "Slot",
+    "bucketed",
+    "recorder_choice",
+    "recorder_for",
+    "recording_by",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -174,9 +183,14 @@ def recording_by(recorder: Callable[[], Recorder] | None) -> Iterator[None]:
         _recorder.reset(token)
 
 
+def recorder_choice() -> Callable[[], Recorder] | None:
+    """What records time loops here, where they are recorded."""
+    return _recorder.get()
+
+
 def recorder_for(tensor: Tensor) -> Callable[[], Recorder] | None:
     """What records a time loop on such tensors, or None."""
-    recorder = _recorder.get()
+    recorder = recorder_choice()
     if recorder is CudaGraphs and (not tensor.is_cuda or torch.cuda.is_current_stream_capturing()):
         return None
     return recorder

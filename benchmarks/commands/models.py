@@ -73,6 +73,7 @@ def train(
     """
     from pipelines.storage import Location
     from vrnn.memory import keep_freed_memory
+    from vrnn.paths import computing_device, describe_path
     from vrnn.training.plan import plan_trial
     from vrnn.training.ray_driver import train_with_ray
 
@@ -81,6 +82,9 @@ def train(
         write_json(spec.model_dump())
         return
     keep_freed_memory()
+    if not workers:
+        path = describe_path(computing_device(), optimisation.precision)
+        say("time loop: " + ", ".join(f"{part} {way}" for part, way in path.items()))
     result = train_with_ray(spec, Location(out), workers=workers, address=address, on_epoch=_say_epoch)
     if result.state.diverged_at_step is not None:
         raise FailedError(

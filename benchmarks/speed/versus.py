@@ -16,6 +16,7 @@ from benchmarks.speed.machine import describe_machine
 from benchmarks.speed.pairing import Paired, run_paired
 from benchmarks.speed.sides import Side
 from benchmarks.speed.workloads import SHAPES, Scoring, Training
+from vrnn.paths import describe_path
 from vrnn.precision import Precision
 
 __all__ = ["Case", "Options", "options_of", "run_benchmark"]
@@ -118,7 +119,8 @@ def _run(case: Case, options: Options) -> Iterator[dict[str, Any]]:
             allowed = max(_TOLERANCE[work.precision], _TOLERANCE[precision])
             if not difference <= allowed:
                 raise ArithmeticError(f"{case.name}: ours gives {ours.figure}, the textbook {textbook.figure}")
-            yield _told(case, precision, paired, peak, difference, (ours.memory, textbook.memory))
+            told = _told(case, precision, paired, peak, difference, (ours.memory, textbook.memory))
+            yield told | {"path": describe_path(work.device, work.precision)}
 
 
 def _told(

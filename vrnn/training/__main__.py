@@ -15,6 +15,7 @@ from pipelines.errors import InputError
 from pipelines.storage import Location
 from vrnn.errors import ModelError
 from vrnn.memory import keep_freed_memory
+from vrnn.paths import computing_device, describe_path
 from vrnn.training.checkpoints import EpochRecord
 from vrnn.training.errors import CheckpointError
 from vrnn.training.loop import train
@@ -31,6 +32,8 @@ def main(arguments: list[str]) -> int:
     keep_freed_memory()
     try:
         spec = TrialSpec.model_validate_json(Path(arguments[0]).read_text())
+        path = describe_path(computing_device(), spec.optimisation.precision)
+        sys.stderr.write("".join(f"{part}: {way}\n" for part, way in path.items()))
         train(spec, Location(arguments[1]), _write_record)
     except (OSError, ValidationError, InputError, ModelError, CheckpointError) as error:
         sys.stderr.write(f"{str(error).splitlines()[0]}\n")

@@ -23,6 +23,7 @@ from pipelines.shard_set import ShardSet
 from pipelines.storage import Location
 from vrnn.bounds import real_frames
 from vrnn.models import SequenceModel, State, build_model
+from vrnn.paths import computing_device
 from vrnn.precision import allow_tf32, arithmetic, parameter_dtype
 from vrnn.products import unchanging_weights
 from vrnn.scan import holding
@@ -89,7 +90,7 @@ class Trainer:
         self.spec = spec
         self.out = out
         self.group = Group.current()
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = computing_device()
         self.dtype = parameter_dtype(spec.optimisation.precision)
         allow_tf32(spec.optimisation.precision)
         shards = open_shards(spec)

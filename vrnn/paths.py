@@ -1,0 +1,30 @@
+"""Where models compute, and which of its ways a time loop takes there: a speed without it says little."""
+
+import torch
+
+from vrnn.capture import CudaGraphs, recorder_choice
+from vrnn.cells import fused_for
+from vrnn.precision import Precision, parameter_dtype
+from vrnn.products import packs
+
+__all__ = ["computing_device", "describe_path"]
+
+
+def computing_device() -> torch.device:
+    """This process's GPU if torch sees one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def describe_path(device: torch.device, precision: Precision) -> dict[str, str]:
+    """How the loop is run, its products made, its elementwise work done, and plain LSTMs read."""
+    dtype = torch.bfloat16 if precision == "bfloat16" else parameter_dtype(precision)
+    on_gpu = device.type == "cuda"
+    recorded = on_gpu and recorder_choice() is CudaGraphs
+    packed = not on_gpu and packs(dtype)
+    library = on_gpu and torch.backends.cudnn.is_available() and dtype != torch.float64
+    return {
+        "loop": "CUDA graph" if recorded else "frame by frame",
+        "products": f"{precision}, " + ("oneDNN blocks for large weights" if packed else "plain matrices"),
+        "elementwise": "Triton" if fused_for(device) else "torch",
+        "plain LSTM": "cuDNN" if library else "the same loop",
+    }
