@@ -19,6 +19,7 @@ recorded integers: two measures in one unit, told apart by `measure` and compara
 import itertools
 import math
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,16 +28,17 @@ import torch
 from torch import Tensor
 
 from benchmarks.errors import StudyError
-from pipelines.batches import Batch, FrameSource
+from pipelines.batches import Batch, FrameSource, plan_evaluation
 from pipelines.roles import split_rows
 from pipelines.shard_set import ShardSet
 from vrnn.bounds import Repeated, elbo, exact, iwae, repeated
 from vrnn.models import LatentModel, ModelConfig, SequenceModel
 from vrnn.particles import fivo
-from vrnn.paths import computing_device
+from vrnn.paths import computing_device, padded_frames
 from vrnn.precision import Precision, allow_tf32, arithmetic, parameter_dtype
 from vrnn.products import unchanging_weights
 from vrnn.training import Checkpoint
+from vrnn.training.feeding import Feeder, feeding_threads, made_ahead
 from vrnn.training.noise import latent_noise, particle_noise, resampling_uniforms
 
 __all__ = [
@@ -102,8 +104,11 @@ def score(checkpoint: Checkpoint, shards: ShardSet, request: ScoreRequest) -> pd
     source = FrameSource(shards, checkpoint.framing, rows)
     device = computing_device()
     allow_tf32(request.precision)
-    model = checkpoint.model(device, parameter_dtype(request.precision))
-    table = score_batches(model, source.evaluation_batches(request.batch_size), request)
+    dtype = parameter_dtype(request.precision)
+    model, feeder = checkpoint.model(device, dtype), Feeder(source, 0, device, dtype)
+    plan = plan_evaluation(source.lengths, request.batch_size)
+    with closing(feeder.portions(plan, ("evaluate",), None)) as portions:
+        table = score_batches(model, (portion.batch for portion in portions), request)
     _check_complete(table, source)
     covered = table["frames"] * (protocol.frame_size if protocol.kind == "speech" else 1)
     table = table.assign(
@@ -122,12 +127,12 @@ def score_batches(model: SequenceModel, batches: Iterable[Batch], request: Score
     parameter = next(model.parameters())
     parts: list[pd.DataFrame] = []
     with torch.no_grad(), unchanging_weights(), arithmetic(parameter.device, request.precision):
-        for cpu_batch in batches:
-            for piece in _pieces(cpu_batch, model.config, request.num_samples):
+        for batch in batches:
+            for piece in _pieces(batch, model.config, request.num_samples):
                 found = _estimate(model, piece.to(parameter.device, parameter.dtype), request)
                 columns = {
                     "id": piece.ids,
-                    "frames": piece.lengths.numpy(),
+                    "frames": piece.lengths.cpu().numpy(),
                     "nats": found.mean.cpu().numpy(),
                     "standard_error": found.standard_error.cpu().numpy(),
                 }
@@ -141,7 +146,7 @@ def _pieces(batch: Batch, config: ModelConfig, samples: int) -> Iterator[Batch]:
     size = max(1, _ELEMENTS // (width * max(len(batch.mask), samples)))
     for start in range(0, len(batch.ids), size):
         part = slice(start, start + size)
-        frames = int(batch.lengths[part].max())
+        frames = padded_frames(batch.frames.device)(int(batch.lengths[part].max()))
         yield Batch(batch.ids[part], batch.frames[:frames, part], batch.mask[:frames, part], batch.lengths[part])
 
 
@@ -160,10 +165,14 @@ def _draw(model: LatentModel, batch: Batch, request: ScoreRequest, repetition: i
         noise = particle_noise(batch, latent, samples, *key)
         return fivo(model, batch.frames, batch.mask, noise, resampling_uniforms(batch, *key))
     numbers = range(repetition * samples, (repetition + 1) * samples)
-    draws = (latent_noise(batch, latent, "score", request.seed, number) for number in numbers)
+
+    def draw(number: int) -> Tensor:
+        return latent_noise(batch, latent, "score", request.seed, number)
+
     if request.estimator == "elbo":
-        return elbo(model, batch.frames, batch.mask, next(draws)).value
-    return iwae(model, batch.frames, batch.mask, _chunks(draws, batch, model.config.hidden))
+        return elbo(model, batch.frames, batch.mask, draw(repetition)).value
+    with closing(made_ahead(draw, numbers, feeding_threads(batch.frames.device))) as draws:
+        return iwae(model, batch.frames, batch.mask, _chunks(draws, batch, model.config.hidden))
 
 
 def _chunks(noise: Iterator[Tensor], batch: Batch, hidden: int) -> Iterator[Tensor]:

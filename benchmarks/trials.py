@@ -187,6 +187,7 @@ def _training_metrics(result: TrainResult) -> dict[str, float]:
         "train/skipped_steps": float(sum(epoch.skipped_steps for epoch in history)),
         "train/seconds": seconds,
         "train/frames_per_second": math.fsum(epoch.frames_per_second * epoch.seconds for epoch in history) / seconds,
+        "train/data_wait_share": math.fsum(epoch.data_wait_share * epoch.seconds for epoch in history) / seconds,
     }
 
 

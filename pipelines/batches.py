@@ -7,7 +7,7 @@ number of steps, nothing is dropped, and N ranks see what one rank would see.
 Shape letters: T frames, B sequences, D frame size. Time-major, right-padded with zeros.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain
 
@@ -20,7 +20,7 @@ from pipelines.randomness import keyed_generator
 from pipelines.shard_set import ShardSet
 from pipelines.signals import Ink, Signal
 
-__all__ = ["Batch", "FrameSource", "plan_epoch", "plan_evaluation", "rank_share"]
+__all__ = ["Batch", "FrameSource", "moved", "plan_epoch", "plan_evaluation", "rank_share"]
 
 Positions = npt.NDArray[np.int64]
 
@@ -45,7 +45,16 @@ class Batch:
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "Batch":
         """The batch on `device`, its frames as `dtype`."""
-        return Batch(self.ids, self.frames.to(device, dtype), self.mask.to(device), self.lengths.to(device))
+        mask, lengths = moved(self.mask, device), moved(self.lengths, device)
+        return Batch(self.ids, moved(self.frames, device, dtype), mask, lengths)
+
+
+def moved(tensor: torch.Tensor, device: torch.device, dtype: torch.dtype | None = None) -> torch.Tensor:
+    """The tensor on `device`, as `dtype` if one is given; from the CPU to a GPU without waiting until it is there."""
+    dtype = tensor.dtype if dtype is None else dtype
+    if device.type != "cuda" or tensor.is_cuda:
+        return tensor.to(device, dtype)
+    return tensor.to(dtype).pin_memory().to(device, non_blocking=True)
 
 
 def plan_epoch(lengths: Positions, batch_size: int, seed: int, epoch: int) -> list[Positions]:
@@ -125,23 +134,19 @@ class FrameSource:
         start = self._windows[position] * protocol.window_frames
         return signal[start * protocol.frame_size : (start + int(self.lengths[position])) * protocol.frame_size]
 
-    def batch(self, positions: Positions, *noise_key: str | int) -> Batch:
+    def batch(self, positions: Positions, *noise_key: str | int, padded: Callable[[int], int] = int) -> Batch:
         """The sequences at `positions`, padded to the longest of them.
 
         Args:
             positions: into `rows`.
             noise_key: what the dequantisation noise is for: `("train", seed, epoch)` or `("evaluate",)`.
+            padded: the frames of the tensors for the longest sequence's; no fewer.
         """
         lengths = self.lengths[positions]
         frame_size = self._framing.protocol.frame_size
-        frames = np.zeros((int(lengths.max(initial=0)), len(positions), frame_size), dtype=np.float32)
+        frames = np.zeros((padded(int(lengths.max(initial=0))), len(positions), frame_size), dtype=np.float32)
         for column, position in enumerate(positions):
             frames[: lengths[column], column] = self.frames(int(position), *noise_key)
         mask = np.arange(len(frames))[:, None] < lengths[None, :]
         ids = tuple(self.ids[int(position)] for position in positions)
         return Batch(ids, torch.from_numpy(frames), torch.from_numpy(mask), torch.from_numpy(lengths))
-
-    def evaluation_batches(self, batch_size: int) -> Iterator[Batch]:
-        """Every sequence exactly once, with the noise that belongs to evaluation."""
-        for positions in plan_evaluation(self.lengths, batch_size):
-            yield self.batch(positions, "evaluate")

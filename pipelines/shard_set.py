@@ -4,6 +4,7 @@ A row group is the unit of reading; a bounded number of bytes of decoded row gro
 similar lengths reads each group about once whatever the corpus's size.
 """
 
+import threading
 from collections import OrderedDict
 from typing import cast
 
@@ -44,6 +45,8 @@ class ShardSet:
         self._files: dict[str, pq.ParquetFile] = {}
         self._cache: OrderedDict[tuple[str, int], tuple[list[Signal], int]] = OrderedDict()
         self._cache_bytes = cache_bytes
+        self._places = [self.index[name].to_numpy() for name in ("shard", "row_group", "row")]
+        self._reading = threading.Lock()
 
     def _read_index(self) -> pd.DataFrame:
         place = self.location / INDEX_NAME
@@ -77,14 +80,14 @@ class ShardSet:
             raise InputError(f"{place}: its checksum differs from the manifest's; delete it and run prepare again")
 
     def signal(self, row: int) -> Signal:
-        """The signal of the sequence at position `row` of the index.
+        """The signal of the sequence at position `row` of the index; threads may ask at once.
 
         Raises:
             InputError: its shard is missing or altered.
         """
-        place = self.index.iloc[row]
-        group = self._row_group(str(place["shard"]), int(place["row_group"]))
-        return group[int(place["row"])]
+        shard, group, place = (column[row] for column in self._places)
+        with self._reading:
+            return self._row_group(str(shard), int(group))[int(place)]
 
     def _row_group(self, shard: str, group: int) -> list[Signal]:
         key = (shard, group)

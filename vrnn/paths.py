@@ -1,18 +1,25 @@
 """Where models compute, and which of its ways a time loop takes there: a speed without it says little."""
 
+from collections.abc import Callable
+
 import torch
 
-from vrnn.capture import CudaGraphs, recorder_choice
+from vrnn.capture import CudaGraphs, bucketed, recorder_choice
 from vrnn.cells import fused_for
 from vrnn.precision import Precision, parameter_dtype
 from vrnn.products import packs
 
-__all__ = ["computing_device", "describe_path"]
+__all__ = ["computing_device", "describe_path", "padded_frames"]
 
 
 def computing_device() -> torch.device:
-    """This process's GPU if torch sees one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """This process's GPU if torch sees one, else the CPU; by its number, which holds in every thread."""
+    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def padded_frames(device: torch.device) -> Callable[[int], int]:
+    """How many frames a batch should be padded to: few lengths where time loops are recorded, else no more frames."""
+    return bucketed if device.type == "cuda" else int
 
 
 def describe_path(device: torch.device, precision: Precision) -> dict[str, str]:

@@ -55,7 +55,7 @@ class TextbookVRNN(nn.Module):
         return Terms(torch.stack(log_emissions), torch.stack(divergences), torch.stack(log_ratios))
 
     def _gaussian(self, output: Tensor) -> tuple[Tensor, Tensor]:
-        mean, raw = output.float().chunk(2, -1)
+        mean, raw = output.to(torch.promote_types(output.dtype, torch.float32)).chunk(2, -1)
         return mean, functional.softplus(raw) + self.floor
 
 

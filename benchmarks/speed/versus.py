@@ -1,27 +1,21 @@
 """Ours against the textbook loop: the cases of a benchmark, run in alternation and told as JSON and as lines."""
 
-import argparse
-import json
 import statistics
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-import torch
-
-from benchmarks.speed.machine import describe_machine
+from benchmarks.speed.options import Options, parsed, speed_parser, write_result
 from benchmarks.speed.pairing import Paired, run_paired
 from benchmarks.speed.sides import Side
 from benchmarks.speed.workloads import SHAPES, Scoring, Training
 from vrnn.paths import describe_path
 from vrnn.precision import Precision
 
-__all__ = ["Case", "Options", "options_of", "run_benchmark"]
+__all__ = ["Case", "options_of", "run_benchmark"]
 
-_PACKAGES = ("torch", "triton", "numpy")
 _TOLERANCE = {"float64": 1e-9, "float32": 1e-4, "tf32": 1e-2, "bfloat16": 1e-2}
 """How far the two bounds may be apart, as a share: they are the same sums in another order."""
 
@@ -43,66 +37,23 @@ class Case:
     against: tuple[Precision, ...] = ()
 
 
-@dataclass(frozen=True)
-class Options:
-    """What a benchmark is asked to do."""
-
-    device: str
-    precisions: tuple[Precision, ...]
-    shapes: tuple[str, ...]
-    batches: tuple[int, ...] | None
-    pairs: int
-    equal_memory: bool
-    json: Path | None
-    json_on_stdout: bool
-
-
 def options_of(arguments: Sequence[str] | None, prog: str, about: str) -> Options:
     """The options in a command line; wrong ones end the process with one line and exit code 2."""
-    parser = argparse.ArgumentParser(prog=prog, description=about)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    parser.add_argument("--device", choices=("cpu", "cuda"), default=device)
-    parser.add_argument(
-        "--precision", nargs="+", choices=("float32", "tf32", "bfloat16"), default=["float32", "bfloat16"]
-    )
-    parser.add_argument("--size", nargs="+", choices=tuple(SHAPES), default=list(SHAPES))
-    parser.add_argument("--batch", nargs="+", type=_positive, help="sequences, in place of each size's own")
-    parser.add_argument("--pairs", type=_positive, default=3, help="how often ours and the textbook loop are run")
+    parser = speed_parser(prog, about)
     parser.add_argument(
         "--equal-memory", action="store_true", help="let the textbook loop's process keep freed memory as ours does"
     )
-    parser.add_argument("--json", nargs="?", const="-", help="write one JSON object here, or on stdout")
-    found = parser.parse_args(arguments)
-    if found.device == "cuda" and not torch.cuda.is_available():
-        parser.error("--device cuda: torch sees no GPU here")
-    return Options(
-        found.device,
-        tuple(found.precision),
-        tuple(found.size),
-        tuple(found.batch) if found.batch else None,
-        found.pairs,
-        found.equal_memory,
-        Path(found.json) if found.json not in (None, "-") else None,
-        found.json == "-",
-    )
+    return parsed(parser, arguments)
 
 
 def run_benchmark(cases: Iterable[Case], options: Options) -> dict[str, Any]:
     """Run the cases, tell each on stderr as it ends, and write the JSON where it was asked for."""
-    machine = describe_machine(_PACKAGES) | {"threads": torch.get_num_threads()}
-    if options.device == "cuda":
-        machine["gpu"] = torch.cuda.get_device_name()
-    result: dict[str, Any] = {"machine": machine, "cases": []}
+    told: list[dict[str, Any]] = []
     for case in cases:
-        for told in _run(case, options):
-            result["cases"].append(told)
-            sys.stderr.write(_line(told) + "\n")
-    text = json.dumps(result, indent=2) + "\n"
-    if options.json is not None:
-        options.json.write_text(text)
-    if options.json_on_stdout:
-        sys.stdout.write(text)
-    return result
+        for one in _run(case, options):
+            told.append(one)
+            sys.stderr.write(_line(one) + "\n")
+    return write_result(told, options)
 
 
 def _run(case: Case, options: Options) -> Iterator[dict[str, Any]]:
@@ -112,13 +63,13 @@ def _run(case: Case, options: Options) -> Iterator[dict[str, Any]]:
             textbook_work = replace(work, who="textbook", precision=precision)
             ours = stack.enter_context(Side(work, keep_memory=True))
             textbook = stack.enter_context(Side(textbook_work, keep_memory=options.equal_memory))
-            before = ours.peak()
-            paired = run_paired(textbook, ours, options.pairs)
-            peak = statistics.mean((before, ours.peak()))
             difference = abs(ours.figure - textbook.figure) / abs(textbook.figure)
             allowed = max(_TOLERANCE[work.precision], _TOLERANCE[precision])
             if not difference <= allowed:
                 raise ArithmeticError(f"{case.name}: ours gives {ours.figure}, the textbook {textbook.figure}")
+            before = ours.peak()
+            paired = run_paired(textbook, ours, options.pairs)
+            peak = statistics.mean((before, ours.peak()))
             told = _told(case, precision, paired, peak, difference, (ours.memory, textbook.memory))
             yield told | {"path": describe_path(work.device, work.precision)}
 
@@ -162,10 +113,3 @@ def _line(told: dict[str, Any]) -> str:
         f"  textbook {told['textbook_precision']:<8} {told['textbook_seconds']:8.4f} s"
         f"  {told['speedup']:5.2f} times [{told['speedup_low']:.2f}, {told['speedup_high']:.2f}]  {memory} GiB"
     )
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 or more, got {text}")
-    return value

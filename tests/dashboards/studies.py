@@ -128,6 +128,7 @@ def curves(model: str, seed: int, epochs: int, scale: float) -> pd.DataFrame:
             "valid_kl_nats_per_frame": scale * 0.05 * (1 - np.exp(-epoch / 8)) if latent else np.nan,
             "seconds": 12.5,
             "frames_per_second": 31000.0,
+            "data_wait_share": 0.004,
         }
     )
 

@@ -49,7 +49,7 @@ def test_evaluation_starts_with_the_longest_and_leaves_nothing_out() -> None:
 def test_batches_mask_exactly_the_frames_there_are(ink: ShardSet) -> None:
     framing = Framing.fit(PROTOCOLS["clean", "pen"], ink.manifest)
     source = FrameSource(ink, framing, split_rows(ink, framing.protocol, ("test",)))
-    for batch in source.evaluation_batches(3):
+    for batch in (source.batch(share, "evaluate") for share in plan_evaluation(source.lengths, 3)):
         for column, (name, length) in enumerate(zip(batch.ids, batch.lengths.tolist(), strict=True)):
             position = source.ids.index(name)
             alone = source.frames(position, "evaluate")

@@ -87,7 +87,7 @@ def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     torch.ones(2**24)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-faults(); faults(); print(faults())
+print([faults() for _ in range(6)][-1])
 """
     counts = [
         int(

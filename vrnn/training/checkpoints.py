@@ -6,6 +6,7 @@ average is what both call the weights; those that are trained belong to the opti
 """
 
 import io
+import math
 import pickle
 import zipfile
 from dataclasses import asdict, dataclass, field
@@ -48,6 +49,7 @@ class EpochRecord:
         kl_factor: on the KL in the training objective of the step that would follow.
         seconds: wall time of the epoch's training steps.
         frames_per_second: real frames over that time.
+        data_wait_share: of that time, spent waiting for batches; nan in records of versions that did not know.
     """
 
     epoch: int
@@ -64,6 +66,7 @@ class EpochRecord:
     kl_factor: float
     seconds: float
     frames_per_second: float
+    data_wait_share: float = math.nan
 
 
 @dataclass

@@ -10,12 +10,13 @@ validation is always the bound itself on whole sequences, and the only thing tha
 import math
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from pipelines.batches import Batch, FrameSource, Positions, plan_epoch, rank_share
+from pipelines.batches import FrameSource, Positions, plan_epoch, rank_share
 from pipelines.errors import InputError
 from pipelines.protocol import Framing
 from pipelines.roles import Roles, assign_roles
@@ -37,8 +38,8 @@ from vrnn.training.checkpoints import (
     save_checkpoint,
 )
 from vrnn.training.errors import CheckpointError
+from vrnn.training.feeding import Feeder, Portion
 from vrnn.training.group import Group
-from vrnn.training.noise import latent_noise
 from vrnn.training.objective import bound_and_kl, kl_factor_at, objective
 from vrnn.training.optimiser import Optimiser
 from vrnn.training.pieces import Piece, cut, planned_steps
@@ -101,6 +102,9 @@ class Trainer:
         self.select_source = FrameSource(shards, self.framing, self.roles.select)
         self.model: SequenceModel = build_model(spec.architecture, torch.Generator().manual_seed(spec.seed))
         self.model.to(self.device, self.dtype)
+        latent = self.model.latent_size
+        self._fit_feeder = Feeder(self.fit_source, latent, self.device, self.dtype)
+        self._select_feeder = Feeder(self.select_source, latent, self.device, self.dtype)
         steps = planned_steps(self.fit_source.lengths, spec.optimisation, spec.seed)
         self.optimiser = Optimiser(self.model, spec.optimisation, steps)
         self.state = self._resume()
@@ -121,7 +125,7 @@ class Trainer:
 
     def run_epoch(self) -> EpochRecord:
         """One pass over the training sequences, a validation, and the checkpoints."""
-        epoch, start = self.state.epoch, time.perf_counter()
+        epoch, start, waited = self.state.epoch, time.perf_counter(), self._fit_feeder.waited
         tally = self._fit_pass(epoch)
         seconds = time.perf_counter() - start
         valid, valid_kl = self._validate()
@@ -140,6 +144,7 @@ class Trainer:
             kl_factor=self._kl_factor,
             seconds=seconds,
             frames_per_second=tally.frames / seconds,
+            data_wait_share=(self._fit_feeder.waited - waited) / seconds,
         )
         self._close_epoch(record)
         return record
@@ -151,8 +156,8 @@ class Trainer:
         with arithmetic(self.device, rules.precision), unchanging_weights():
             return validate(
                 self.optimiser.scored_model,
-                self.model.latent_size,
-                self.select_source,
+                self._select_feeder,
+                self.select_source.lengths,
                 rules.evaluation_batch_size,
                 self.group,
             )
@@ -162,26 +167,25 @@ class Trainer:
         return kl_factor_at(self.state.step, self.spec.optimisation.kl_warmup_steps)
 
     def _fit_pass(self, epoch: int) -> Tally:
-        optimisation, tally = self.spec.optimisation, Tally()
-        for positions in plan_epoch(self.fit_source.lengths, optimisation.batch_size, self.spec.seed, epoch):
-            self._fit_batch(positions, epoch, tally)
-            if self.optimiser.diverged:
-                self._diverge()
-                break
+        tally, key = Tally(), ("train", self.spec.seed, epoch)
+        plan = plan_epoch(self.fit_source.lengths, self.spec.optimisation.batch_size, self.spec.seed, epoch)
+        shares = (rank_share(positions, self.group.rank, self.group.size) for positions in plan)
+        with closing(self._fit_feeder.portions(shares, key, key)) as portions:
+            for positions, portion in zip(plan, portions, strict=True):
+                self._fit_batch(positions, portion, tally)
+                if self.optimiser.diverged:
+                    self._diverge()
+                    break
         return tally
 
-    def _fit_batch(self, positions: Positions, epoch: int, tally: Tally) -> None:
+    def _fit_batch(self, positions: Positions, portion: Portion, tally: Tally) -> None:
         """The steps of a global batch: one for each piece of it, until one is left out.
 
         What follows a step that was not finite would start from a state that may not be.
         """
-        key = ("train", self.spec.seed, epoch)
-        share = self.fit_source.batch(rank_share(positions, self.group.rank, self.group.size), *key)
-        share = share.to(self.device, self.dtype)
-        noise = latent_noise(share, self.model.latent_size, *key) if self.model.latent_size else None
         state: State | None = None
         for piece in cut(self.fit_source.lengths[positions], self.spec.optimisation.truncate_frames):
-            figures, state = self._gradients(share, noise, piece, state)
+            figures, state = self._gradients(portion, piece, state)
             nats, kl_nats = self.group.total(figures).tolist()
             self.group.sum_gradients(self.model)
             self.state.step += 1
@@ -191,12 +195,11 @@ class Trainer:
                 break
             tally.add(nats, kl_nats, piece.frames, norm)
 
-    def _gradients(
-        self, share: Batch, noise: Tensor | None, piece: Piece, state: State | None
-    ) -> tuple[Tensor, State | None]:
+    def _gradients(self, portion: Portion, piece: Piece, state: State | None) -> tuple[Tensor, State | None]:
         """This rank's part of a piece: its gradients, its bound and KL `[2]`, and the state to carry on."""
         self.optimiser.zero_grad()
         rules = self.spec.optimisation
+        share, noise = portion.batch, portion.noise
         mask = share.mask[piece.place]
         if not mask.numel():
             return torch.zeros(2, dtype=torch.float64, device=self.device), None

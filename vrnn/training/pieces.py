@@ -21,7 +21,7 @@ class Piece:
     """A stretch of the frames of a batch.
 
     Attributes:
-        place: its frames.
+        place: its frames; the last piece's has no end, so that padding goes with it.
         frames: real ones among them, over all sequences of the global batch.
     """
 
@@ -34,7 +34,9 @@ def cut(lengths: Positions, truncate_frames: int) -> list[Piece]:
     longest = int(lengths.max())
     size = truncate_frames or longest
     return [
-        Piece(slice(start, start + size), int(np.clip(lengths - start, 0, size).sum()))
+        Piece(
+            slice(start, start + size if start + size < longest else None), int(np.clip(lengths - start, 0, size).sum())
+        )
         for start in range(0, longest, size)
     ]
 

@@ -5,48 +5,49 @@ after every epoch, so that figures differ by the weights alone.
 """
 
 import math
+from contextlib import closing
 
 import torch
 from torch import Tensor, nn
 
-from pipelines.batches import Batch, FrameSource, plan_evaluation, rank_share
+from pipelines.batches import Positions, plan_evaluation, rank_share
 from vrnn.bounds import elbo, exact
+from vrnn.training.feeding import Feeder, Portion
 from vrnn.training.group import Group
-from vrnn.training.noise import latent_noise
 
 __all__ = ["validate"]
 
 
 @torch.no_grad()
 def validate(
-    model: nn.Module, latent_size: int, source: FrameSource, batch_size: int, group: Group
+    model: nn.Module, feeder: Feeder, lengths: Positions, batch_size: int, group: Group
 ) -> tuple[float, float]:
     """The exact log-likelihood or one-sample ELBO, and its KL part, in nats per frame, over the ranks together.
 
     Args:
-        model: to be validated; the sequences come to its device and in its precision.
-        latent_size: of the model.
-        source: the sequences.
+        model: to be validated.
+        feeder: of the sequences, to the model's device and in its precision.
+        lengths: of the sequences, `[N]`.
         batch_size: of them at once; it changes no figure.
         group: the ranks that share each batch.
 
     Returns:
         The two figures; the KL is nan without a latent.
     """
-    weight = next(model.parameters())
-    sums = torch.zeros(2, dtype=torch.float64, device=weight.device)
-    for positions in plan_evaluation(source.lengths, batch_size):
-        share = rank_share(positions, group.rank, group.size)
-        if len(share):
-            bound, kl = _bound(model, latent_size, source.batch(share, "evaluate").to(weight.device, weight.dtype))
+    sums = torch.zeros(2, dtype=torch.float64, device=next(model.parameters()).device)
+    shares = (rank_share(positions, group.rank, group.size) for positions in plan_evaluation(lengths, batch_size))
+    with closing(feeder.portions(filter(len, shares), ("evaluate",), ("validate",))) as portions:
+        for portion in portions:
+            bound, kl = _bound(model, portion)
             sums[0] += bound.sum()
             sums[1] += kl.sum() if kl is not None else math.nan
-    nats, kl_nats = (group.total(sums) / int(source.lengths.sum())).tolist()
+    nats, kl_nats = (group.total(sums) / int(lengths.sum())).tolist()
     return nats, kl_nats
 
 
-def _bound(model: nn.Module, latent_size: int, batch: Batch) -> tuple[Tensor, Tensor | None]:
-    if not latent_size:
+def _bound(model: nn.Module, portion: Portion) -> tuple[Tensor, Tensor | None]:
+    batch = portion.batch
+    if portion.noise is None:
         return exact(model, batch.frames, batch.mask), None
-    bound = elbo(model, batch.frames, batch.mask, latent_noise(batch, latent_size, "validate"))
+    bound = elbo(model, batch.frames, batch.mask, portion.noise)
     return bound.value, bound.kl

@@ -1,0 +1,125 @@
+"""How long a training step waits for its data.
+
+    python -m benchmarks.speed.feeding --json feeding.json
+
+Epochs of real training, from shards made of noise, in alternation with passes that only make the same batches: what
+making costs, and how much of that the steps wait for. Needs torch, pyarrow, pandas and pydantic.
+"""
+
+import statistics
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.speed.clocks import Stopwatch
+from benchmarks.speed.made_shards import make_shards
+from benchmarks.speed.options import Options, parsed, speed_parser, write_result
+from benchmarks.speed.workloads import SHAPES
+from pipelines.batches import plan_epoch
+from pipelines.manifest import Manifest
+from pipelines.protocol import find_protocol
+from pipelines.storage import Location
+from vrnn.memory import keep_freed_memory
+from vrnn.paths import computing_device
+from vrnn.precision import Precision
+from vrnn.training import Optimisation, TrialSpec
+from vrnn.training.feeding import Feeder, feeding_threads
+from vrnn.training.loop import Trainer
+
+__all__ = ["main", "measure"]
+
+_BATCHES: Mapping[str, Mapping[str, int]] = {
+    "cpu": {"tiny": 32, "iam_ondb": 32, "timit": 64, "blizzard": 16},
+    "cuda": {"tiny": 32, "iam_ondb": 32, "timit": 256, "blizzard": 128},
+}
+_STEPS = {"tiny": 100, "iam_ondb": 10, "timit": 10, "blizzard": 10}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, and write one JSON object."""
+    parser = speed_parser("python -m benchmarks.speed.feeding", "Time what training waits for (see the module).")
+    options = parsed(parser, arguments)
+    if options.device != computing_device().type:
+        parser.error(f"--device {options.device}: training runs on the GPU that torch sees; hide it to use the CPU")
+    write_result(measure(options), options)
+
+
+def measure(options: Options) -> list[dict[str, Any]]:
+    """Run the cases, tell each on stderr as it ends."""
+    keep_freed_memory()
+    cases: list[dict[str, Any]] = []
+    for shape in options.shapes:
+        for batch in options.batches or (_BATCHES[options.device][shape],):
+            for precision in options.precisions:
+                case = _case(shape, batch, precision, options.pairs)
+                cases.append({"device": options.device} | case)
+                sys.stderr.write(_line(case) + "\n")
+    return cases
+
+
+def _case(shape: str, batch: int, precision: Precision, pairs: int) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as directory:
+        trainer = _trainer(Path(directory), shape, batch, precision, pairs)
+        making = [_seconds_to_make(trainer, batch, 0)]
+        records = []
+        for epoch in range(pairs):
+            records.append(trainer.run_epoch())
+            making.append(_seconds_to_make(trainer, batch, epoch + 1))
+    steps = records[0].step
+    step = statistics.median(record.seconds for record in records) / steps
+    waits = [record.data_wait_share for record in records]
+    return {
+        "name": f"{shape}/vrnn-gauss",
+        "precision": precision,
+        "batch": batch,
+        "frames": SHAPES[shape].frames,
+        "steps": steps,
+        "threads": feeding_threads(trainer.device),
+        "step_seconds": step,
+        "making_seconds": statistics.median(making) / steps,
+        "making_share_of_step": statistics.median(making) / steps / step,
+        "wait_share": statistics.median(waits),
+        "wait_share_low": min(waits),
+        "wait_share_high": max(waits),
+    }
+
+
+def _trainer(place: Path, shape: str, batch: int, precision: Precision, pairs: int) -> Trainer:
+    config, shards = SHAPES[shape].config, Location(str(place / "shards"))
+    sequences = {"train": batch * _STEPS[shape], "valid": 1}
+    make_shards(shards, config.kind, sequences, SHAPES[shape].frames)
+    manifest = Manifest.load(shards)
+    spec = TrialSpec(
+        shards=shards.uri,
+        fingerprint=manifest.fingerprint,
+        protocol=find_protocol("clean", config.kind, manifest.corpus),
+        model=config.to_dict(),
+        optimisation=Optimisation(max_epochs=pairs, batch_size=batch, precision=precision, patience=pairs),
+    )
+    return Trainer(spec, Location(str(place / "run")))
+
+
+def _seconds_to_make(trainer: Trainer, batch: int, epoch: int) -> float:
+    """Of all batches of an epoch, by the threads that make them in training, while nothing else is done."""
+    feeder = Feeder(trainer.fit_source, trainer.model.latent_size, trainer.device, torch.float32)
+    key = ("train", trainer.spec.seed, epoch)
+    watch = Stopwatch()
+    for _ in feeder.portions(plan_epoch(trainer.fit_source.lengths, batch, trainer.spec.seed, epoch), key, key):
+        pass
+    return watch.read().wall
+
+
+def _line(case: dict[str, Any]) -> str:
+    return (
+        f"{case['name']:<22} {case['precision']:<8} batch {case['batch']:<4} step {case['step_seconds']:8.4f} s,"
+        f" making its batch {case['making_share_of_step']:.2%} of that;"
+        f" waited {case['wait_share']:.3%} [{case['wait_share_low']:.3%}, {case['wait_share_high']:.3%}]"
+    )
+
+
+if __name__ == "__main__":
+    main()

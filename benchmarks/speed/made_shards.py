@@ -1,0 +1,73 @@
+"""A finished set of shards made of seeded noise, for measuring what reads shards: nothing is decoded for it."""
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from pipelines.corpora.base import Kind, SourceItem
+from pipelines.index import content_fingerprint, read_index, split_entries, train_moments
+from pipelines.manifest import INDEX_NAME, Manifest
+from pipelines.randomness import keyed_generator
+from pipelines.shard_task import ShardReport
+from pipelines.shards import SCHEMA_VERSION, make_row, write_shard
+from pipelines.signals import Ink, Signal
+from pipelines.storage import FoundFile, Location
+
+__all__ = ["make_shards"]
+
+_FRAME_SAMPLES = 200
+_PEN_STEP = 30
+_STROKE_POINTS = 25
+
+
+def make_shards(out: Location, kind: Kind, sequences: dict[str, int], frames: int) -> None:
+    """Write shards and their manifest to `out`.
+
+    Args:
+        out: an empty directory.
+        kind: of the signals.
+        sequences: how many in each split, `train` and `valid`.
+        frames: of each sequence.
+    """
+    reports = [_shard(out, kind, split, count, frames) for split, count in sequences.items()]
+    index = read_index([out / report.name for report in reports])
+    with (out / INDEX_NAME).writing() as stream:
+        pq.write_table(index, stream)
+    rate = 16_000 if kind == "speech" else None
+    Manifest(
+        schema_version=SCHEMA_VERSION,
+        corpus="noise",
+        kind=kind,
+        sample_rate=rate,
+        options={},
+        licence="none",
+        url="none",
+        split_rule="made so",
+        fingerprint=content_fingerprint(kind, rate, index),
+        splits=dict(split_entries(sequences, reports, index)),
+        rejects={},
+        train_moments=train_moments(kind, index, "split"),
+        train_moments_by_sequence=train_moments(kind, index, "split_by_sequence"),
+        index_sha256=(out / INDEX_NAME).sha256(),
+        software={},
+    ).save(out)
+
+
+def _shard(out: Location, kind: Kind, split: str, count: int, frames: int) -> ShardReport:
+    name = f"{split}-00000-of-00001.parquet"
+    rows = (_row(kind, f"{split}/{number:06d}", split, frames) for number in range(count))
+    written = write_shard(out / name, kind, rows, {})
+    return ShardReport("", name, written.bytes, written.sha256, written.rows, ())
+
+
+def _row(kind: Kind, name: str, split: str, frames: int) -> dict[str, object]:
+    item = SourceItem(id=name, file=FoundFile(name, 0, 0), split=split, speaker=None, group=name)  # type: ignore[arg-type]
+    return make_row(item, _signal(kind, name, frames), "")
+
+
+def _signal(kind: Kind, name: str, frames: int) -> Signal:
+    noise = keyed_generator("made shards", name)
+    if kind == "speech":
+        return noise.integers(-(2**12), 2**12, size=frames * _FRAME_SAMPLES, dtype=np.int16)
+    points = frames + 1
+    x, y = noise.integers(-_PEN_STEP, _PEN_STEP, size=(2, points), endpoint=True).cumsum(axis=1).astype(np.int32)
+    return Ink(x, y, noise.random(points) < 1 / _STROKE_POINTS, np.arange(points))

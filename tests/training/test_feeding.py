@@ -1,0 +1,159 @@
+"""Batches made ahead of need: the same ones in the same order, a bounded number early, and no thread left behind."""
+
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.batches import FrameSource, plan_epoch
+from pipelines.errors import InputError
+from pipelines.protocol import PROTOCOLS, Framing
+from pipelines.roles import assign_roles
+from pipelines.shard_set import ShardSet
+from pipelines.storage import Location
+from vrnn.capture import bucketed
+from vrnn.training import TrialSpec, feeding, train
+from vrnn.training.feeding import Feeder, made_ahead
+from vrnn.training.loop import Trainer
+from vrnn.training.noise import latent_noise
+
+MakeSpec = Callable[..., TrialSpec]
+CPU = torch.device("cpu")
+SOON = 20.0
+
+
+def feeding_threads_alive() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("feeding")]
+
+
+def source_of(ink: ShardSet) -> FrameSource:
+    framing = Framing.fit(PROTOCOLS["clean", "pen"], ink.manifest)
+    return FrameSource(ink, framing, assign_roles(ink, framing.protocol).fit)
+
+
+@given(st.lists(st.integers()), st.integers(1, 5), st.data())
+def test_order_and_content_are_those_of_map(items: list[int], threads: int, data: st.DataObject) -> None:
+    delays = data.draw(st.lists(st.sampled_from([0.0, 0.0, 0.001]), min_size=len(items), max_size=len(items)))
+
+    def make(place: int) -> int:
+        time.sleep(delays[place])
+        return items[place]
+
+    assert list(made_ahead(make, range(len(items)), threads)) == items
+    assert not feeding_threads_alive()
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_bounded_number_is_made_while_the_taker_is_busy(threads: int) -> None:
+    made = [threading.Event() for _ in range(20)]
+    with closing(made_ahead(lambda n: made[n].set(), range(20), threads)) as ahead:
+        next(ahead)
+        assert all(event.wait(SOON) for event in made[: threads + 2]), "nothing was made ahead"
+        time.sleep(0.05)
+        assert not any(event.is_set() for event in made[threads + 2 :])
+    assert not feeding_threads_alive()
+
+
+def test_what_a_maker_raises_is_raised_in_its_turn_and_ends_the_threads() -> None:
+    def make(n: int) -> int:
+        if n == 2:
+            raise InputError("shard 2: its checksum differs")
+        return n
+
+    ahead = made_ahead(make, range(9), 2)
+    assert [next(ahead), next(ahead)] == [0, 1]
+    with pytest.raises(InputError, match="shard 2"):
+        next(ahead)
+    assert not feeding_threads_alive()
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_portions_are_the_batches_and_their_noise_bit_by_bit(
+    ink: ShardSet, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feeding, "feeding_threads", lambda device: threads)
+    source, key = source_of(ink), ("train", 3, 1)
+    plan = [*plan_epoch(source.lengths, 5, 3, 1), np.zeros(0, dtype=np.int64)]
+    feeder = Feeder(source, 4, CPU, torch.float64)
+    portions = list(feeder.portions(plan, key, ("other", 1)))
+    assert len(portions) == len(plan)
+    for share, portion in zip(plan, portions, strict=True):
+        alone = source.batch(share, *key)
+        assert portion.batch.ids == alone.ids
+        assert portion.batch.frames.dtype == torch.float64
+        assert portion.noise is not None
+        for given_, expected in (
+            (portion.batch.frames, alone.frames.double()),
+            (portion.batch.mask, alone.mask),
+            (portion.batch.lengths, alone.lengths),
+            (portion.noise, latent_noise(alone, 4, "other", 1).double()),
+        ):
+            torch.testing.assert_close(given_, expected, rtol=0, atol=0)
+    assert all(portion.noise is None for portion in feeder.portions(plan, key, None))
+
+
+def test_waiting_is_counted_and_nothing_else(ink: ShardSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = source_of(ink)
+    feeder = Feeder(source, 0, CPU, torch.float32)
+    frames = source.frames
+
+    def slowly(position: int, *key: str | int) -> np.ndarray:
+        time.sleep(0.05)
+        return frames(position, *key)
+
+    monkeypatch.setattr(source, "frames", slowly)
+    shares = [np.array([n % len(source)]) for n in range(4)]
+    assert len(list(feeder.portions(shares, ("evaluate",), None))) == 4
+    busy_maker = feeder.waited
+    assert busy_maker > 0.19
+    for _ in feeder.portions(shares, ("evaluate",), None):
+        time.sleep(0.3)
+    busy_taker = feeder.waited - busy_maker
+    assert 0.04 < busy_taker < busy_maker, "the first batch is waited for, the others were made meanwhile"
+
+
+@pytest.mark.parametrize("truncate", [0, 16])
+def test_padding_to_a_bucket_changes_no_figure(
+    make_spec: MakeSpec, tmp_path: Path, truncate: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = make_spec("vrnn-i-gmm", truncate_frames=truncate)
+    plain = Trainer(spec, Location(str(tmp_path / "plain"))).run_epoch()
+    monkeypatch.setattr(feeding, "padded_frames", lambda device: lambda frames: bucketed(frames) + 8)
+    padded = Trainer(spec, Location(str(tmp_path / "padded"))).run_epoch()
+    assert padded.step == plain.step
+    for name in ("train_nats_per_frame", "valid_nats_per_frame", "gradient_norm_mean", "train_kl_nats_per_frame"):
+        assert getattr(padded, name) == pytest.approx(getattr(plain, name), rel=1e-11)
+
+
+def test_an_altered_shard_ends_training_with_its_own_error(make_spec: MakeSpec, tmp_path: Path) -> None:
+    spec = make_spec()
+    copy = tmp_path / "shards"
+    shutil.copytree(spec.shards.removeprefix("file://"), copy)
+    shard = next(copy.glob("train-*.parquet"))
+    shard.write_bytes(shard.read_bytes()[:-1] + b"?")
+    moved = spec.model_copy(update={"shards": str(copy)})
+    with pytest.raises(InputError, match="checksum differs"):
+        train(moved, Location(str(tmp_path / "run")))
+    assert not feeding_threads_alive()
+
+
+def test_threads_may_read_shards_at_once(ink: ShardSet) -> None:
+    """With a cache of one byte every read is of another row group: each is still its own signal."""
+    crowded = ShardSet(ink.location, cache_bytes=1)
+    alone = [ink.signal(row) for row in range(len(ink.index))]
+    order = np.random.default_rng(0).integers(0, len(alone), size=400)
+    for row, signal in zip(order, made_ahead(lambda row: crowded.signal(int(row)), order, 8), strict=True):
+        assert (signal.x == alone[row].x).all()
+
+
+def test_a_record_says_how_long_training_waited(make_spec: MakeSpec, tmp_path: Path) -> None:
+    record = Trainer(make_spec(), Location(str(tmp_path))).run_epoch()
+    assert 0 < record.data_wait_share < 1
