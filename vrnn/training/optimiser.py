@@ -34,7 +34,7 @@ class Optimiser:
         """
         self._model = model
         self._rules = rules
-        self._adam = Adam(model.parameters(), lr=rules.learning_rate)
+        self._adam = Adam(model.parameters(), lr=rules.learning_rate, fused=True)
         self._schedule = _schedule(self._adam, rules, planned_steps)
         self._average = AveragedModel(model, multi_avg_fn=_debiased(rules.averaging)) if rules.averaging else None
         self.skipped_in_a_row = 0
