@@ -2,7 +2,7 @@
 
 Nothing calls home (usage statistics are off), no dashboard is opened, and a Ray that a caller has already
 started is used as it is. What Ray has to say of dead workers, it prints on stdout, which belongs to results: it is
-sent to stderr.
+sent to stderr. A caller's handler of SIGTERM, which Ray replaces by its own, is put back.
 
 Every shard is one Ray task, as many in flight as there are workers: memory follows the workers, not the corpus. A
 task that ends with its worker or its node is run again with its sources isolated (see `pipelines.isolation`); one that
@@ -12,8 +12,11 @@ ends in a failure of the storage is run again after a pause. Both a bounded numb
 import contextlib
 import errno
 import logging
+import math
 import os
+import signal
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -26,11 +29,15 @@ from pipelines.errors import InputError, PreparationError
 from pipelines.isolation import run_guarded, run_isolated
 from pipelines.shard_task import ShardReport, ShardTask
 
-__all__ = ["LostTaskError", "ray_session", "run_on_ray"]
+__all__ = ["LostTaskError", "RoomWatch", "ray_session", "run_on_ray"]
 
+_HERE = "local"
 _ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
 """Ray's workers are nice to everything else by default: on a shared machine they would hardly run."""
 
+_log = logging.getLogger(__name__)
+
+_ROOM_SECONDS = 90.0
 _ATTEMPTS = 4
 _PAUSE_SECONDS = 1.0
 _FINAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR}
@@ -42,34 +49,75 @@ class LostTaskError(PreparationError):
 
 
 @contextlib.contextmanager
-def ray_session(workers: int, address: str | None = None) -> Iterator[None]:
+def ray_session(workers: int, address: str | None = None, *, gpus: float = 0.0) -> Iterator[str | None]:
     """Have a Ray to work with: the running one, the cluster at `address`, or a fresh one of `workers` CPUs.
 
+    Args:
+        workers: cores of a fresh one.
+        address: of a cluster.
+        gpus: that must be had at once, or nothing can begin. A cluster may yet grow; this machine cannot.
+
+    Yields:
+        The address of its dashboard; None where it has none.
+
     Raises:
-        InputError: no cluster answers at `address`.
+        InputError: no cluster answers at `address`, or this machine has too few GPUs.
     """
     if ray.is_initialized():
-        yield
+        yield None
         return
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     with contextlib.redirect_stdout(sys.stderr):
-        _connect(workers, address)
+        chosen = address or os.environ.get("RAY_ADDRESS") or _HERE
+        dashboard = _connect(workers, chosen)
         try:
-            yield
+            if chosen == _HERE:
+                _demand_gpus(gpus)
+            yield dashboard
         finally:
             ray.shutdown()
 
 
-def _connect(workers: int, address: str | None) -> None:
-    """Connect to `address`, else to `RAY_ADDRESS`, else to a Ray of our own, even where another one runs here."""
-    chosen = address or os.environ.get("RAY_ADDRESS") or "local"
-    size = {"num_cpus": workers, "include_dashboard": False} if chosen == "local" else {}
+def _connect(workers: int, chosen: str) -> str | None:
+    """Connect to the cluster that is chosen, or start a Ray of our own, even where another one runs here."""
+    size = {"num_cpus": workers, "include_dashboard": False} if chosen == _HERE else {}
+    handler = signal.getsignal(signal.SIGTERM)
     try:
-        ray.init(address=chosen, log_to_driver=False, logging_level=logging.ERROR, **size)
+        context = ray.init(address=chosen, log_to_driver=False, logging_level=logging.ERROR, **size)
     except (ConnectionError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"no Ray cluster answers at {chosen}: {reason}; start one, or leave --address out") from error
+    if callable(handler) and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)
+    return f"http://{context.dashboard_url}" if context.dashboard_url else None
+
+
+def _demand_gpus(gpus: float) -> None:
+    has = ray.cluster_resources().get("GPU", 0.0)
+    if gpus > has:
+        raise InputError(
+            f"{gpus:g} GPUs are asked for at once and this machine has {has:g}; "
+            "ask for fewer, or name a cluster with --address"
+        )
+
+
+class RoomWatch:
+    """Says once, when nothing has begun for a while, what the cluster has left."""
+
+    def __init__(self, what: str) -> None:
+        """Watch over `what` is to begin."""
+        self._what = what
+        self._at = time.monotonic() + _ROOM_SECONDS
+
+    def look(self, *, begun: bool) -> None:
+        """Say so if it is time to."""
+        if begun:
+            self._at = math.inf
+        elif time.monotonic() > self._at:
+            free = {name: ray.available_resources().get(name, 0.0) for name in ("CPU", "GPU")}
+            _log.warning("%s: waiting for room; the cluster has %s free", self._what, free)
+            self._at = math.inf
 
 
 def run_on_ray(tasks: list[ShardTask], workers: int, address: str | None = None) -> Iterator[ShardReport]:

@@ -1,4 +1,4 @@
-"""One `prepare` at a time in one output.
+"""One writer at a time in one output.
 
 On a local disk the lock is the operating system's (flock), which lets go when its process dies, however it dies. An
 object store has no locks: there a lease object is written, read back after a moment, and written again while the work
@@ -22,7 +22,7 @@ from pipelines.errors import PreparationError
 from pipelines.shard_task import STATE_DIRECTORY
 from pipelines.storage import Location
 
-__all__ = ["LOCK_NAME", "BusyError", "exclusive"]
+__all__ = ["LOCK_NAME", "BusyError", "exclusive", "this_process"]
 
 LOCK_NAME = "lock"
 LEASE_SECONDS = 60.0
@@ -30,7 +30,7 @@ SETTLE_SECONDS = 1.0
 
 
 class BusyError(PreparationError):
-    """Another `prepare` is writing to the same output."""
+    """Another process is writing to the same output."""
 
 
 @contextlib.contextmanager
@@ -55,18 +55,19 @@ def _file_lock(out: Location, path: Path) -> Iterator[None]:
             file.seek(0)
             raise BusyError(_busy(out, file.read())) from error
         file.truncate(0)
-        file.write(_owner())
+        file.write(this_process())
         file.flush()
         yield
         file.truncate(0)
 
 
-def _owner() -> str:
+def this_process() -> str:
+    """This process, as a person looks for it."""
     return f"process {os.getpid()} on {socket.gethostname()}"
 
 
 def _busy(out: Location, owner: str) -> str:
-    return f"{out}: another prepare is writing there ({owner or 'unknown'}); wait for it, or choose another --out"
+    return f"{out}: another command is writing there ({owner or 'unknown'}); wait for it, or write elsewhere"
 
 
 @contextlib.contextmanager
@@ -103,7 +104,7 @@ def _holder(place: Location) -> str | None:
 
 
 def _claim(place: Location, name: str) -> None:
-    place.write_bytes(json.dumps({"name": name, "owner": _owner(), "renewed": time.time()}).encode())
+    place.write_bytes(json.dumps({"name": name, "owner": this_process(), "renewed": time.time()}).encode())
 
 
 def _renew(place: Location, name: str, stop: threading.Event) -> None:

@@ -128,6 +128,11 @@ class Location:
         return parts.netloc.rpartition("@")[2] + parts.path
 
     @property
+    def absolute(self) -> "Location":
+        """The same place, from whatever directory a process runs in."""
+        return self if self._is_remote else Location(self.path, self.without)
+
+    @property
     def parent(self) -> "Location":
         """The directory that this lies in."""
         base, mark, query = self.uri.partition("?") if self._is_remote else (self.uri, "", "")

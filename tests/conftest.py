@@ -3,7 +3,9 @@
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from itertools import accumulate
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,6 +15,7 @@ os.environ |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AW
 import ray
 import torch
 
+from pipelines import exclusive
 from pipelines.prepare import Prepared, PrepareOptions, prepare
 from pipelines.shard_set import ShardSet
 from pipelines.shard_task import run_shard_task
@@ -21,9 +24,14 @@ from pipelines.synthesis import synthesise_handwriting, synthesise_speech
 from vrnn.training import Optimisation, TrialSpec
 from vrnn.training.plan import plan_trial
 
+if TYPE_CHECKING:
+    from tests.pipelines.s3 import Store
+
 MakeSpec = Callable[..., TrialSpec]
 REAL_NAMES = ("timit", "iam_ondb", "single_speaker", "nonverbal", "accent", "oddbox")
 REAL_CORPORA = Path(os.environ.get("VRNN_BENCH_CORPORA", Path(__file__).parents[2] / "shared" / "corpora"))
+
+POINTS, STROKE_ENDS = 160, "</Stroke>\n"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -48,7 +56,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[None]:
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()
 
@@ -73,9 +81,27 @@ def raw_speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def raw_ink(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Handwriting of lines so short that the loop over their points is no longer what most of the tests wait for."""
     out = tmp_path_factory.mktemp("raw") / "ink"
     synthesise_handwriting(out, train_forms=3, valid_forms=1, test_forms=1, seed=1)
+    for line in (out / "lineStrokes").rglob("*.xml"):
+        *strokes, rest = line.read_text("latin-1").split(STROKE_ENDS)
+        points = accumulate(stroke.count("<Point") for stroke in strokes)
+        kept = [stroke for stroke, so_far in zip(strokes, points, strict=True) if so_far <= POINTS]
+        line.write_text(STROKE_ENDS.join([*kept, rest]), "latin-1")
     return out
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator["Store"]:
+    """An S3 endpoint; its library takes seconds to import."""
+    from tests.pipelines.s3 import Store
+
+    monkeypatch.setattr(exclusive, "SETTLE_SECONDS", 0.05)
+    store = Store()
+    store.start()
+    yield store
+    store.stop()
 
 
 def prepare_here(corpus: str, raw: Path, out: Path, **options: object) -> Prepared:

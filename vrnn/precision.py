@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 
 import torch
 
-__all__ = ["Precision", "allow_tf32", "arithmetic", "parameter_dtype"]
+__all__ = ["Precision", "allow_tf32", "arithmetic", "parameter_dtype", "product_dtype"]
 
 Precision: TypeAlias = Literal["float32", "tf32", "bfloat16", "float64"]
 
@@ -21,6 +21,11 @@ Precision: TypeAlias = Literal["float32", "tf32", "bfloat16", "float64"]
 def parameter_dtype(precision: Precision) -> torch.dtype:
     """What the parameters and the frames are kept in."""
     return torch.float64 if precision == "float64" else torch.float32
+
+
+def product_dtype(precision: Precision) -> torch.dtype:
+    """What the factors of the products are in."""
+    return torch.bfloat16 if precision == "bfloat16" else parameter_dtype(precision)
 
 
 def arithmetic(device: torch.device, precision: Precision) -> AbstractContextManager[object]:

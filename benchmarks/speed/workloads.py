@@ -15,7 +15,7 @@ from benchmarks.speed.textbook import TextbookVRNN
 from vrnn.bounds import iwae
 from vrnn.models import ModelConfig, Terms, build_model, preset
 from vrnn.models.vrnn import VRNN
-from vrnn.precision import Precision, arithmetic, parameter_dtype
+from vrnn.precision import Precision, arithmetic, parameter_dtype, product_dtype
 
 __all__ = ["SHAPES", "Scoring", "Shape", "Training", "Who"]
 
@@ -65,7 +65,7 @@ class _Workload:
     @property
     def dtype(self) -> torch.dtype:
         """Of its products."""
-        return torch.bfloat16 if self.precision == "bfloat16" else parameter_dtype(self.precision)
+        return product_dtype(self.precision)
 
     def model(self) -> VRNN:
         """The model, as both sides begin with it."""

@@ -16,6 +16,7 @@ from pipelines.storage import TEMPORARY_MARK, Location
 from tests.conftest import prepare_here
 from tests.pipelines.sound_files import sphere, tone
 from tests.pipelines.test_prepare import contents
+from tests.processes import descendants, name_of
 from tests.saboteur import sitecustomize as saboteur
 
 SABOTEUR = Path(saboteur.__file__).parent
@@ -93,25 +94,9 @@ def wait_for_shards(out: Path, count: int) -> None:
         time.sleep(0.02)
 
 
-def descendants(root: int) -> list[int]:
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            children.setdefault(parent, []).append(int(entry.name))
-    found, todo = [], [root]
-    while todo:
-        todo += (below := children.get(todo.pop(), []))
-        found += below
-    return found
-
-
 def busy_worker(driver: int) -> int | None:
     for process in descendants(driver):
-        if "ray::run_guarded" in _name(process):
+        if "ray::run_guarded" in name_of(process):
             return process
     return None
 
@@ -183,16 +168,9 @@ def _result(process: subprocess.Popen[str], tmp_path: Path) -> dict[str, Any]:
 def _assert_gone(processes: list[int]) -> None:
     """All but Ray's two agents, which look for their parent once in a while and are gone within minutes."""
     limit = time.monotonic() + 30
-    while alive := [process for process in processes if _is_alive(process) and "Agent" not in _name(process)]:
-        assert time.monotonic() < limit, f"left: {[_name(process) for process in alive]}"
+    while alive := [process for process in processes if _is_alive(process) and "Agent" not in name_of(process)]:
+        assert time.monotonic() < limit, f"left: {[name_of(process) for process in alive]}"
         time.sleep(0.1)
-
-
-def _name(process: int) -> str:
-    try:
-        return Path(f"/proc/{process}/cmdline").read_text().replace("\0", " ").strip()
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
 
 
 def _is_alive(process: int) -> bool:

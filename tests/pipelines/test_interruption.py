@@ -118,7 +118,7 @@ def test_an_update_killed_at_any_instant_leaves_the_old_set_or_is_finished_by_th
 
 def test_of_two_runs_at_once_one_works_and_the_other_says_so(raw: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with exclusive(Location(str(out))), pytest.raises(BusyError, match=f"another prepare is writing.*{os.getpid()}"):
+    with exclusive(Location(str(out))), pytest.raises(BusyError, match=f"another command is writing.*{os.getpid()}"):
         prepare_here("timit", raw, out)
     assert prepare_here("timit", raw, out).written
 

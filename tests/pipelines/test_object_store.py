@@ -1,5 +1,4 @@
 from collections import Counter
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -15,15 +14,6 @@ from pipelines.storage import Location
 from pipelines.verify import verify_shards
 from tests.conftest import prepare_here
 from tests.pipelines.s3 import Store
-
-
-@pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    monkeypatch.setattr(exclusive, "SETTLE_SECONDS", 0.05)
-    store = Store()
-    store.start()
-    yield store
-    store.stop()
 
 
 def upload(raw: Path, target: Location) -> Location:
@@ -99,7 +89,7 @@ def test_of_two_runs_into_one_bucket_one_works_and_the_other_says_so(
     store: Store, raw_speech: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raw = upload(raw_speech, store.at("raw"))
-    with exclusive.exclusive(store.at("shards")), pytest.raises(BusyError, match="another prepare is writing"):
+    with exclusive.exclusive(store.at("shards")), pytest.raises(BusyError, match="another command is writing"):
         prepare_there("timit", raw, store.at("shards"))
     (store.at("shards") / ".state" / "lock").write_bytes(b'{"name": "dead", "owner": "dead", "renewed": 0}')
     assert prepare_there("timit", raw, store.at("shards")).written

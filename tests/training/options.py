@@ -11,6 +11,6 @@ ALL_OPTIONS: dict[str, object] = {
     "warmup_steps": 3,
     "final_learning_rate": 0.1,
     "averaging": 0.9,
-    "truncate_frames": 300,
+    "truncate_frames": 60,
     "clip_norm": 1.0,
 }

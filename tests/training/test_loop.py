@@ -18,7 +18,7 @@ from pipelines.storage import Location
 from tests.conftest import MakeSpec
 from tests.training.options import ALL_OPTIONS
 from vrnn.bounds import elbo
-from vrnn.training import load_checkpoint, loop, train
+from vrnn.training import gradients, load_checkpoint, train
 from vrnn.training.checkpoints import BEST, LAST
 from vrnn.training.errors import CheckpointError
 from vrnn.training.loop import Trainer
@@ -57,7 +57,11 @@ def figures(place: Path) -> list[dict[str, float]]:
     """The history of a run without what the clock says; nan as a string, so that it equals itself."""
     history = load_checkpoint(Location(str(place))).state.history
     kept = [
-        {k: v for k, v in asdict(record).items() if not k.startswith(("seconds", "frames", "data_wait"))}
+        {
+            k: v
+            for k, v in asdict(record).items()
+            if not k.startswith(("seconds", "frames", "data_wait", "fraction", "peak"))
+        }
         for record in history
     ]
     return [{name: str(figure) if math.isnan(figure) else figure for name, figure in record.items()} for record in kept]
@@ -85,6 +89,22 @@ def test_the_same_spec_gives_the_same_weights_and_another_seed_gives_others(
     assert_same_weights(tmp_path / "a" / LAST, tmp_path / "b" / LAST)
     with pytest.raises(AssertionError):
         assert_same_weights(tmp_path / "a" / LAST, tmp_path / "c" / LAST)
+
+
+@pytest.mark.parametrize("micro_batch", [1, 2, 3, 99])
+@pytest.mark.parametrize("options", [{}, ALL_OPTIONS])
+def test_in_parts_of_any_size_a_batch_gives_the_same_step(
+    make_spec: MakeSpec, tmp_path: Path, options: dict[str, object], micro_batch: int
+) -> None:
+    """Seven sequences in two, three or seven parts, the last of them smaller."""
+    spec = make_spec(max_epochs=2, **options | {"batch_size": 7})
+    train(spec, Location(str(tmp_path / "whole")))
+    train(spec, Location(str(tmp_path / "parts")), micro_batch=micro_batch)
+    whole, parts = weights(tmp_path / "whole" / LAST), weights(tmp_path / "parts" / LAST)
+    for name, weight in whole.items():
+        torch.testing.assert_close(parts[name], weight, rtol=0, atol=1e-11)
+    for one, other in zip(figures(tmp_path / "whole" / LAST), figures(tmp_path / "parts" / LAST), strict=True):
+        assert one == pytest.approx(other, rel=1e-11)
 
 
 def test_training_ends_when_validation_no_longer_improves(make_spec: MakeSpec, tmp_path: Path) -> None:
@@ -124,14 +144,14 @@ def test_gradients_are_clipped_before_the_step(make_spec: MakeSpec, tmp_path: Pa
 
 def poisoned(monkeypatch: pytest.MonkeyPatch, *steps: int) -> None:
     """Let the objective of these steps, counted from 1, be nan."""
-    calls, objective = 0, loop.objective
+    calls, objective = 0, gradients.objective
 
     def sometimes_nan(*arguments: object) -> Tensor:
         nonlocal calls
         calls += 1
         return objective(*arguments) * (math.nan if calls in steps else 1.0)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(loop, "objective", sometimes_nan)
+    monkeypatch.setattr(gradients, "objective", sometimes_nan)
 
 
 def test_a_step_that_is_not_finite_is_left_out_and_counted(
@@ -168,7 +188,7 @@ def test_steps_in_a_row_are_counted_across_epochs_and_stops(
 def test_a_piece_that_is_not_finite_ends_its_batch(
     make_spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainer = Trainer(make_spec("rnn-gauss", batch_size=13, truncate_frames=300), Location(str(tmp_path)))
+    trainer = Trainer(make_spec("rnn-gauss", batch_size=13, truncate_frames=60), Location(str(tmp_path)))
     poisoned(monkeypatch, 2)
     record = trainer.run_epoch()
     assert (record.step, record.skipped_steps) == (2, 1)

@@ -46,7 +46,7 @@ def test_the_bounds_of_pieces_sum_to_the_whole_where_the_posterior_filters(
 ) -> None:
     trainers = [
         one_epoch(make_spec(model, learning_rate=STILL, truncate_frames=frames), tmp_path / str(frames))
-        for frames in (0, 97)
+        for frames in (0, 20)
     ]
     whole, cut = (trainer.state.history[0] for trainer in trainers)
     assert cut.step > 5 * whole.step
@@ -71,7 +71,7 @@ def test_a_smoothing_posterior_sees_its_own_piece_in_training_and_all_in_validat
 def test_a_state_that_is_not_carried_on_would_be_noticed(
     make_spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec = make_spec(learning_rate=STILL, truncate_frames=97)
+    spec = make_spec(learning_rate=STILL, truncate_frames=20)
     carried = one_epoch(spec, tmp_path / "carried").state.history[0]
     trainer = Trainer(spec, Location(str(tmp_path / "dropped")))
     forward = trainer.model.forward
@@ -101,8 +101,8 @@ def plain_training(spec: TrialSpec, trainer: Trainer, epochs: int, planned: int)
             key = ("train", spec.seed, epoch)
             batch = trainer.fit_source.batch(positions, *key).to(torch.device("cpu"), torch.float64)
             noise, state = latent_noise(batch, model.latent_size, *key), None
-            for start in range(0, len(batch.mask), 300):
-                x, mask, z = (part[start : start + 300] for part in (batch.frames, batch.mask, noise))
+            for start in range(0, len(batch.mask), 60):
+                x, mask, z = (part[start : start + 60] for part in (batch.frames, batch.mask, noise))
                 terms = model(x, mask, z, state)
                 state = tuple(part.detach() for part in terms.state)
                 kl = torch.maximum(terms.kl, torch.tensor(4e-5, dtype=torch.float64))

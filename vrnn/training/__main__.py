@@ -1,6 +1,7 @@
 """`python -m vrnn.training SPEC.json OUT`: the training loop without Ray, for a bare machine.
 
-SPEC.json is a trial's spec, as `vrnn-bench train --print-spec` writes it.
+SPEC.json is a trial's spec, as `vrnn-bench train --print-spec` writes it. Ctrl-C or SIGTERM saves the run and ends with
+128 + the signal; once more, it ends at once.
 """
 
 import json
@@ -20,6 +21,7 @@ from vrnn.training.checkpoints import EpochRecord
 from vrnn.training.errors import CheckpointError
 from vrnn.training.loop import train
 from vrnn.training.spec import TrialSpec
+from vrnn.training.stopping import Stop, stopping_on_signals
 
 _ARGUMENTS = 2
 
@@ -34,11 +36,12 @@ def main(arguments: list[str]) -> int:
         spec = TrialSpec.model_validate_json(Path(arguments[0]).read_text())
         path = describe_path(computing_device(), spec.optimisation.precision)
         sys.stderr.write("".join(f"{part}: {way}\n" for part, way in path.items()))
-        train(spec, Location(arguments[1]), _write_record)
+        with stopping_on_signals(Stop()) as stop:
+            train(spec, Location(arguments[1]), _write_record, stop=stop)
     except (OSError, ValidationError, InputError, ModelError, CheckpointError) as error:
         sys.stderr.write(f"{str(error).splitlines()[0]}\n")
         return 2
-    return 0
+    return 128 + stop.signal if stop.signal else 0
 
 
 def _write_record(record: EpochRecord) -> None:

@@ -1,14 +1,17 @@
 """Checkpoints: one file each, written whole, read without running any code in it.
 
 `best.pt` holds what scoring and generation need: the trial's spec, its normalisation and the weights.
-`last.pt` holds the optimiser's state beside it, so that a run goes on where it ended. Where weights are averaged, the
-average is what both call the weights; those that are trained belong to the optimiser's state.
+`last.pt` holds the optimiser's state and the sums of the epoch under way beside it, so that a run goes on where it was.
+Where weights are averaged, the average is what both call the weights; those that are trained belong to the optimiser's
+state.
 """
 
 import io
 import math
 import pickle
+import struct
 import zipfile
+import zlib
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -22,12 +25,13 @@ from vrnn.errors import ModelError
 from vrnn.models import SequenceModel, build_model
 from vrnn.training.errors import CheckpointError
 from vrnn.training.spec import TrialSpec
+from vrnn.training.tally import Tally
 
 __all__ = ["BEST", "LAST", "Checkpoint", "EpochRecord", "TrainingState", "load_checkpoint", "save_checkpoint"]
 
 BEST = "best.pt"
 LAST = "last.pt"
-_FORMAT = 2
+_FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,10 @@ class EpochRecord:
         seconds: wall time of the epoch's training steps.
         frames_per_second: real frames over that time.
         data_wait_share: of that time, spent waiting for batches; nan in records of versions that did not know.
+        fraction_of_peak: operations that no implementation can skip (`vrnn.peak.pass_operations`) over that time, as
+            a share of those of large matrix products, measured briefly, of all workers; nan as above.
+        peak_memory_gib: the largest of a worker so far, of its device or, on a CPU, resident; nan as above.
+        workers: that shared the batches at the epoch's end.
     """
 
     epoch: int
@@ -67,6 +75,9 @@ class EpochRecord:
     seconds: float
     frames_per_second: float
     data_wait_share: float = math.nan
+    fraction_of_peak: float = math.nan
+    peak_memory_gib: float = math.nan
+    workers: int = 1
 
 
 @dataclass
@@ -82,6 +93,8 @@ class TrainingState:
             before a validation that was not; else None.
         finished: nothing is left to do.
         history: one record an epoch.
+        under_way: the sums of the epoch that is not finished, over the batches of its plan so far.
+        micro_batch: sequences that a rank computes on at once; 0 for all of its share.
     """
 
     epoch: int = 0
@@ -91,6 +104,8 @@ class TrainingState:
     diverged_at_step: int | None = None
     finished: bool = False
     history: list[EpochRecord] = field(default_factory=list)
+    under_way: Tally = field(default_factory=Tally)
+    micro_batch: int = 0
 
 
 @dataclass(frozen=True)
@@ -155,7 +170,7 @@ def load_checkpoint(place: Location) -> Checkpoint:
         raise CheckpointError(f"{place}: no such checkpoint; train makes one under its --out")
     stored = place.read_bytes()
     damaged = CheckpointError(f"{place}: not a checkpoint of vrnn-bench, or damaged; train again")
-    if not zipfile.is_zipfile(io.BytesIO(stored)):
+    if not _is_whole(stored):
         raise damaged
     try:
         content = torch.load(io.BytesIO(stored), map_location="cpu", weights_only=True)
@@ -169,6 +184,15 @@ def load_checkpoint(place: Location) -> Checkpoint:
         raise CheckpointError(f"{place}: damaged ({type(error).__name__}); train again") from error
 
 
+def _is_whole(stored: bytes) -> bool:
+    """Whether every part agrees with its checksum, which torch writes and does not look at."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(stored)) as archive:
+            return archive.testzip() is None
+    except (zipfile.BadZipFile, zlib.error, struct.error, ValueError, RuntimeError, EOFError, OSError):
+        return False
+
+
 def _from_content(content: dict[str, Any]) -> Checkpoint:
     spec = TrialSpec.model_validate_json(content["spec"])
     state = content["state"]
@@ -180,6 +204,6 @@ def _from_content(content: dict[str, Any]) -> Checkpoint:
         report_split=content["report_split"],
         roles_rule=content["roles_rule"],
         weights=content["weights"],
-        state=TrainingState(**(state | {"history": history})),
+        state=TrainingState(**(state | {"history": history, "under_way": Tally(**state["under_way"])})),
         optimiser=content["optimiser"],
     )

@@ -4,13 +4,19 @@ Gradients are summed, not averaged by rank: a step's loss is a sum over frames d
 batch, so that ragged or empty shares count for exactly what they hold.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from vrnn.training.errors import CheckpointError
+
 __all__ = ["Group"]
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -30,10 +36,35 @@ class Group:
         """Whether this rank writes."""
         return self.rank == 0
 
+    def from_leader(self, make: Callable[[], Value]) -> Value:
+        """What `make` returns on the leader, which alone calls it, on every rank.
+
+        Raises:
+            CheckpointError: the leader's `make` did; every rank raises it.
+        """
+        if self.size == 1:
+            return make()
+        made: list[Value | CheckpointError | None] = [None]
+        if self.leads:
+            try:
+                made = [make()]
+            except CheckpointError as error:
+                made = [error]
+        dist.broadcast_object_list(made)
+        if isinstance(made[0], CheckpointError):
+            raise made[0]
+        return made[0]  # type: ignore[return-value]
+
     def total(self, values: Tensor) -> Tensor:
         """The sum of `values` over the ranks."""
         if self.size > 1:
             dist.all_reduce(values)
+        return values
+
+    def largest(self, values: Tensor) -> Tensor:
+        """The largest of `values` over the ranks, element by element."""
+        if self.size > 1:
+            dist.all_reduce(values, dist.ReduceOp.MAX)
         return values
 
     def sum_gradients(self, model: nn.Module) -> None:

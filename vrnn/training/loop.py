@@ -1,7 +1,8 @@
 """The training loop: a plain function of a trial's spec and a directory.
 
 Ray Train runs it in each worker; `python -m vrnn.training` runs it alone. All randomness is keyed by what it is for,
-so a run that stopped goes on at the next epoch with nothing to restore but weights, optimiser and counters.
+and an epoch's plan follows from seed and epoch, so a run that stopped goes on at any batch with nothing to restore but
+weights, optimiser, counters and sums.
 
 Training may maximise a modified bound (`vrnn.training.objective`) on pieces of sequences (`vrnn.training.pieces`);
 validation is always the bound itself on whole sequences, and the only thing that chooses the checkpoint.
@@ -12,9 +13,9 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
-from torch import Tensor
 
 from pipelines.batches import FrameSource, Positions, plan_epoch, rank_share
 from pipelines.errors import InputError
@@ -22,27 +23,25 @@ from pipelines.protocol import Framing
 from pipelines.roles import Roles, assign_roles
 from pipelines.shard_set import ShardSet
 from pipelines.storage import Location
-from vrnn.bounds import real_frames
-from vrnn.models import SequenceModel, State, build_model
+from vrnn.models import SequenceModel, build_model
 from vrnn.paths import computing_device
-from vrnn.precision import allow_tf32, arithmetic, parameter_dtype
+from vrnn.peak import brief_peak, pass_operations, peak_memory, reset_peak_memory
+from vrnn.precision import allow_tf32, arithmetic, parameter_dtype, product_dtype
 from vrnn.products import unchanging_weights
-from vrnn.scan import holding
 from vrnn.training.checkpoints import (
     BEST,
-    LAST,
     Checkpoint,
     EpochRecord,
     TrainingState,
-    load_checkpoint,
-    save_checkpoint,
 )
 from vrnn.training.errors import CheckpointError
 from vrnn.training.feeding import Feeder, Portion
+from vrnn.training.gradients import Share
 from vrnn.training.group import Group
-from vrnn.training.objective import bound_and_kl, kl_factor_at, objective
+from vrnn.training.keeping import Keeper, Saving
+from vrnn.training.objective import kl_factor_at
 from vrnn.training.optimiser import Optimiser
-from vrnn.training.pieces import Piece, cut, planned_steps
+from vrnn.training.pieces import cut, planned_steps
 from vrnn.training.spec import TrialSpec
 from vrnn.training.tally import Tally
 from vrnn.training.validation import validate
@@ -57,41 +56,68 @@ class TrainResult:
     """How a run ended.
 
     Attributes:
-        checkpoint: the best checkpoint's place; None if the run diverged before its first validation.
-        state: the run's end.
+        checkpoint: the best checkpoint's place; None before the first validation.
+        state: the run's end; not `finished` where it was asked to stop.
     """
 
     checkpoint: Location | None
     state: TrainingState
 
 
-def train(spec: TrialSpec, out: Location, on_epoch: OnEpoch = lambda record: None) -> TrainResult:
-    """Fit a trial's model, or go on where an earlier run of the same trial ended.
+def _never() -> bool:
+    return False
+
+
+def train(
+    spec: TrialSpec,
+    out: Location,
+    on_epoch: OnEpoch = lambda record: None,
+    saving: Saving | None = None,
+    micro_batch: int = 0,
+    stop: Callable[[], bool] = _never,
+) -> TrainResult:
+    """Fit a trial's model, or go on where an earlier run of the same trial ended, with the bits it would have had.
 
     Args:
         spec: the trial.
-        out: where checkpoints go; one trial has one directory.
+        out: where checkpoints go; one trial has one directory, which rank 0 alone reads and writes.
         on_epoch: called on every rank after each epoch.
+        saving: how the run is saved.
+        micro_batch: sequences that a rank computes on at once, 0 for all of its share; a run that goes on keeps the
+            smaller of its own and this. Gradients are summed, so figures change by rounding alone.
+        stop: asked after every batch; once it says so on any rank, the run is saved and ends unfinished.
 
     Raises:
         InputError: the shards cannot be used, or are not those of the spec.
-        CheckpointError: `out` holds another trial's run.
+        CheckpointError: `out` holds another trial's run, or checkpoints of which none can be read.
     """
-    trainer = Trainer(spec, out)
+    trainer = Trainer(spec, out, saving, micro_batch, stop)
     while not trainer.state.finished:
-        on_epoch(trainer.run_epoch())
+        record = trainer.run_epoch()
+        if record is None:
+            break
+        on_epoch(record)
     return TrainResult(out / BEST if trainer.state.best_epoch else None, trainer.state)
 
 
 class Trainer:
     """A run in progress."""
 
-    def __init__(self, spec: TrialSpec, out: Location) -> None:
+    def __init__(
+        self,
+        spec: TrialSpec,
+        out: Location,
+        saving: Saving | None = None,
+        micro_batch: int = 0,
+        stop: Callable[[], bool] = _never,
+    ) -> None:
         """Open the data and build the model, or read both back from `out`; see `train`."""
         self.spec = spec
         self.out = out
+        self.keeper = Keeper(out, saving or Saving())
         self.group = Group.current()
         self.device = computing_device()
+        reset_peak_memory(self.device)
         self.dtype = parameter_dtype(spec.optimisation.precision)
         allow_tf32(spec.optimisation.precision)
         shards = open_shards(spec)
@@ -108,29 +134,40 @@ class Trainer:
         steps = planned_steps(self.fit_source.lengths, spec.optimisation, spec.seed)
         self.optimiser = Optimiser(self.model, spec.optimisation, steps)
         self.state = self._resume()
+        self.state.micro_batch = min(filter(None, (self.state.micro_batch, micro_batch)), default=0)
+        self._stop = stop
+        self._stopping = False
 
     def _resume(self) -> TrainingState:
-        place = self.out / LAST
-        if not place.is_file():
+        last = self.group.from_leader(self.keeper.newest)
+        if last is None:
             return TrainingState()
-        last = load_checkpoint(place)
         if last.spec.key != self.spec.key:
             raise CheckpointError(
                 f"{self.out}: holds a run of another trial ({last.spec.key}, not {self.spec.key}); choose another --out"
             )
         if last.optimiser is None:
-            raise CheckpointError(f"{place}: holds no training state to go on from; choose another --out")
+            raise CheckpointError(f"{self.out}: holds no training state to go on from; choose another --out")
         self.optimiser.load_state_dict(last.optimiser)
         return last.state
 
-    def run_epoch(self) -> EpochRecord:
-        """One pass over the training sequences, a validation, and the checkpoints."""
-        epoch, start, waited = self.state.epoch, time.perf_counter(), self._fit_feeder.waited
-        tally = self._fit_pass(epoch)
-        seconds = time.perf_counter() - start
-        valid, valid_kl = self._validate()
+    def run_epoch(self) -> EpochRecord | None:
+        """What is left of a pass over the training sequences, a validation, and the checkpoints.
+
+        Returns:
+            The epoch's record; None where the run was asked to stop, and was saved.
+        """
+        self._fit_pass()
+        stopped = self._stopping and self.state.diverged_at_step is None
+        figures = None if stopped else self._validate()
+        if figures is None:
+            self._save()
+            return None
+        tally = self.state.under_way
+        valid, valid_kl = figures
+        frames_per_second = tally.frames / tally.seconds
         record = EpochRecord(
-            epoch=epoch + 1,
+            epoch=self.state.epoch + 1,
             step=self.state.step,
             train_nats_per_frame=tally.nats_per_frame,
             train_kl_nats_per_frame=tally.kl_nats_per_frame,
@@ -142,14 +179,32 @@ class Trainer:
             skipped_steps=tally.skipped,
             learning_rate=self.optimiser.learning_rate,
             kl_factor=self._kl_factor,
-            seconds=seconds,
-            frames_per_second=tally.frames / seconds,
-            data_wait_share=(self._fit_feeder.waited - waited) / seconds,
+            seconds=tally.seconds,
+            frames_per_second=frames_per_second,
+            data_wait_share=tally.waited / tally.seconds,
+            fraction_of_peak=frames_per_second * self._operations / self._peak,
+            peak_memory_gib=self._memory(),
+            workers=self.group.size,
         )
         self._close_epoch(record)
         return record
 
-    def _validate(self) -> tuple[float, float]:
+    @cached_property
+    def _peak(self) -> float:
+        """Operations a second that the ranks reach together with large products."""
+        peak = brief_peak(self.device, product_dtype(self.spec.optimisation.precision))
+        return self.group.total(torch.tensor([peak], dtype=torch.float64, device=self.device)).item()
+
+    @cached_property
+    def _operations(self) -> float:
+        return pass_operations(self.model, 1, backward=True)
+
+    def _memory(self) -> float:
+        used = peak_memory(self.device)
+        gib = math.nan if used is None else used / 2**30
+        return self.group.largest(torch.tensor([gib], dtype=torch.float64, device=self.device)).item()
+
+    def _validate(self) -> tuple[float, float] | None:
         if self.state.diverged_at_step is not None:
             return math.nan, math.nan
         rules = self.spec.optimisation
@@ -158,35 +213,49 @@ class Trainer:
                 self.optimiser.scored_model,
                 self._select_feeder,
                 self.select_source.lengths,
-                rules.evaluation_batch_size,
+                min(rules.evaluation_batch_size, self.state.micro_batch or rules.evaluation_batch_size),
                 self.group,
+                self._stop,
             )
 
     @property
     def _kl_factor(self) -> float:
         return kl_factor_at(self.state.step, self.spec.optimisation.kl_warmup_steps)
 
-    def _fit_pass(self, epoch: int) -> Tally:
-        tally, key = Tally(), ("train", self.spec.seed, epoch)
+    def _fit_pass(self) -> None:
+        """The batches of the epoch's plan that are not behind the run yet, with a checkpoint whenever one is due."""
+        tally, epoch = self.state.under_way, self.state.epoch
+        key = ("train", self.spec.seed, epoch)
         plan = plan_epoch(self.fit_source.lengths, self.spec.optimisation.batch_size, self.spec.seed, epoch)
+        plan = plan[tally.batches :]
         shares = (rank_share(positions, self.group.rank, self.group.size) for positions in plan)
         with closing(self._fit_feeder.portions(shares, key, key)) as portions:
+            start, waited = time.perf_counter(), self._fit_feeder.waited
             for positions, portion in zip(plan, portions, strict=True):
                 self._fit_batch(positions, portion, tally)
+                tally.batches += 1
+                tally.seconds += time.perf_counter() - start
+                tally.waited += self._fit_feeder.waited - waited
                 if self.optimiser.diverged:
                     self._diverge()
                     break
-        return tally
+                if self._stopping:
+                    break
+                if self.keeper.due:
+                    self._save()
+                start, waited = time.perf_counter(), self._fit_feeder.waited
 
     def _fit_batch(self, positions: Positions, portion: Portion, tally: Tally) -> None:
         """The steps of a global batch: one for each piece of it, until one is left out.
 
         What follows a step that was not finite would start from a state that may not be.
         """
-        state: State | None = None
+        share = Share(self.model, portion, self.state.micro_batch)
         for piece in cut(self.fit_source.lengths[positions], self.spec.optimisation.truncate_frames):
-            figures, state = self._gradients(portion, piece, state)
-            nats, kl_nats = self.group.total(figures).tolist()
+            self.optimiser.zero_grad()
+            figures = share.add_gradients(piece, self.spec.optimisation, self._kl_factor)
+            nats, kl_nats, stops = self.group.total(torch.cat([figures, figures.new_tensor([self._stop()])])).tolist()
+            self._stopping = self._stopping or stops > 0
             self.group.sum_gradients(self.model)
             self.state.step += 1
             norm = self.optimiser.step(nats)
@@ -195,20 +264,9 @@ class Trainer:
                 break
             tally.add(nats, kl_nats, piece.frames, norm)
 
-    def _gradients(self, portion: Portion, piece: Piece, state: State | None) -> tuple[Tensor, State | None]:
-        """This rank's part of a piece: its gradients, its bound and KL `[2]`, and the state to carry on."""
-        self.optimiser.zero_grad()
-        rules = self.spec.optimisation
-        share, noise = portion.batch, portion.noise
-        mask = share.mask[piece.place]
-        if not mask.numel():
-            return torch.zeros(2, dtype=torch.float64, device=self.device), None
-        x = real_frames(share.frames[piece.place], mask)
-        with arithmetic(self.device, rules.precision), holding(rules.held_frames):
-            terms = self.model(x, mask, noise[piece.place] if noise is not None else None, state)
-        value = objective(terms, mask, self._kl_factor, rules.free_nats)
-        (-value.sum() / piece.frames).backward()
-        return bound_and_kl(terms, mask), tuple(part.detach() for part in terms.state)
+    def _save(self) -> None:
+        if self.group.leads:
+            self.keeper.keep_last(self._checkpoint(with_optimiser=True))
 
     def _diverge(self) -> None:
         """End the run at the first of the steps that were left out last, or at the last step where none was."""
@@ -220,6 +278,7 @@ class Trainer:
             self._diverge()
         state.epoch = record.epoch
         state.history.append(record)
+        state.under_way = Tally()
         better = state.diverged_at_step is None and record.valid_nats_per_frame > state.best_valid
         if better:
             state.best_valid, state.best_epoch = record.valid_nats_per_frame, record.epoch
@@ -228,10 +287,9 @@ class Trainer:
             or state.epoch >= optimisation.max_epochs
             or state.epoch - state.best_epoch >= optimisation.patience
         )
-        if self.group.leads:
-            if better:
-                save_checkpoint(self.out / BEST, self._checkpoint(with_optimiser=False))
-            save_checkpoint(self.out / LAST, self._checkpoint(with_optimiser=True))
+        if better and self.group.leads:
+            self.keeper.keep_best(self._checkpoint(with_optimiser=False))
+        self._save()
         self.group.barrier()
 
     def _checkpoint(self, *, with_optimiser: bool) -> Checkpoint:

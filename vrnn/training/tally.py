@@ -16,6 +16,9 @@ class Tally:
         frames: real ones.
         norms: of each step's gradient, before clipping.
         skipped: steps left out.
+        batches: global batches whose steps these are.
+        seconds: wall time of the steps.
+        waited: of that, for batches.
     """
 
     nats: float = 0.0
@@ -23,6 +26,9 @@ class Tally:
     frames: int = 0
     norms: list[float] = field(default_factory=list)
     skipped: int = 0
+    batches: int = 0
+    seconds: float = 0.0
+    waited: float = 0.0
 
     def add(self, nats: float, kl_nats: float, frames: int, norm: float) -> None:
         """Count a step."""

@@ -5,6 +5,7 @@ after every epoch, so that figures differ by the weights alone.
 """
 
 import math
+from collections.abc import Callable
 from contextlib import closing
 
 import torch
@@ -20,8 +21,13 @@ __all__ = ["validate"]
 
 @torch.no_grad()
 def validate(
-    model: nn.Module, feeder: Feeder, lengths: Positions, batch_size: int, group: Group
-) -> tuple[float, float]:
+    model: nn.Module,
+    feeder: Feeder,
+    lengths: Positions,
+    batch_size: int,
+    group: Group,
+    stop: Callable[[], bool],
+) -> tuple[float, float] | None:
     """The exact log-likelihood or one-sample ELBO, and its KL part, in nats per frame, over the ranks together.
 
     Args:
@@ -30,19 +36,24 @@ def validate(
         lengths: of the sequences, `[N]`.
         batch_size: of them at once; it changes no figure.
         group: the ranks that share each batch.
+        stop: asked after every batch; once it says so on any rank, there are no figures.
 
     Returns:
-        The two figures; the KL is nan without a latent.
+        The two figures, the KL nan without a latent; None where the ranks were asked to stop.
     """
-    sums = torch.zeros(2, dtype=torch.float64, device=next(model.parameters()).device)
+    sums = torch.zeros(3, dtype=torch.float64, device=next(model.parameters()).device)
     shares = (rank_share(positions, group.rank, group.size) for positions in plan_evaluation(lengths, batch_size))
     with closing(feeder.portions(filter(len, shares), ("evaluate",), ("validate",))) as portions:
         for portion in portions:
             bound, kl = _bound(model, portion)
             sums[0] += bound.sum()
             sums[1] += kl.sum() if kl is not None else math.nan
-    nats, kl_nats = (group.total(sums) / int(lengths.sum())).tolist()
-    return nats, kl_nats
+            if stop():
+                sums[2] = 1
+                break
+    nats, kl_nats, stops = group.total(sums).tolist()
+    frames = int(lengths.sum())
+    return None if stops else (nats / frames, kl_nats / frames)
 
 
 def _bound(model: nn.Module, portion: Portion) -> tuple[Tensor, Tensor | None]:

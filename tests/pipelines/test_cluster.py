@@ -1,0 +1,52 @@
+"""A Ray of our own: what it cannot give is told at once, what a cluster has not yet is waited for and told."""
+
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipelines import cluster
+from pipelines.cluster import RoomWatch
+
+BENCH = Path(sys.executable).parent / "vrnn-bench"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ([], "a GPU is asked for and this machine has none; leave --gpus-per-worker out, or use --address"),
+        pytest.param(
+            ["--elastic", "2", "4"],
+            "2 GPUs are asked for at once and this machine has 0; ask for fewer, or name a cluster with --address",
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_gpus_that_this_machine_lacks_are_not_waited_for(
+    options: list[str], told: str, ink_shards: Path, tmp_path: Path
+) -> None:
+    words = ["--shards", str(ink_shards), "--model", "rnn-gauss", "--out", str(tmp_path / "run")]
+    command = [str(BENCH), "train", *words, *options, "--gpus-per-worker", "1"]
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[-1] == f"vrnn-bench: {told}"
+
+
+def test_what_waits_for_room_says_so_once(
+    ray_cluster: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(cluster, "_ROOM_SECONDS", -1.0)
+    with caplog.at_level(logging.WARNING):
+        room = RoomWatch("trials")
+        room.look(begun=False)
+        room.look(begun=False)
+        RoomWatch("workers").look(begun=True)
+    (line,) = caplog.messages
+    assert line.startswith("trials: waiting for room; the cluster has {'CPU': ")
+    assert "'GPU': 0.0" in line
