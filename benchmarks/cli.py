@@ -1,4 +1,6 @@
-"""`vrnn-bench`: the front door. Exit codes: 0 done, 1 it failed, 2 the user's input was wrong.
+"""`vrnn-bench`: the front door.
+
+Exit codes: 0 done, 1 it failed, 2 the user's input was wrong, 128 + N stopped by signal N, such as 130 by Ctrl-C.
 
 Wrong input ends in one line on stderr that says what, where and how to mend it, never in a traceback.
 """
@@ -12,7 +14,7 @@ from collections.abc import Sequence
 import tyro
 
 from benchmarks.commands import COMMANDS
-from benchmarks.errors import FailedError, StudyError
+from benchmarks.errors import FailedError, StoppedError, StudyError
 from benchmarks.output import say
 
 __all__ = ["main"]
@@ -53,6 +55,9 @@ def _run(arguments: Sequence[str] | None) -> int:
     except (FailedError, OSError) as error:
         say(f"vrnn-bench: {error}")
         return 1
+    except StoppedError as stopped:
+        say(f"vrnn-bench: {stopped}; the same command goes on from there")
+        return 128 + stopped.signal
     except KeyboardInterrupt:
         say("vrnn-bench: interrupted; the same command goes on where it stopped")
         return 130

@@ -1,6 +1,6 @@
-"""The error that `benchmarks` raises for a caller to act on."""
+"""The errors that `benchmarks` raises for a caller to act on."""
 
-__all__ = ["FailedError", "NotFiniteError", "StudyError"]
+__all__ = ["FailedError", "NotFiniteError", "StoppedError", "StudyError"]
 
 
 class StudyError(ValueError):
@@ -13,3 +13,12 @@ class FailedError(Exception):
 
 class NotFiniteError(FailedError):
     """A model's own samples ran away: values that are no numbers cannot be heard or drawn."""
+
+
+class StoppedError(Exception):
+    """The work was asked to stop, saved itself and did so."""
+
+    def __init__(self, signal: int, where: str) -> None:
+        """Say which signal asked, and where the work stopped."""
+        super().__init__(where)
+        self.signal = signal

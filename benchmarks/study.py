@@ -4,20 +4,28 @@ A study that is run again skips the trials whose record is finished and goes on 
 """
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
 
 from benchmarks.comparison import ComparisonRow, Scored, compare_scores, rows_to_json
-from benchmarks.scoring import ScoreSummary, bits_scale
+from benchmarks.errors import FailedError, StoppedError
+from benchmarks.events import Begun, Done, Epoch, Event, Failed, Retried, Runner, Scoring, Stopped
+from benchmarks.here import run_here
+from benchmarks.recording import TrialRuns, git_commit, record_reference
+from benchmarks.scoring import bits_scale
+from benchmarks.slots import run_on_slots
 from benchmarks.suite import Suite, Trial, expand, references
-from benchmarks.tracking import FinishedTrial, StudyRecord, read_study
-from benchmarks.trials import git_commit, record_reference, record_trial
+from benchmarks.tracking import FinishedTrial, StudyRecord, answering, read_study
+from benchmarks.work import Outcome
+from pipelines.cluster import ray_session
+from pipelines.exclusive import BusyError, exclusive
+from pipelines.storage import Location
 from vrnn.training.checkpoints import EpochRecord
-from vrnn.training.ray_driver import train_with_ray
+from vrnn.training.stopping import Stop
 
 __all__ = ["Comparison", "StudyWatcher", "compare_study", "run_study"]
 
@@ -30,6 +38,7 @@ class Comparison:
         study: its name.
         rows: of the table.
         diverged: corpus, model, seed and step of each trial that diverged.
+        failed: of the trials just run, those that could not be finished, each with the reason in one line.
         notes: what a reader must know to read the table rightly.
     """
 
@@ -37,6 +46,7 @@ class Comparison:
     rows: list[ComparisonRow]
     diverged: list[dict[str, Any]]
     notes: list[str]
+    failed: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """JSON values."""
@@ -45,67 +55,153 @@ class Comparison:
             "rows": rows_to_json(self.rows),
             "diverged": self.diverged,
             "notes": self.notes,
+            "failed": self.failed,
         }
 
 
 class StudyWatcher:
     """What a running study tells whoever watches it; by default nobody."""
 
+    def dashboard_opened(self, url: str) -> None:
+        """The cluster that the trials run on shows itself at `url`."""
+
     def trial_started(self, number: int, total: int, name: str) -> None:
-        """Trial `number` of `total` starts."""
+        """Trial `number` of `total` starts, or goes on where it was stopped."""
 
     def trial_skipped(self, number: int, total: int, name: str) -> None:
         """The record holds this trial already."""
 
     def epoch_ended(self, name: str, record: EpochRecord, max_epochs: int) -> None:
-        """An epoch of the running trial ended."""
+        """An epoch of a running trial ended."""
 
-    def trial_ended(self, name: str, summaries: dict[str, ScoreSummary]) -> None:
-        """The trial is scored and recorded; no summaries if it diverged."""
+    def trial_scoring(self, name: str) -> None:
+        """The trial's model is fitted and is being scored."""
+
+    def trial_retried(self, name: str, reason: str) -> None:
+        """The trial was cut short, and is taken up again."""
+
+    def trial_ended(self, name: str, outcome: Outcome) -> None:
+        """The trial is scored and recorded, or diverged."""
+
+    def trial_failed(self, name: str, reason: str) -> None:
+        """The trial cannot be finished; the others go on."""
+
+    def trial_stopped(self, name: str) -> None:
+        """The trial was stopped, and is saved."""
 
 
 def run_study(
     suite: Suite,
     open_record: Callable[[str], StudyRecord],
     *,
-    workers: int = 0,
-    address: str | None = None,
     watcher: StudyWatcher | None = None,
+    stop: Stop | None = None,
 ) -> Comparison:
     """Run what is left of a suite's trials and record the comparison.
 
     Args:
         suite: the study.
         open_record: opens the record of a study by name; called once the suite has proved valid.
-        workers: processes a trial; see `train_with_ray`.
-        address: of a Ray cluster.
         watcher: is told what happens.
+        stop: asks to save what is running and to end.
 
     Raises:
-        StudyError, InputError, ModelError, CheckpointError: the suite, its shards or a trial's directory are wrong.
+        StudyError, InputError, ModelError: the suite or its shards are wrong.
+        StoppedError: it was stopped.
+        FailedError: no trial was finished, MLflow ceased to answer, or this study is being run already.
     """
-    watcher = watcher or StudyWatcher()
+    watcher, stop = watcher or StudyWatcher(), stop or Stop()
     trials, coders = expand(suite), references(suite)
     git_commit()
-    record = open_record(suite.study)
-    for reference in coders:
-        if not record.is_finished(reference.key):
-            record_reference(suite, reference, record)
-    for number, trial in enumerate(trials, start=1):
-        if record.is_finished(trial.spec.key):
-            watcher.trial_skipped(number, len(trials), trial.name)
-            continue
-        watcher.trial_started(number, len(trials), trial.name)
-        fit = partial(train_with_ray, workers=workers, address=address, on_epoch=_epoch_teller(watcher, trial))
-        watcher.trial_ended(trial.name, record_trial(suite, trial, record, fit))
+    with answering(), _alone(suite), _runner(suite) as (run, dashboard):
+        record = open_record(suite.study)
+        if dashboard is not None:
+            record.tag_study("ray_dashboard", dashboard)
+            watcher.dashboard_opened(dashboard)
+        for reference in coders:
+            if not record.is_finished(reference.key):
+                record_reference(suite, reference, record)
+        failed = _run_trials(suite, trials, record, run, watcher, stop)
+    if stop():
+        raise StoppedError(stop.signal, f"study {suite.study}: stopped")
     keys = {trial.spec.key for trial in trials} | {reference.key for reference in coders}
-    comparison = compare_study(suite.study, keys=keys)
+    if len(failed) == len(keys):
+        raise FailedError(f"study {suite.study}: no trial was finished, {_told(failed)}")
+    comparison = replace(compare_study(suite.study, keys=keys), failed=failed)
     record.log_comparison(comparison.to_json())
     return comparison
 
 
-def _epoch_teller(watcher: StudyWatcher, trial: Trial) -> Callable[[EpochRecord], None]:
-    return lambda epoch: watcher.epoch_ended(trial.name, epoch, trial.spec.optimisation.max_epochs)
+def _told(failed: Mapping[str, str]) -> str:
+    name, reason = next(iter(failed.items()))
+    return f"the first of them {name}: {reason}"
+
+
+@contextmanager
+def _alone(suite: Suite) -> Iterator[None]:
+    """Be the only one to run this study.
+
+    Raises:
+        FailedError: somebody else is.
+    """
+    try:
+        with exclusive(Location(suite.runs) / suite.study):
+            yield
+    except BusyError as error:
+        raise FailedError(f"study {suite.study} is being run already: {error}") from error
+
+
+@contextmanager
+def _runner(suite: Suite) -> Iterator[tuple[Runner, str | None]]:
+    """What does the trials, this process or as many others as are asked for, and where Ray's dashboard is, if any."""
+    workers = suite.resources.most_workers
+    if suite.concurrent == 1 and not workers and suite.address is None:
+        suite.resources.demand_here()
+        yield run_here, None
+        return
+    cores = math.ceil(suite.concurrent * max(workers, 1) * suite.resources.cpus_per_worker)
+    with ray_session(cores, suite.address, gpus=suite.resources.least_gpus) as dashboard:
+        yield run_on_slots(suite.concurrent), dashboard
+
+
+def _run_trials(
+    suite: Suite, trials: Sequence[Trial], record: StudyRecord, run: Runner, watcher: StudyWatcher, stop: Stop
+) -> dict[str, str]:
+    """Run the trials that the record does not hold; the reason of each that failed, by name."""
+    numbers = {trial.name: number for number, trial in enumerate(trials, start=1)}
+    left: list[Trial] = []
+    for trial in trials:
+        if record.is_finished(trial.spec.key):
+            watcher.trial_skipped(numbers[trial.name], len(trials), trial.name)
+        else:
+            left.append(trial)
+    with TrialRuns(suite, left, record) as runs:
+
+        def hear(event: Event) -> None:
+            runs.hear(event)
+            _pass_on(event, numbers, watcher)
+
+        run([runs.work_of(trial) for trial in left], hear, stop)
+    return runs.failed
+
+
+def _pass_on(event: Event, numbers: Mapping[str, int], watcher: StudyWatcher) -> None:
+    name = event.work.name
+    match event:
+        case Begun():
+            watcher.trial_started(numbers[name], len(numbers), name)
+        case Epoch(work, record):
+            watcher.epoch_ended(name, record, work.spec.optimisation.max_epochs)
+        case Scoring():
+            watcher.trial_scoring(name)
+        case Done(_, outcome):
+            watcher.trial_ended(name, outcome)
+        case Retried(_, reason):
+            watcher.trial_retried(name, reason)
+        case Failed(_, reason):
+            watcher.trial_failed(name, reason)
+        case Stopped():
+            watcher.trial_stopped(name)
 
 
 def compare_study(study: str, keys: set[str] | None = None) -> Comparison:

@@ -1,5 +1,8 @@
 """A suite: a study written down in TOML, expanded to trials.
 
+What it says of how the trials are run (`concurrent`, `resources`, `address`, `save_seconds`, `keep`) changes figures by
+rounding at most, is no part of a trial's key, and can be said otherwise on the command line.
+
 Every key is typed and an unknown one is refused, since a misspelt key that is silently ignored is a wrong
 comparison. Paths are relative to the working directory.
 """
@@ -21,8 +24,9 @@ from pipelines.protocol import Protocol, find_protocol
 from pipelines.storage import Location
 from vrnn.training import Optimisation, TrialSpec
 from vrnn.training.plan import plan_trial
+from vrnn.training.resources import Resources
 
-__all__ = ["CorpusEntry", "Reference", "Scoring", "Suite", "Trial", "expand", "load_suite", "references"]
+__all__ = ["CorpusEntry", "Reference", "Scoring", "Suite", "Trial", "expand", "load_suite", "references", "with_ways"]
 
 
 class _Frozen(BaseModel):
@@ -79,6 +83,11 @@ class Suite(_Frozen):
         seeds: one trial each.
         samples: sounds or drawings kept of each trial.
         scoring: how models are scored.
+        concurrent: trials at once.
+        resources: that each trial takes.
+        address: of a Ray cluster; where there is none, the trials run on this machine.
+        save_seconds: after which a checkpoint is written within an epoch.
+        keep: how many of the last checkpoints of a trial are kept beside the best.
         corpora: on what.
     """
 
@@ -90,6 +99,11 @@ class Suite(_Frozen):
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     samples: int = Field(default=2, ge=0, le=16)
     scoring: Scoring = Scoring()
+    concurrent: int = Field(default=1, ge=1)
+    resources: Resources = Resources()
+    address: str | None = None
+    save_seconds: float = Field(default=600.0, gt=0)
+    keep: int = Field(default=2, ge=1, le=100)
     corpora: tuple[CorpusEntry, ...] = Field(min_length=1)
 
 
@@ -145,6 +159,22 @@ def load_suite(path: Path) -> Suite:
         raise StudyError(f"{path}: {_first_problem(error)}") from error
 
 
+def with_ways(suite: Suite, ways: dict[str, Any], resources: dict[str, Any]) -> Suite:
+    """The suite run in other ways: with those of its fields, and of its `resources`, that are not None.
+
+    Raises:
+        StudyError: a value is out of range, or some do not go together.
+    """
+    try:
+        changed = {"resources": suite.resources.replaced(resources)} | {k: v for k, v in ways.items() if v is not None}
+        return Suite.model_validate(dict(suite) | changed)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        flag = "-".join(str(part) for part in problem["loc"]).replace("_", "-")
+        said = problem["msg"].removeprefix("Value error, ")
+        raise StudyError(f"--{flag} {problem['input']}: {said}" if flag else f"--{said}") from error
+
+
 def _first_problem(error: ValidationError) -> str:
     problem = error.errors()[0]
     place = ".".join(str(part) for part in problem["loc"])
@@ -171,6 +201,7 @@ def expand(suite: Suite) -> list[Trial]:
     """The trials of a suite, corpus by corpus, model by model, seed by seed.
 
     Raises:
+        StudyError: two trials have one name, or are one trial.
         InputError: shards or a protocol are missing.
         ModelError: a model or size is unknown.
     """
@@ -183,6 +214,13 @@ def expand(suite: Suite) -> list[Trial]:
     names = [trial.name for trial in trials]
     if doubles := {name for name in names if names.count(name) > 1}:
         raise StudyError(f"study {suite.study}: two trials are called {min(doubles)}; give its corpora distinct names")
+    first: dict[str, str] = {}
+    for trial in trials:
+        if (other := first.setdefault(trial.spec.key, trial.name)) != trial.name:
+            raise StudyError(
+                f"study {suite.study}: {other} and {trial.name} are one trial, of the same data, rules, model and "
+                "seed; leave one of them out"
+            )
     return trials
 
 

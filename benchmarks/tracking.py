@@ -10,26 +10,28 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunStatus, ViewType
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunStatus, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 
-from benchmarks.errors import StudyError
+from benchmarks.errors import FailedError, StudyError
 
-__all__ = ["DEFAULT_STORE", "FinishedTrial", "StudyRecord", "open_record", "read_study"]
+__all__ = ["DEFAULT_STORE", "FinishedTrial", "StudyRecord", "answering", "open_record", "read_study"]
 
 DEFAULT_STORE = "sqlite:///mlflow.db"
 COMPARISON = "comparison.json"
 SCORES = "scores.parquet"
 _DIGEST_LENGTH = 36
 _PARAM_LENGTH = 500
+_FINISHED = RunStatus.to_string(RunStatus.FINISHED)
 
 
 @dataclass(frozen=True)
@@ -53,28 +55,52 @@ class StudyRecord:
         self._study = study
         experiment = client.get_experiment_by_name(study)
         self._experiment_id = experiment.experiment_id if experiment else client.create_experiment(study)
-        self._parent_id = self._find_or_create({"study": study, "role": "study"}, study, parent=None)
+        self._parent_id = self._study_run()
 
-    def _find_or_create(self, tags: Mapping[str, str], name: str, parent: str | None) -> str:
-        key = "trial_key" if parent else "role"
-        found = self._client.search_runs([self._experiment_id], f"tags.`{key}` = '{tags[key]}'", ViewType.ACTIVE_ONLY)
+    def _study_run(self) -> str:
+        found = self._client.search_runs([self._experiment_id], "tags.role = 'study'", ViewType.ACTIVE_ONLY)
         if found:
             self._client.update_run(found[0].info.run_id, status="RUNNING")
             return found[0].info.run_id
-        extra = {MLFLOW_RUN_NAME: name} | ({MLFLOW_PARENT_RUN_ID: parent} if parent else {})
-        return self._client.create_run(self._experiment_id, tags={**tags, **extra}).info.run_id
+        tags = {"study": self._study, "role": "study", MLFLOW_RUN_NAME: self._study}
+        return self._client.create_run(self._experiment_id, tags=tags).info.run_id
+
+    def tag_study(self, key: str, value: str) -> None:
+        """Tag the parent run."""
+        self._client.set_tag(self._parent_id, key, value)
+
+    def _runs_of(self, trial_key: str) -> list[Run]:
+        return self._client.search_runs([self._experiment_id], f"tags.trial_key = '{trial_key}'")
 
     def is_finished(self, trial_key: str) -> bool:
         """Whether the trial's run is there and finished."""
-        runs = self._client.search_runs([self._experiment_id], f"tags.trial_key = '{trial_key}'")
-        return bool(runs) and runs[0].info.status == RunStatus.to_string(RunStatus.FINISHED)
+        return any(run.info.status == _FINISHED for run in self._runs_of(trial_key))
 
     def start_trial(self, name: str, tags: Mapping[str, str], params: Mapping[str, object]) -> str:
-        """Open the trial's run, or the one that an interrupted study left; returns its id."""
-        run_id = self._find_or_create(tags, name, self._parent_id)
-        flat = [Param(key, str(value)[:_PARAM_LENGTH]) for key, value in params.items()]
-        self._client.log_batch(run_id, params=flat)
+        """Open the trial's run, or the one that an interrupted study left; returns its id.
+
+        MLflow changes no parameter: where one is another now (newer software, other scoring), the run that was left
+        stays as it is, and a new one is opened.
+        """
+        flat = {key: str(value)[:_PARAM_LENGTH] for key, value in params.items()}
+        run_id = self._left_run(tags["trial_key"], flat)
+        if run_id is None:
+            extra = {MLFLOW_RUN_NAME: name, MLFLOW_PARENT_RUN_ID: self._parent_id}
+            run_id = self._client.create_run(self._experiment_id, tags={**tags, **extra}).info.run_id
+        else:
+            self._client.update_run(run_id, status="RUNNING")
+        self._client.log_batch(
+            run_id,
+            params=[Param(key, value) for key, value in flat.items()],
+            tags=[RunTag(key, value) for key, value in tags.items()],
+        )
         return run_id
+
+    def _left_run(self, trial_key: str, params: Mapping[str, str]) -> str | None:
+        for run in self._runs_of(trial_key):
+            if run.info.status != _FINISHED and run.data.params.items() <= params.items():
+                return run.info.run_id
+        return None
 
     def log_dataset(self, run_id: str, name: str, fingerprint: str, source: str) -> None:
         """Name the data as the run's input, with the fingerprint as its digest."""
@@ -93,9 +119,16 @@ class StudyRecord:
 
     def end_trial(self, run_id: str, *, diverged_at_step: int | None = None) -> None:
         """Close the run: finished, or failed and tagged where it diverged."""
+        if "failed" in self._client.get_run(run_id).data.tags:
+            self._client.delete_tag(run_id, "failed")
         if diverged_at_step is not None:
             self._client.set_tag(run_id, "diverged_at_step", str(diverged_at_step))
         self._client.set_terminated(run_id, "FINISHED" if diverged_at_step is None else "FAILED")
+
+    def fail_trial(self, run_id: str, reason: str) -> None:
+        """Close the run of a trial that could not be finished; the next run of the study tries again."""
+        self._client.set_tag(run_id, "failed", reason)
+        self._client.set_terminated(run_id, "FAILED")
 
     def abandon_trial(self, run_id: str) -> None:
         """Close the run of a trial that was interrupted; the next run of the study takes it up again."""
@@ -108,6 +141,19 @@ class StudyRecord:
             path.write_text(json.dumps(comparison, indent=1))
             self._client.log_artifact(self._parent_id, str(path))
         self._client.set_terminated(self._parent_id, "FINISHED")
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """Within, a store that ceases to answer fails the study.
+
+    Raises:
+        FailedError: it did.
+    """
+    try:
+        yield
+    except MlflowException as error:
+        raise FailedError(f"{_unreachable(error)}; what is done is kept, and the same command records it") from error
 
 
 def open_record(study: str) -> StudyRecord:
@@ -135,7 +181,7 @@ def read_study(study: str) -> tuple[list[FinishedTrial], list[Mapping[str, str]]
             known = sorted(e.name for e in client.search_experiments() if e.name != "Default")
             raise StudyError(f"no study {study!r} in the store; it has {', '.join(known) or 'none'}")
         runs = _trial_runs(client, experiment.experiment_id)
-        finished = [run for run in runs if run.info.status == "FINISHED"]
+        finished = [run for run in runs if run.info.status == _FINISHED]
         if not finished:
             raise StudyError(f"study {study!r} has no finished trial; run it first: vrnn-bench run SUITE.toml")
         trials = [FinishedTrial(run.data.tags, _scores(client, run)) for run in finished]

@@ -1,46 +1,37 @@
 """The verbs that train, score and sample one model."""
 
-import inspect
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import tyro
-from pydantic import ValidationError
-
-from benchmarks.commands.arguments import Argument, Json, at_least
-from benchmarks.errors import FailedError, StudyError
+from benchmarks.commands.arguments import Argument, Json, at_least, flags_of
+from benchmarks.commands.ending import failing, stopping
+from benchmarks.errors import FailedError, StoppedError
 from benchmarks.output import say, score_table, show, write_json
 
 if TYPE_CHECKING:
     from benchmarks.scoring import ScoreRequest
     from vrnn.training import Checkpoint, Optimisation, TrainResult
     from vrnn.training.checkpoints import EpochRecord
+    from vrnn.training.resources import Resources
 
 __all__ = ["generate", "score", "train"]
 
 
-def _optimisation_flags() -> "Callable[..., Optimisation]":
-    """The fields of `Optimisation` as flags: its defaults, its docstring as their help, its ranges told in one line."""
+def _optimisation() -> "type[Optimisation]":
     from vrnn.training import Optimisation
 
-    def build(**rules: object) -> Optimisation:
-        try:
-            return Optimisation.model_validate(rules)
-        except ValidationError as error:
-            problem = error.errors()[0]
-            flag = str(problem["loc"][0]).replace("_", "-")
-            raise StudyError(f"--{flag} {problem['input']}: {problem['msg']}") from error
-
-    build.__doc__ = Optimisation.__doc__
-    build.__dict__["__signature__"] = inspect.signature(Optimisation)
-    build.__annotations__ = {name: field.annotation for name, field in Optimisation.model_fields.items()}
-    return build
+    return Optimisation
 
 
-_Optimisation = Annotated[Any, tyro.conf.arg(name="", constructor_factory=_optimisation_flags)]
-"""An `Optimisation`; its module comes with torch, and is imported only where train's arguments are read."""
+def _resources() -> "type[Resources]":
+    from vrnn.training.resources import Resources
+
+    return Resources
+
+
+_Optimisation = Annotated[Any, flags_of(_optimisation)]
+_Resources = Annotated[Any, flags_of(_resources)]
 
 
 def train(
@@ -48,11 +39,13 @@ def train(
     model: str,
     out: str,
     optimisation: _Optimisation,
+    resources: _Resources,
     protocol: str = "clean",
     size: str = "small",
     seed: int = 0,
-    workers: int = 0,
     address: str | None = None,
+    save_seconds: float = 600.0,
+    keep: int = 2,
     print_spec: bool = False,
     json_: Json = False,
 ) -> None:
@@ -61,19 +54,23 @@ def train(
     Args:
         shards: what prepare wrote.
         model: a family and an emission, such as rnn-gmm or vrnn-gauss; a wrong name lists all.
-        out: where best.pt and last.pt go.
+        out: where best.pt, last.pt, last-1.pt and so on go.
         optimisation: how the model is fitted; docs/training.md has the formulas.
+        resources: what the run takes; docs/cluster.md.
         protocol: clean or paper.
         size: tiny, small, or a paper- size of the data's kind.
         seed: of initialisation, batches and noise.
-        workers: processes that share each batch; 0 trains in this process.
         address: of a Ray cluster.
+        save_seconds: after which a checkpoint is written within an epoch.
+        keep: how many of the last checkpoints are kept beside the best.
         print_spec: print the trial's spec, for python -m vrnn.training, and do nothing else.
         json_: print one JSON object on stdout.
     """
+    from pipelines.exclusive import exclusive
     from pipelines.storage import Location
     from vrnn.memory import keep_freed_memory
     from vrnn.paths import computing_device, describe_path
+    from vrnn.training.keeping import Saving
     from vrnn.training.plan import plan_trial
     from vrnn.training.ray_driver import train_with_ray
 
@@ -82,10 +79,16 @@ def train(
         write_json(spec.model_dump())
         return
     keep_freed_memory()
-    if not workers:
+    if not resources.most_workers:
         path = describe_path(computing_device(), optimisation.precision)
         say("time loop: " + ", ".join(f"{part} {way}" for part, way in path.items()))
-    result = train_with_ray(spec, Location(out), workers=workers, address=address, on_epoch=_say_epoch)
+    saving, directory = Saving(save_seconds, keep), Location(out)
+    with failing(), exclusive(directory), stopping("saving the run") as stop:
+        result = train_with_ray(
+            spec, directory, resources, address=address, on_epoch=_say_epoch, saving=saving, stop=stop
+        )
+    if not result.state.finished:
+        raise StoppedError(stop.signal, f"{out}: stopped at step {result.state.step}")
     if result.state.diverged_at_step is not None:
         raise FailedError(
             f"{out}: diverged at step {result.state.diverged_at_step}: bound or gradient was not finite; "

@@ -205,5 +205,5 @@ def test_an_output_that_another_run_is_writing_to_is_a_failure_in_one_line(raw_i
     with exclusive(Location(str(out))):
         done = bench("prepare", "iam_ondb", "--raw", raw_ink, "--out", out, cwd=tmp_path)
     assert done.returncode == 1
-    assert "another prepare is writing there" in done.stderr
+    assert "another command is writing there" in done.stderr
     assert "Traceback" not in done.stderr

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -15,13 +16,15 @@ import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
 
-import benchmarks.trials
-from benchmarks.errors import StudyError
+import benchmarks.work
+from benchmarks.errors import FailedError, StudyError
 from benchmarks.output import comparison_table
-from benchmarks.study import StudyWatcher, compare_study, run_study
+from benchmarks.recording import git_commit
+from benchmarks.study import compare_study, run_study
 from benchmarks.suite import Suite, load_suite
 from benchmarks.tracking import open_record
 from dashboards.report import write_report
+from tests.benchmarks.small_studies import Diary, store_at, trial_runs
 from vrnn.training.checkpoints import EpochRecord
 
 SUITE = """
@@ -60,22 +63,6 @@ TAGS = {
 }
 
 
-def store_at(root: Path) -> str:
-    return f"sqlite:///{root / 'mlflow.db'}"
-
-
-class Diary(StudyWatcher):
-    def __init__(self) -> None:
-        self.trained: list[str] = []
-        self.skipped: list[str] = []
-
-    def trial_skipped(self, number: int, total: int, name: str) -> None:
-        self.skipped.append(name)
-
-    def epoch_ended(self, name: str, record: EpochRecord, max_epochs: int) -> None:
-        self.trained.append(name)
-
-
 @pytest.fixture
 def suite(tmp_path: Path, speech_shards: Path, ink_shards: Path, monkeypatch: pytest.MonkeyPatch) -> Suite:
     path = tmp_path / "tiny.toml"
@@ -99,10 +86,7 @@ def test_a_study_ends_in_a_table_a_record_and_a_report_and_is_not_run_twice(suit
     assert comparison_table(comparison).row_count == 10
 
     client = MlflowClient(store_at(tmp_path))
-    experiment = client.get_experiment_by_name("tiny")
-    assert experiment is not None
-    children = client.search_runs([experiment.experiment_id], "tags.trial_key != ''")
-    coder, *children = sorted(children, key=lambda run: run.data.tags["model"] != "flac")
+    coder, *children = sorted(trial_runs(tmp_path, "tiny"), key=lambda run: run.data.tags["model"] != "flac")
     assert coder.data.metrics["test/code_bits_per_sample"] == pytest.approx(comparison.rows[0].bits_per_sample)
     assert len(children) == 5
     for run in children:
@@ -133,7 +117,7 @@ def test_a_study_ends_in_a_table_a_record_and_a_report_and_is_not_run_twice(suit
 def test_a_study_that_was_cut_off_goes_on_where_it_stopped(
     suite: Suite, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    real = benchmarks.trials.write_samples
+    real = benchmarks.work.write_samples
     calls = 0
 
     def fail_on_the_second(*arguments: object, **named: object) -> None:
@@ -143,7 +127,7 @@ def test_a_study_that_was_cut_off_goes_on_where_it_stopped(
             raise KeyboardInterrupt
         real(*arguments, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(benchmarks.trials, "write_samples", fail_on_the_second)
+    monkeypatch.setattr(benchmarks.work, "write_samples", fail_on_the_second)
     first = Diary()
     with pytest.raises(KeyboardInterrupt):
         run_study(suite, open_record, watcher=first)
@@ -152,45 +136,87 @@ def test_a_study_that_was_cut_off_goes_on_where_it_stopped(
     assert len(first.trained) == 2
     assert len(second.skipped) == 1
     assert len(second.trained) == 3, "the trial that was trained but not recorded is not trained again"
-    client = MlflowClient(store_at(tmp_path))
-    experiment = client.get_experiment_by_name("tiny")
-    assert experiment is not None
-    runs = client.search_runs([experiment.experiment_id], "tags.trial_key != ''")
-    assert sorted(run.info.status for run in runs) == ["FINISHED"] * 6
+    assert [run.info.status for run in trial_runs(tmp_path, "tiny")] == ["FINISHED"] * 6
+
+
+class Server:
+    """An MLflow server on loopback, sqlite behind it; started anew, it has the same address and store."""
+
+    def __init__(self, root: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.uri = f"http://127.0.0.1:{port}"
+        self._command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
+        self._command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{root / 'server.db'}"]
+        self._command += ["--artifacts-destination", str(root / "server-artifacts")]
+        self.start()
+
+    def start(self) -> None:
+        quiet = subprocess.DEVNULL
+        self._process = subprocess.Popen(self._command, stdout=quiet, stderr=quiet, start_new_session=True)
+        for _ in range(240):
+            try:
+                with urllib.request.urlopen(f"{self.uri}/health", timeout=1):
+                    return
+            except OSError:
+                time.sleep(0.5)
+
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, number)
+        self._process.wait(timeout=30)
 
 
 @pytest.fixture
-def mlflow_server(tmp_path: Path) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    store = f"sqlite:///{tmp_path / 'server.db'}"
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", store, "--artifacts-destination", str(tmp_path / "server-artifacts")]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-    uri = f"http://127.0.0.1:{port}"
-    for _ in range(240):
-        try:
-            with urllib.request.urlopen(f"{uri}/health", timeout=1):
-                break
-        except OSError:
-            time.sleep(0.5)
-    yield uri
-    os.killpg(server.pid, 15)
-    server.wait(timeout=30)
+def mlflow_server(tmp_path: Path) -> Iterator[Server]:
+    server = Server(tmp_path)
+    yield server
+    server.stop()
 
 
 @pytest.mark.slow
 def test_an_mlflow_server_holds_the_record_and_the_report_reads_it(
-    suite: Suite, mlflow_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    suite: Suite, mlflow_server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server.uri)
     small = suite.model_copy(update={"corpora": suite.corpora[1:], "models": ("rnn-gauss",)})
     comparison = run_study(small, open_record)
     assert compare_study("tiny") == comparison
     assert json.loads(json.dumps(comparison.to_json()))["rows"][0]["model"] == "rnn-gauss"
-    write_report("tiny", tmp_path / "report.html", mlflow_server)
+    write_report("tiny", tmp_path / "report.html", mlflow_server.uri)
     assert "rnn-gauss" in (tmp_path / "report.html").read_text()
+
+
+class Kills(Diary):
+    """Kills the server once a first trial is recorded and the second is being trained."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__()
+        self._server = server
+
+    def epoch_ended(self, name: str, record: EpochRecord, max_epochs: int) -> None:
+        super().epoch_ended(name, record, max_epochs)
+        if len(set(self.trained)) == 2:
+            self._server.stop(signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_a_server_that_dies_costs_no_trial(
+    suite: Suite, mlflow_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server.uri)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    small = suite.model_copy(update={"corpora": suite.corpora[1:]})
+    first, second = Kills(mlflow_server), Diary()
+    with pytest.raises(FailedError, match="what is done is kept") as caught:
+        run_study(small, open_record, watcher=first)
+    assert "\n" not in str(caught.value)
+    mlflow_server.start()
+    comparison = run_study(small, open_record, watcher=second)
+    assert {row.model for row in comparison.rows} == {"rnn-gauss", "vrnn-gauss"}
+    assert first.epochs.keys() | second.epochs.keys() == {"ink/clean/rnn-gauss/seed0", "ink/clean/vrnn-gauss/seed0"}
+    assert set((first.epochs + second.epochs).values()) == {1}, "no epoch is computed twice"
 
 
 def test_a_store_that_does_not_answer_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,3 +225,11 @@ def test_a_store_that_does_not_answer_is_told_in_one_line(monkeypatch: pytest.Mo
     with pytest.raises(StudyError, match="check MLFLOW_TRACKING_URI") as caught:
         compare_study("tiny")
     assert "\n" not in str(caught.value)
+
+
+def test_without_git_the_commit_is_what_the_container_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("VRNN_BENCH_COMMIT", "abc123")
+    assert git_commit.__wrapped__() == "abc123"
+    monkeypatch.delenv("VRNN_BENCH_COMMIT")
+    assert git_commit.__wrapped__() == "unknown"

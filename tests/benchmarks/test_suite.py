@@ -1,9 +1,10 @@
+import re
 from pathlib import Path
 
 import pytest
 
 from benchmarks.errors import StudyError
-from benchmarks.suite import expand, load_suite
+from benchmarks.suite import expand, load_suite, with_ways
 from pipelines.errors import InputError
 from vrnn.errors import ModelError
 
@@ -67,6 +68,57 @@ def test_two_corpora_of_one_name_are_refused(tmp_path: Path, ink_shards: Path) -
     twice = GOOD + GOOD[GOOD.index("[[corpora]]") :]
     with pytest.raises(StudyError, match="distinct names"):
         expand(load_suite(write(tmp_path, twice, ink_shards)))
+
+
+def test_one_trial_under_two_names_is_refused(tmp_path: Path, ink_shards: Path) -> None:
+    twice = GOOD + GOOD[GOOD.index("[[corpora]]") :].replace('"ink"', '"ink again"')
+    with pytest.raises(StudyError, match="ink/clean/rnn-gauss/seed0 and ink again/clean/rnn-gauss/seed0 are one trial"):
+        expand(load_suite(write(tmp_path, twice, ink_shards)))
+
+
+WAYS = """
+concurrent = 3
+resources = { elastic = [1, 4], gpus_per_worker = 0.25, cpus_per_worker = 2 }
+save_seconds = 60
+keep = 5
+"""
+
+
+def test_how_trials_are_run_is_said_in_the_suite_and_changes_no_trial(tmp_path: Path, ink_shards: Path) -> None:
+    plain = load_suite(write(tmp_path, GOOD, ink_shards))
+    head, corpora = GOOD.format(shards=ink_shards).split("[[corpora]]")
+    suite = load_suite(write(tmp_path, f"{head}{WAYS}[[corpora]]{corpora}"))
+    assert (suite.concurrent, suite.save_seconds, suite.keep) == (3, 60, 5)
+    assert suite.resources.per_worker == {"CPU": 2, "GPU": 0.25}
+    assert suite.resources.most_workers == 4
+    assert [trial.spec for trial in expand(suite)] == [trial.spec for trial in expand(plain)]
+
+
+def test_what_the_command_line_says_goes_before_what_the_suite_says(tmp_path: Path, ink_shards: Path) -> None:
+    head, corpora = GOOD.format(shards=ink_shards).split("[[corpora]]")
+    suite = load_suite(write(tmp_path, f"{head}{WAYS}[[corpora]]{corpora}"))
+    changed = with_ways(suite, {"concurrent": 1, "keep": None}, {"workers": 2, "micro_batch": 4, "elastic": None})
+    assert (changed.concurrent, changed.keep, changed.save_seconds) == (1, 5, 60)
+    assert (changed.resources.workers, changed.resources.elastic, changed.resources.micro_batch) == (2, None, 4)
+    assert changed.resources.gpus_per_worker == 0.25
+    assert with_ways(suite, {}, {}) == suite
+
+
+@pytest.mark.parametrize(
+    ("ways", "resources", "message"),
+    [
+        ({"concurrent": 0}, {}, "--concurrent 0: Input should be greater than or equal to 1"),
+        ({"save_seconds": -1.0}, {}, "--save-seconds -1.0: Input should be greater than 0"),
+        ({}, {"gpus_per_worker": -1.0}, "--gpus-per-worker -1.0: Input should be greater than or equal to 0"),
+        ({}, {"elastic": (3, 2)}, "--elastic 3 2: at least one worker"),
+        ({}, {"elastic": (1, 2), "workers": 2}, "--elastic gives the number of workers: leave workers out"),
+    ],
+)
+def test_ways_out_of_range_are_told_by_their_flag(
+    tmp_path: Path, ways: dict[str, object], resources: dict[str, object], message: str
+) -> None:
+    with pytest.raises(StudyError, match=re.escape(message)):
+        with_ways(load_suite(write(tmp_path, GOOD)), ways, resources)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,98 @@
+"""Studies small enough for a test, whoever watches them, and what MLflow holds of them."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mlflow.entities import Run
+from mlflow.tracking import MlflowClient
+
+from benchmarks.study import StudyWatcher
+from benchmarks.suite import Suite
+from benchmarks.work import Outcome
+from vrnn.training.checkpoints import EpochRecord
+
+FAST = {"max_epochs": 3, "batch_size": 2, "precision": "float64"}
+
+
+def store_at(root: Path) -> str:
+    return f"sqlite:///{root / 'mlflow.db'}"
+
+
+def trial_runs(root: Path, study: str) -> list[Run]:
+    """The runs of a study's trials and references in the store at `root`."""
+    client = MlflowClient(store_at(root))
+    experiment = client.get_experiment_by_name(study)
+    assert experiment is not None
+    return client.search_runs([experiment.experiment_id], "tags.trial_key != ''")
+
+
+def small_suite(root: Path, shards: dict[str, Path], **changes: Any) -> Suite:
+    """Two models of one seed on each of `shards`, float64, with `changes`."""
+    corpora = [
+        {"name": name, "shards": str(place), "size": "tiny", "optimisation": FAST} for name, place in shards.items()
+    ]
+    said = {
+        "study": "small",
+        "models": ("rnn-gauss", "vrnn-gauss"),
+        "runs": str(root / "runs"),
+        "samples": 0,
+        "scoring": {"num_samples": 2, "repeats": 1},
+        "corpora": corpora,
+    }
+    return Suite.model_validate(said | changes)
+
+
+def write_suite(suite: Suite, root: Path) -> Path:
+    content = suite.model_dump(exclude_none=True, mode="json")
+    path = root / "small.toml"
+    path.write_text("\n".join(_toml(content)))
+    return path
+
+
+def _toml(table: dict[str, object]) -> Iterator[str]:
+    """Values inline, tables of corpora last; JSON's strings, numbers and lists are TOML's."""
+    for key, value in table.items():
+        if key != "corpora":
+            yield f"{key} = {_inline(value)}"
+    for corpus in table["corpora"]:  # type: ignore[attr-defined]
+        yield "[[corpora]]"
+        yield from (f"{key} = {_inline(value)}" for key, value in corpus.items())
+
+
+def _inline(value: object) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_inline(part)}" for key, part in value.items()) + " }"
+    return json.dumps(value)
+
+
+class Diary(StudyWatcher):
+    """Everything that it was told."""
+
+    def __init__(self) -> None:
+        self.trained: list[str] = []
+        self.skipped: list[str] = []
+        self.ended: list[str] = []
+        self.retried: dict[str, str] = {}
+        self.failed: dict[str, str] = {}
+
+    @property
+    def epochs(self) -> Counter[str]:
+        return Counter(self.trained)
+
+    def trial_skipped(self, number: int, total: int, name: str) -> None:
+        self.skipped.append(name)
+
+    def epoch_ended(self, name: str, record: EpochRecord, max_epochs: int) -> None:
+        self.trained.append(name)
+
+    def trial_retried(self, name: str, reason: str) -> None:
+        self.retried[name] = reason
+
+    def trial_ended(self, name: str, outcome: Outcome) -> None:
+        self.ended.append(name)
+
+    def trial_failed(self, name: str, reason: str) -> None:
+        self.failed[name] = reason
