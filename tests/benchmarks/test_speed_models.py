@@ -11,12 +11,12 @@ import torch
 
 from benchmarks.speed import feeding, scoring, training, versus
 from benchmarks.speed.made_shards import make_shards
-from benchmarks.speed.peak import pass_operations
 from benchmarks.speed.versus import options_of
 from benchmarks.speed.workloads import SHAPES, Scoring, Training
 from pipelines.shard_set import ShardSet
 from pipelines.storage import Location
 from vrnn.models import build_model
+from vrnn.peak import pass_operations
 from vrnn.precision import Precision
 
 ONE_PAIR = ["--size", "tiny", "--precision", "float32", "--pairs", "1", "--batch", "3"]
@@ -35,7 +35,9 @@ def run_bare(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize(("module", "where"), [("training", None), ("scoring", "out.json")])
+@pytest.mark.parametrize(
+    ("module", "where"), [("training", "out.json"), pytest.param("scoring", None, marks=pytest.mark.slow)]
+)
 def test_torch_alone_runs_it_and_the_json_keeps_its_contract(module: str, where: str | None, tmp_path: Path) -> None:
     done = run_bare(f"benchmarks.speed.{module}", *ONE_PAIR, "--json", *([str(tmp_path / where)] if where else []))
     assert done.returncode == 0, done.stderr
