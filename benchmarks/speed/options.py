@@ -1,8 +1,6 @@
 """What the benchmarks of models take from a command line, and where their results go."""
 
 import argparse
-import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any
 import torch
 
 from benchmarks.speed.machine import describe_machine
+from benchmarks.speed.results import positive_int, write_json
 from benchmarks.speed.workloads import SHAPES
 from vrnn.precision import Precision
 
@@ -42,8 +41,8 @@ def speed_parser(prog: str, about: str) -> argparse.ArgumentParser:
         "--precision", nargs="+", choices=("float32", "tf32", "bfloat16"), default=["float32", "bfloat16"]
     )
     parser.add_argument("--size", nargs="+", choices=tuple(SHAPES), default=list(SHAPES))
-    parser.add_argument("--batch", nargs="+", type=_positive, help="sequences, in place of each size's own")
-    parser.add_argument("--pairs", type=_positive, default=3, help="how often both sides of a comparison are run")
+    parser.add_argument("--batch", nargs="+", type=positive_int, help="sequences, in place of each size's own")
+    parser.add_argument("--pairs", type=positive_int, default=3, help="how often both sides of a comparison are run")
     parser.add_argument("--json", nargs="?", const="-", help="write one JSON object here, or on stdout")
     parser.set_defaults(equal_memory=False)
     return parser
@@ -72,16 +71,8 @@ def write_result(cases: list[dict[str, Any]], options: Options) -> dict[str, Any
     if options.device == "cuda":
         machine["gpu"] = torch.cuda.get_device_name()
     result = {"machine": machine, "cases": cases}
-    text = json.dumps(result, indent=2) + "\n"
     if options.json is not None:
-        options.json.write_text(text)
+        write_json(result, options.json)
     if options.json_on_stdout:
-        sys.stdout.write(text)
+        write_json(result, None)
     return result
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 or more, got {text}")
-    return value

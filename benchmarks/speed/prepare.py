@@ -5,7 +5,6 @@
 docs/speed.md says what the cases are and how to read them.
 """
 
-import json
 import os
 import sys
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from benchmarks.output import say
 from benchmarks.speed.cases import cluster_cases, ink_case, ink_files, one_process_case
 from benchmarks.speed.floor import use_one_thread
 from benchmarks.speed.machine import cores, describe_machine
+from benchmarks.speed.results import write_json
 from benchmarks.speed.scale import scale_case
 from benchmarks.speed.sound_corpus import FORMS, Form
 from pipelines.errors import InputError
@@ -148,11 +148,7 @@ def main() -> None:
     except InputError as error:
         say(str(error))
         sys.exit(2)
-    text = json.dumps(measure(options), indent=2) + "\n"
-    if options.json is None:
-        sys.stdout.write(text)
-    else:
-        options.json.write_text(text)
+    write_json(measure(options), options.json)
 
 
 if __name__ == "__main__":

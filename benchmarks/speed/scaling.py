@@ -11,7 +11,6 @@ command line and is not measured at all. Needs Ray.
 """
 
 import argparse
-import json
 import logging
 import os
 import statistics
@@ -32,6 +31,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 
 from benchmarks.speed.gpu_prediction import Rates, predicted
 from benchmarks.speed.machine import describe_machine
+from benchmarks.speed.results import positive, positive_int, write_json
 from benchmarks.speed.scaling_model import Measured, fitted, gradient_bytes
 from benchmarks.speed.workloads import SHAPES
 from pipelines.board import Board, open_board
@@ -43,7 +43,7 @@ __all__ = ["main"]
 _WIDTHS = (128, 384, 768)
 _FRAMES = 40
 _STRONG_BATCH, _WEAK_BATCH = 48, 12
-_NODES = (1, 2, 3, 4)
+_NODES, _LEAST_SIZES = (1, 2, 3, 4), 3
 _STEPS, _WARM = 12, 3
 
 
@@ -173,13 +173,17 @@ def _cluster(nodes: int) -> Iterator[None]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, fit, predict, and write one JSON object."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed.scaling", description="See the module.")
-    parser.add_argument("--gpu-flops", type=float, default=50e12, help="of a GPU in training, not its peak")
-    parser.add_argument("--gpu-frame", type=float, default=200e-6, help="seconds of a frame of the time loop")
-    parser.add_argument("--link", type=float, default=50e9, help="bytes a second from a GPU to the next")
-    parser.add_argument("--latency", type=float, default=20e-6, help="seconds of a message between GPUs")
-    parser.add_argument("--nodes", type=int, nargs="+", default=list(_NODES), help="of the clusters, 2 or more of them")
+    parser.add_argument("--gpu-flops", type=positive, default=50e12, help="of a GPU in training, not its peak")
+    parser.add_argument("--gpu-frame", type=positive, default=200e-6, help="seconds of a frame of the time loop")
+    parser.add_argument("--link", type=positive, default=50e9, help="bytes a second from a GPU to the next")
+    parser.add_argument("--latency", type=positive, default=20e-6, help="seconds of a message between GPUs")
+    parser.add_argument(
+        "--nodes", type=positive_int, nargs="+", default=list(_NODES), help="of the clusters, three sizes or more"
+    )
     parser.add_argument("--json", type=Path, help="write the object here instead of on stdout")
     options = parser.parse_args(arguments)
+    if len(set(options.nodes)) < _LEAST_SIZES:
+        parser.error("--nodes: the model is fitted to all clusters but the largest; name three sizes or more")
     cases: list[Measured] = []
     for count in options.nodes:
         with tempfile.TemporaryDirectory() as root, _cluster(count):
@@ -192,11 +196,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "model": fitted(cases),
         "prediction": predicted(Rates(options.gpu_flops, options.gpu_frame, options.link, options.latency)),
     }
-    text = json.dumps(result, indent=2) + "\n"
-    if options.json is None:
-        sys.stdout.write(text)
-    else:
-        options.json.write_text(text)
+    write_json(result, options.json)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ ways take turns, A B C A B C, as the machine's mood changes over minutes. Needs 
 """
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -18,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.speed.machine import describe_machine
+from benchmarks.speed.results import positive_int, write_json
 
 __all__ = ["main"]
 
@@ -75,7 +75,7 @@ def _quietly(command: Sequence[str], directory: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, and write one JSON object."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed.startup", description="See the module.")
-    parser.add_argument("--repeats", type=int, default=3, help="of every way")
+    parser.add_argument("--repeats", type=positive_int, default=3, help="of every way")
     parser.add_argument("--json", type=Path, help="write the object here instead of on stdout")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as directory:
@@ -86,11 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     cases = [
         {"name": name, "median_seconds": statistics.median(each), "seconds": each} for name, each in seconds.items()
     ]
-    text = json.dumps({"machine": describe_machine(("torch", "ray", "mlflow")), "cases": cases}, indent=2) + "\n"
-    if options.json is None:
-        sys.stdout.write(text)
-    else:
-        options.json.write_text(text)
+    write_json({"machine": describe_machine(("torch", "ray", "mlflow")), "cases": cases}, options.json)
 
 
 if __name__ == "__main__":

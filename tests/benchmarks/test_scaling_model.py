@@ -5,6 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.speed import scaling
 from benchmarks.speed.gpu_prediction import Rates, predicted
 from benchmarks.speed.scaling_model import ComputeModel, Measured, RingModel, fitted
 from benchmarks.speed.workloads import SHAPES
@@ -91,3 +92,19 @@ def test_more_gpus_are_never_more_efficient() -> None:
             efficiency = [row[kind] for row in rows if row["name"] == name]
             assert efficiency == sorted(efficiency, reverse=True)
             assert efficiency[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (["--nodes", "1", "2", "2"], "name three sizes or more"),
+        (["--nodes", "0", "1", "2"], "expected 1 or more, got 0"),
+        (["--link", "0"], "expected more than 0, got 0"),
+        (["--latency", "nan"], "expected more than 0, got nan"),
+    ],
+)
+def test_wrong_options_are_one_line_and_exit_2(wrong: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        scaling.main(wrong)
+    assert ended.value.code == 2
+    assert told in capsys.readouterr().err.splitlines()[-1]
