@@ -54,9 +54,21 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-@pytest.fixture(scope="session")
-def ray_cluster() -> Iterator[None]:
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+@pytest.fixture
+def ray_cluster() -> None:
+    """The session's Ray, started by the first test that needs it."""
+    if not ray.is_initialized():
+        ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+
+
+@pytest.fixture
+def no_ray() -> None:
+    """The session's Ray is ended, for what will not start beside another; who needs it next starts it again."""
+    ray.shutdown()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ray_ends() -> Iterator[None]:
     yield
     ray.shutdown()
 

@@ -174,7 +174,7 @@ def scheduler(tmp_path: Path) -> dict[str, str]:
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
 def test_under_slurm_a_study_is_saved_before_the_end_of_its_turn_and_finished_in_the_next(
-    scheduler: dict[str, str], ink_shards: Path, tmp_path: Path
+    scheduler: dict[str, str], ink_shards: Path, tmp_path: Path, no_ray: None
 ) -> None:
     resources = {"cpus_per_worker": 0.5}
     suite = small_suite(tmp_path, {"ink": ink_shards}, concurrent=2, resources=resources, save_seconds=0.05)
@@ -191,7 +191,8 @@ def test_under_slurm_a_study_is_saved_before_the_end_of_its_turn_and_finished_in
 
     try:
         first = turn()
-        wait_until(lambda: "epoch 1/" in log.read_text(), 240, "a first epoch")
+        wait_until(lambda: "epoch 1/" in log.read_text() or first.poll() is not None, 240, "a first epoch")
+        assert first.poll() is None, log.read_text()
         first.send_signal(signal.SIGTERM)
         assert first.wait(120) == 0, log.read_text()
         assert (tmp_path / "requeued").read_text() == "77\n"
