@@ -4,12 +4,14 @@ import math
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import torch
 
 from benchmarks.events import Begun, Done, Epoch, Event, Failed, Stopped
@@ -17,13 +19,13 @@ from benchmarks.references import REFERENCES
 from benchmarks.scoring import measure_of
 from benchmarks.suite import CorpusEntry, Reference, Suite, Trial
 from benchmarks.tracking import StudyRecord
-from benchmarks.work import Outcome, Work, artifacts_of
+from benchmarks.work import CURVES, Outcome, Work, artifacts_of
 from pipelines.protocol import Framing, Protocol
 from pipelines.roles import assign_roles
 from pipelines.shard_set import ShardSet
 from pipelines.storage import Location
 from vrnn.models import ModelConfig, build_model
-from vrnn.training.checkpoints import BEST
+from vrnn.training.checkpoints import BEST, EpochRecord
 from vrnn.training.journal import LOGS
 from vrnn.training.keeping import Saving
 
@@ -32,6 +34,14 @@ __all__ = ["TrialRuns", "git_commit", "record_reference"]
 
 # MLflow shows metrics of this prefix among a run's system metrics.
 _WATCHED = ("frames_per_second", "data_wait_share", "fraction_of_peak", "peak_memory_gib")
+
+
+@dataclass(frozen=True)
+class _OpenRun:
+    """A run in MLflow that is not closed, and the steps it has the metrics of: epochs, and one more for the summary."""
+
+    run_id: str
+    steps: set[int]
 
 
 class TrialRuns:
@@ -47,7 +57,7 @@ class TrialRuns:
         self._shards = {place: ShardSet(Location(place)) for place in {trial.spec.shards for trial in trials}}
         self._record = record
         self._trials = {trial.name: trial for trial in trials}
-        self._open: dict[str, str] = {}
+        self._open: dict[str, _OpenRun] = {}
         self.failed: dict[str, str] = {}
 
     def work_of(self, trial: Trial) -> Work:
@@ -71,38 +81,49 @@ class TrialRuns:
             case Begun(work) if name not in self._open:
                 self._open[name] = self._begin(work)
             case Epoch(_, epoch):
-                figures = {f"system/{figure}": getattr(epoch, figure) for figure in _WATCHED}
-                record.log_metrics(self._open[name], figures, step=epoch.epoch)
+                self._log_epoch(self._open[name], epoch)
             case Done(work, outcome):
                 self._end(work, outcome, self._open.pop(name))
             case Failed(_, reason):
-                record.fail_trial(self._open.pop(name), reason)
+                record.fail_trial(self._open.pop(name).run_id, reason)
                 self.failed[name] = reason
             case Stopped():
-                record.abandon_trial(self._open.pop(name))
+                record.abandon_trial(self._open.pop(name).run_id)
 
-    def _begin(self, work: Work) -> str:
+    def _begin(self, work: Work) -> _OpenRun:
         trial = self._trials[work.name]
         shards = self._shards[trial.spec.shards]
         run_id = self._record.start_trial(
             trial.name, _tags(self._suite, trial, work, shards), _params(trial, self._suite)
         )
         self._record.log_dataset(run_id, trial.corpus.name, trial.spec.fingerprint, trial.spec.shards)
-        return run_id
+        return _OpenRun(run_id, self._record.logged_steps(run_id, f"system/{_WATCHED[0]}"))
 
-    def _end(self, work: Work, outcome: Outcome, run_id: str) -> None:
+    def _log_epoch(self, run: _OpenRun, epoch: EpochRecord) -> None:
+        self._log(run, epoch.epoch, {f"system/{figure}": getattr(epoch, figure) for figure in _WATCHED})
+
+    def _log(self, run: _OpenRun, step: int, metrics: Mapping[str, float]) -> None:
+        """Log the metrics of a step, once, however often it is told of."""
+        if step not in run.steps:
+            self._record.log_metrics(run.run_id, metrics, step)
+            run.steps.add(step)
+
+    def _end(self, work: Work, outcome: Outcome, run: _OpenRun) -> None:
+        """Log what the trial left: of epochs that ended after their driver was killed, nobody was told until now."""
         with artifacts_of(work) as directory:
-            self._record.log_files(run_id, directory)
-        self._record.log_metrics(run_id, outcome.metrics, step=int(outcome.metrics["train/epochs"]) + 1)
-        self._record.end_trial(run_id, diverged_at_step=outcome.diverged_at_step)
+            self._record.log_files(run.run_id, directory)
+            for epoch in pq.read_table(directory / CURVES).to_pylist():
+                self._log_epoch(run, EpochRecord(**epoch))
+        self._log(run, int(outcome.metrics["train/epochs"]) + 1, outcome.metrics)
+        self._record.end_trial(run.run_id, diverged_at_step=outcome.diverged_at_step)
 
     def __enter__(self) -> "TrialRuns":
         return self
 
     def __exit__(self, *trouble: object) -> None:
         """Close what is still open: the next run of the study takes it up again."""
-        for run_id in self._open.values():
-            self._record.abandon_trial(run_id)
+        for run in self._open.values():
+            self._record.abandon_trial(run.run_id)
 
 
 def record_reference(suite: Suite, reference: Reference, record: StudyRecord) -> None:

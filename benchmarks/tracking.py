@@ -113,6 +113,10 @@ class StudyRecord:
         finite = [Metric(key, value, timestamp, step) for key, value in metrics.items() if math.isfinite(value)]
         self._client.log_batch(run_id, metrics=finite)
 
+    def logged_steps(self, run_id: str, metric: str) -> set[int]:
+        """The steps that a metric was logged at."""
+        return {logged.step for logged in self._client.get_metric_history(run_id, metric)}
+
     def log_files(self, run_id: str, directory: Path) -> None:
         """Keep everything below `directory` as the run's artifacts."""
         self._client.log_artifacts(run_id, str(directory))

@@ -29,9 +29,10 @@ from vrnn.training.keeping import Saving
 from vrnn.training.ray_driver import train_with_ray
 from vrnn.training.resources import Resources
 
-__all__ = ["ARTIFACTS", "OUTCOME", "Outcome", "Work", "artifacts_of", "kept_outcome", "perform"]
+__all__ = ["ARTIFACTS", "CURVES", "OUTCOME", "Outcome", "Work", "artifacts_of", "kept_outcome", "perform"]
 
 ARTIFACTS = "artifacts"
+CURVES = "curves.parquet"
 OUTCOME = "outcome.json"
 
 _log = logging.getLogger(__name__)
@@ -133,7 +134,7 @@ def _conclude(work: Work, result: TrainResult) -> Outcome:
     state, metrics = result.state, _training_metrics(result.state)
     with tempfile.TemporaryDirectory() as directory:
         artifacts = Path(directory)
-        pd.DataFrame([asdict(epoch) for epoch in state.history]).to_parquet(artifacts / "curves.parquet", index=False)
+        pd.DataFrame([asdict(epoch) for epoch in state.history]).to_parquet(artifacts / CURVES, index=False)
         if result.checkpoint is not None and state.diverged_at_step is None:
             metrics |= _score_metrics(_score(work, load_checkpoint(result.checkpoint), artifacts))
         for path in artifacts.rglob("*"):

@@ -29,6 +29,12 @@ def trial_runs(root: Path, study: str) -> list[Run]:
     return client.search_runs([experiment.experiment_id], "tags.trial_key != ''")
 
 
+def logged_steps(root: Path, run: Run) -> list[int]:
+    """The steps at which a trial's run has figures, as often as it has them: epochs, and one more for its summary."""
+    logged = MlflowClient(store_at(root)).get_metric_history(run.info.run_id, "system/frames_per_second")
+    return sorted(metric.step for metric in logged)
+
+
 def small_suite(root: Path, shards: dict[str, Path], **changes: Any) -> Suite:
     """Two models of one seed on each of `shards`, float64, with `changes`."""
     corpora = [
