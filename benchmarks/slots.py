@@ -148,8 +148,9 @@ class _Crew:
         if work is None:
             self._replace(error)
             return
-        deaths = self._deaths[work.identity] = self._deaths.get(work.identity, 0) + 1
         memory = isinstance(error, OutOfMemoryError)
+        curable = memory and work.resources.sequences_at_once(work.spec.optimisation.batch_size) > 1
+        deaths = self._deaths[work.identity] = self._deaths.get(work.identity, 0) + (not curable)
         reason = "out of memory" if memory else "its process died"
         if deaths > work.resources.max_failures:
             self._tell(Failed(work, f"{reason}, {deaths} times without getting on"))

@@ -36,7 +36,12 @@ def keep_freed_memory() -> bool:
 
 
 def release_memory() -> None:
-    """Give back to the system, or the GPU, all that is held and not used: what failed for want of memory left much."""
+    """Give back to the system, or the GPU, all that is held and not used: what failed for want of memory left much.
+
+    Where a way back fails, torch keeps what is left of its graph until the thread's next one (pytorch/pytorch#82218),
+    hence one that costs nothing.
+    """
+    torch.zeros((), requires_grad=True).backward()
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -1,7 +1,7 @@
-"""Run by a test as a process of its own: a training run under a limit on memory that its whole batch does not fit in.
+"""Run by a test as a process of its own: a training run, and again under a limit that its whole batch does not fit in.
 
-Arguments: the spec's file, out, and how many MiB may be allocated above what a run that takes one sequence at a time
-leaves behind.
+Arguments: the spec's file, out, and how many MiB the second run may allocate above what the first one leaves behind.
+The first has no limit and takes whole batches, so that whatever the process keeps for good is there before it counts.
 """
 
 import logging
@@ -16,7 +16,6 @@ from pipelines.storage import Location
 from vrnn.memory import release_memory
 from vrnn.training import TrialSpec
 from vrnn.training.ray_driver import train_with_ray
-from vrnn.training.resources import Resources
 
 
 def allocated() -> int:
@@ -30,7 +29,7 @@ def main(spec_file: str, out: str, mebibytes: str) -> None:
     logging.basicConfig(level=logging.WARNING)
     torch.set_num_threads(1)
     spec = TrialSpec.model_validate_json(Path(spec_file).read_text())
-    train_with_ray(spec, Location(f"{out}-before"), Resources(micro_batch=1))
+    train_with_ray(spec, Location(f"{out}-before"))
     release_memory()
     resource.setrlimit(resource.RLIMIT_DATA, (allocated() + int(mebibytes) * 2**20,) * 2)
     assert train_with_ray(spec, Location(out)).state.finished

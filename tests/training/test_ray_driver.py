@@ -1,20 +1,25 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from ray.train import TrainingFailedError
 
 from pipelines.errors import InputError
 from pipelines.storage import Location
 from tests.conftest import MakeSpec
 from vrnn.training import Optimisation, load_checkpoint
+from vrnn.training.checkpoints import LAST
 from vrnn.training.errors import RunFailedError
 from vrnn.training.gradients import Share
 from vrnn.training.plan import plan_trial
 from vrnn.training.ray_driver import train_with_ray
 from vrnn.training.resources import Resources
+
+Failing = Callable[[type[Exception]], list[int]]
 
 
 def test_local_mode_is_the_loop_itself(make_spec: MakeSpec, tmp_path: Path) -> None:
@@ -54,23 +59,42 @@ def test_what_a_worker_finds_wrong_reaches_the_caller_by_name(
         train_with_ray(spec, Location(str(tmp_path)), Resources(workers=1))
 
 
-def test_a_run_that_gets_nowhere_is_given_up_and_told(make_spec: MakeSpec, tmp_path: Path) -> None:
-    """Its memory runs out at the first step, with whatever it does at once."""
-    spec = make_spec(batch_size=8)
-    asked: list[int] = []
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch) -> Failing:
+    """Makes every first step fail; what it returns has the parts that the batch was taken in, attempt by attempt."""
 
-    def no_memory(self: Share, *arguments: object) -> None:
-        asked.append(len(self._parts))
-        raise MemoryError
+    def fail_with(error: type[Exception]) -> list[int]:
+        asked: list[int] = []
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Share, "add_gradients", no_memory)
-        with pytest.raises(RunFailedError, match="given up after 3 failures at step 0, the last: out of memory"):
-            train_with_ray(spec, Location(str(tmp_path)), Resources(max_failures=2))
-        assert asked == sorted(set(asked)), "fewer sequences at once, so more parts, each time"
-        with pytest.raises(RunFailedError, match="out of memory with one sequence at once; use --truncate-frames"):
-            train_with_ray(spec, Location(str(tmp_path)), Resources(max_failures=9))
-    assert train_with_ray(spec, Location(str(tmp_path))).state.finished
+        def add_gradients(self: Share, *arguments: object) -> None:
+            asked.append(len(self._parts))
+            raise error
+
+        monkeypatch.setattr(Share, "add_gradients", add_gradients)
+        return asked
+
+    return fail_with
+
+
+def test_too_little_memory_is_met_with_ever_smaller_parts_however_few_failures_are_allowed(
+    make_spec: MakeSpec, tmp_path: Path, failing: Failing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = failing(MemoryError)
+    with pytest.raises(RunFailedError, match="out of memory with one sequence at once; use --truncate-frames"):
+        train_with_ray(make_spec(batch_size=8), Location(str(tmp_path)), Resources(max_failures=0))
+    assert len(asked) == 4
+    assert asked == sorted(set(asked)), "8, 4, 2, 1 at once: in more parts each time"
+    monkeypatch.undo()
+    assert train_with_ray(make_spec(batch_size=8), Location(str(tmp_path))).state.finished
+
+
+def test_a_run_whose_workers_die_without_getting_on_is_given_up_and_told(
+    make_spec: MakeSpec, tmp_path: Path, failing: Failing
+) -> None:
+    asked = failing(TrainingFailedError)
+    with pytest.raises(RunFailedError, match="given up after 3 failures at step 0, the last: TrainingFailedError"):
+        train_with_ray(make_spec(batch_size=8), Location(str(tmp_path)), Resources(max_failures=2))
+    assert asked == [1, 1, 2], "a second death in a row may be the kernel's answer to too little memory"
 
 
 @pytest.mark.slow
@@ -82,7 +106,7 @@ def test_a_batch_that_does_not_fit_in_memory_is_taken_in_parts(speech_shards: Pa
     done = subprocess.run(
         [sys.executable, "-m", "tests.training.hungry", tmp_path / "spec.json", tmp_path / "out", "200"],
         cwd=Path(__file__).parents[2],
-        env=os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536", "OMP_NUM_THREADS": "1"},
+        env=os.environ | {"MALLOC_MMAP_THRESHOLD_": "4096", "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=300,
@@ -90,4 +114,5 @@ def test_a_batch_that_does_not_fit_in_memory_is_taken_in_parts(speech_shards: Pa
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert "out of memory; going on from step 0" in done.stderr
+    assert 1 <= load_checkpoint(Location(str(tmp_path / "out" / LAST))).state.micro_batch <= 8
     assert_same_weights(tmp_path / "out-before", tmp_path / "out", within=1e-9)

@@ -1,9 +1,15 @@
-"""A thousand steps take no more memory than the first few, whatever lengths they come in."""
+"""A thousand steps take no more memory than the first few, whatever lengths they come in; failed ones leave nothing."""
 
 import subprocess
 import sys
+import weakref
+from typing import Any
 
 import pytest
+import torch
+from torch import Tensor
+
+from vrnn.memory import release_memory
 
 STEPS = """
 import gc, sys
@@ -47,3 +53,44 @@ def test_memory_does_not_grow_over_a_thousand_steps(name: str, memory: str):
     sizes = [int(size) for size in done.stdout.split()]
     assert len(sizes) == 10
     assert sizes[-1] < sizes[2] + 8 * 1024, sizes
+
+
+class Tape:
+    """What a way back needs."""
+
+
+class Keeps(torch.autograd.Function):
+    """Holds a tape for its way back, as a scan does."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, tape: Tape) -> Tensor:
+        ctx.tape = tape
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return gradients[0], None
+
+
+class Fails(torch.autograd.Function):
+    """Has no memory for its way back."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        raise MemoryError
+
+
+def test_a_way_back_that_failed_holds_nothing_once_memory_is_released():
+    x, tape = torch.ones(3, requires_grad=True), Tape()
+    held = weakref.ref(tape)
+    total = (Keeps.apply(x, tape) + Fails.apply(x)).sum()  # type: ignore[operator]
+    del tape
+    with pytest.raises(MemoryError):
+        total.backward()
+    del total
+    release_memory()
+    assert held() is None

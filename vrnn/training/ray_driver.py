@@ -3,8 +3,8 @@
 Without workers the loop runs in this process (Ray Train's local mode, which starts no Ray); with N of them, N processes
 share each batch. Checkpoints are the loop's own, in the trial's directory, which every node must reach.
 
-A run whose workers die, lose their node or run out of memory is started again from its last checkpoint, for as long as
-it gets on; after running out of memory, with half as many sequences at once.
+A run whose workers die, lose their node or run out of memory is started again from its last checkpoint: for as long as
+it gets on, or, after running out of memory, with half as many sequences at once, down to one.
 """
 
 import logging
@@ -95,7 +95,10 @@ def _saved_state(out: Location) -> TrainingState:
 def _insisting(
     spec: TrialSpec, out: Location, resources: Resources, attempt: Callable[[Resources], TrainResult]
 ) -> TrainResult:
-    """Attempt until one succeeds, or `max_failures` in a row got nowhere."""
+    """Attempt until one succeeds, or more than `max_failures` in a row got nowhere.
+
+    Want of memory is not counted: it ends by itself, at one sequence at once.
+    """
     failures, reached = 0, _saved_state(out).step
     while True:
         try:
@@ -103,13 +106,13 @@ def _insisting(
         except (TrainingFailedError, RuntimeError, MemoryError) as error:
             trouble = _judged(error)
         step = _saved_state(out).step
-        failures = 1 if step > reached else failures + 1
+        failures = (0 if step > reached else failures) + (not trouble.memory)
         reached = step
         if failures > resources.max_failures:
             raise RunFailedError(f"{out}: given up after {failures} failures at step {step}, the last: {trouble.what}")
         if trouble.memory or failures > 1:
-            resources = _with_less(resources, spec.optimisation.batch_size, out, trouble)
             release_memory()
+            resources = _with_less(resources, spec.optimisation.batch_size, out, trouble)
         _log.warning("%s: %s; going on from step %d", out, trouble.what, step)
 
 
@@ -139,8 +142,8 @@ def _judged(error: Exception) -> _Trouble:
     memory = any(isinstance(c, OutOfMemoryError) or (c is not None and is_out_of_memory(c)) for c in causes)
     if not memory and not isinstance(error, TrainingFailedError):
         raise error
-    told = next((str(cause).strip() for cause in causes if cause is not None), "") or str(error)
-    return _Trouble("out of memory" if memory else told.splitlines()[0], memory)
+    lines = (line.strip() for c in causes if c is not None for line in str(c).splitlines() if line.strip())
+    return _Trouble("out of memory" if memory else next(lines, type(error).__name__), memory)
 
 
 def _with_less(resources: Resources, batch_size: int, out: Location, trouble: _Trouble) -> Resources:

@@ -20,7 +20,8 @@ class Resources(BaseModel):
         cpus_per_worker: cores, and threads, of each worker.
         gpus_per_worker: of each worker; a fraction lets several share one.
         micro_batch: sequences that a worker computes on at once, their gradients summed; 0 takes all of its share.
-        max_failures: in a row, without a checkpoint between them, after which a run is given up.
+        max_failures: in a row, without a checkpoint between them, after which a run is given up; running out of memory
+            is not one while fewer sequences at once are left to try.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
