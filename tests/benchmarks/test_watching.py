@@ -90,6 +90,7 @@ def test_bars_count_what_is_over_and_leave_a_line_for_it() -> None:
     assert bars == {"trials": (3, 4, ""), "ink/d": (0, None, "saved")}
 
 
+@pytest.mark.slow
 def test_on_a_terminal_a_study_is_drawn_as_bars(ink_shards: Path, tmp_path: Path) -> None:
     suite = small_suite(tmp_path, {"ink": ink_shards}, models=("rnn-gauss",))
     (tmp_path / "suite.json").write_text(suite.model_dump_json())

@@ -209,6 +209,7 @@ def test_saving_out_of_range_is_refused_in_one_line(seconds: float, keep: int) -
         Saving(seconds, keep)
 
 
+@pytest.mark.slow
 def test_killed_and_started_again_until_it_is_done(make_spec: MakeSpec, tmp_path: Path) -> None:
     """SIGKILL, twice, wherever the process happens to be once it has saved something new."""
     spec = make_spec(max_epochs=4)
