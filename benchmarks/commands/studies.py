@@ -41,7 +41,8 @@ def run(
         cpus_per_worker: cores, and threads, of each worker, or of a trial without workers.
         gpus_per_worker: of each worker, or of a trial without workers; a fraction lets several share one.
         micro_batch: sequences that a worker computes on at once, their gradients summed; 0 takes all of its share.
-        max_failures: of a trial in a row, without getting on, after which it is given up.
+        max_failures: of a trial in a row, without getting on, after which it is given up; running out of memory is not
+            one while fewer sequences at once are left to try.
         address: of a Ray cluster.
         save_seconds: after which a checkpoint is written within an epoch.
         keep: how many of the last checkpoints of a trial are kept beside the best.

@@ -12,12 +12,15 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from ray.exceptions import OutOfMemoryError
 
 from benchmarks import slots
 from benchmarks.comparison import ComparisonRow
 from benchmarks.errors import FailedError, StoppedError
+from benchmarks.events import Event, Failed, Retried
+from benchmarks.recording import TrialRuns
 from benchmarks.study import Comparison, run_study
-from benchmarks.suite import Suite
+from benchmarks.suite import Suite, expand
 from benchmarks.tracking import open_record
 from pipelines.board import Board
 from pipelines.errors import InputError
@@ -286,6 +289,26 @@ def test_where_no_slot_can_be_started_the_study_fails_in_one_line(
     with pytest.raises(FailedError, match=r"^2 processes died before they did any trial: \w+: "):
         run_study(suite, open_record)
     assert trial_runs(tmp_path, "small") == []
+
+
+def test_a_slot_that_runs_out_of_memory_is_no_failure_until_one_sequence_is_left(
+    ink_shards: Path, tmp_path: Path, ray_cluster: None
+) -> None:
+    suite = small_suite(tmp_path, {"ink": ink_shards}, models=("vrnn-gauss",), resources={"max_failures": 0})
+    trials = expand(suite)
+    work = TrialRuns(suite, trials, open_record(suite.study)).work_of(trials[0])
+    assert work.resources.sequences_at_once(FAST["batch_size"]) == 2
+    told: list[Event] = []
+    crew = slots._Crew([work], 1, told.append)
+    try:
+        crew._after_a_death(slots._Place(None, None, work), OutOfMemoryError("killed"))
+        assert isinstance(told[-1], Retried)
+        again = crew._waiting[0]
+        assert again.resources.sequences_at_once(FAST["batch_size"]) == 1
+        crew._after_a_death(slots._Place(None, None, again), OutOfMemoryError("killed"))
+    finally:
+        crew.close()
+    assert told[-1] == Failed(again, "out of memory, 1 times without getting on")
 
 
 @pytest.mark.slow
