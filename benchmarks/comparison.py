@@ -26,6 +26,7 @@ class Scored:
 
     Attributes:
         corpus: the study's name for it.
+        dataset: which corpus it is, by the name of what prepared it, such as `iam_ondb`.
         kind: `speech` or `pen`.
         protocol: by name.
         model: by name.
@@ -39,6 +40,7 @@ class Scored:
     """
 
     corpus: str
+    dataset: str
     kind: str
     protocol: str
     model: str
@@ -56,6 +58,7 @@ class ComparisonRow:
     """One line of the table: a model's score on a corpus by one estimator; see the module's text for the rest."""
 
     corpus: str
+    dataset: str
     kind: str
     protocol: str
     model: str
@@ -97,6 +100,7 @@ def _row(members: list[tuple[Scored, pd.DataFrame]]) -> ComparisonRow:
     means = by_seed.mean(axis=0).to_numpy(dtype=np.float64)
     return ComparisonRow(
         corpus=first.corpus,
+        dataset=first.dataset,
         kind=first.kind,
         protocol=first.protocol,
         model=first.model,

@@ -173,6 +173,7 @@ def _common_tags(suite: Suite, corpus: CorpusEntry, shards: ShardSet, protocol: 
     return {
         "study": suite.study,
         "corpus": corpus.name,
+        "dataset": shards.manifest.corpus,
         "kind": shards.manifest.kind,
         "protocol": corpus.protocol,
         "fingerprint": shards.manifest.fingerprint,

@@ -232,6 +232,7 @@ def _scored(trial: FinishedTrial) -> Scored:
     std = tags.get("sample_std")
     return Scored(
         corpus=tags["corpus"],
+        dataset=tags["dataset"],
         kind=tags["kind"],
         protocol=tags["protocol"],
         model=tags["model"],

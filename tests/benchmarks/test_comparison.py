@@ -24,7 +24,7 @@ def scores(values: np.ndarray, estimator: str = "exact", samples: int = 1) -> pd
 def trial(
     table: pd.DataFrame, model: str = "rnn-gauss", corpus: str = "c", seed: int = 0, bits: object = None
 ) -> Scored:
-    return Scored(corpus, "speech", "clean", model, seed, "f", table, bits)  # type: ignore[arg-type]
+    return Scored(corpus, "timit", "speech", "clean", model, seed, "f", table, bits)  # type: ignore[arg-type]
 
 
 def test_a_row_is_the_mean_over_seeds_of_the_mean_over_sequences() -> None:
