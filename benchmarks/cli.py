@@ -24,6 +24,8 @@ _QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "RAY_TRAIN_V2_ENABLED": "1",
+    # A server that is away is given seconds, not minutes: what it misses is sent later.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
 }
 _TALKATIVE = ("ray.train.v2.api.config", "mlflow.store.db.utils", "mlflow.tracking.fluent", "alembic.runtime.migration")
 """Loggers that tell what a user need not know, named in full since their packages reset their own roots."""

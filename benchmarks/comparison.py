@@ -14,6 +14,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from benchmarks.units import bits_per_sample
+
 __all__ = ["ComparisonRow", "Scored", "compare_scores", "rows_to_json"]
 
 _RESAMPLES = 2000
@@ -33,7 +35,7 @@ class Scored:
         seed: of training.
         fingerprint: of the data.
         scores: a table as `benchmarks.scoring.score` makes, of one or more estimators.
-        bits_scale: what turns nats per frame into bits per sample, as `benchmarks.scoring.bits_scale`; None for pen.
+        bits_scale: what turns nats per frame into bits per sample, as `benchmarks.units.bits_scale`; None for pen.
         measure: `density` of normalised frames, or `mass` of recorded integers.
         parameters: of the model; None where it has none.
         sigma_floor: under every standard deviation; None where there is none.
@@ -114,7 +116,7 @@ def _row(members: list[tuple[Scored, pd.DataFrame]]) -> ComparisonRow:
         interval=_interval(per_sequence),
         seed_std=float(means.std(ddof=1)) if len(means) > 1 else None,
         nats_per_frame=nats_per_frame,
-        bits_per_sample=_bits(nats_per_frame, first.bits_scale),
+        bits_per_sample=bits_per_sample(nats_per_frame, first.bits_scale) if first.bits_scale else None,
         fingerprint=first.fingerprint,
         measure=first.measure,
         monte_carlo_error=_monte_carlo_error([scores for _, scores in members]),
@@ -146,13 +148,6 @@ def _interval(per_sequence: np.ndarray) -> tuple[float, float]:
         rng=np.random.default_rng(0),
     )
     return (float(result.confidence_interval.low), float(result.confidence_interval.high))
-
-
-def _bits(nats_per_frame: float, scale: tuple[int, float] | None) -> float | None:
-    if scale is None:
-        return None
-    size, log_scale = scale
-    return (log_scale - nats_per_frame) / (size * float(np.log(2)))
 
 
 def rows_to_json(rows: list[ComparisonRow]) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """The errors that `benchmarks` raises for a caller to act on."""
 
-__all__ = ["FailedError", "NotFiniteError", "StoppedError", "StudyError"]
+__all__ = ["FailedError", "NotFiniteError", "StoppedError", "StudyError", "UnreachableError"]
 
 
 class StudyError(ValueError):
@@ -9,6 +9,10 @@ class StudyError(ValueError):
 
 class FailedError(Exception):
     """The input was right and the work failed all the same: training diverged, or too much was rejected."""
+
+
+class UnreachableError(FailedError):
+    """MLflow's store ceased to answer; what it has not been told is kept on disk."""
 
 
 class NotFiniteError(FailedError):

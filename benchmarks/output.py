@@ -5,16 +5,23 @@ import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-if TYPE_CHECKING:
-    from benchmarks.study import Comparison
-
-__all__ = ["comparison_table", "progress_bar", "say", "score_table", "show", "summary_table", "write_json"]
+__all__ = [
+    "estimator_label",
+    "json_text",
+    "progress_bar",
+    "say",
+    "score_table",
+    "show",
+    "show_aside",
+    "summary_table",
+    "write_json",
+]
 
 _BOUND_SIGNS = {"exact": "=", "elbo": "≥", "iwae": "~", "fivo": "~", "code": "="}
 _SAMPLED = ("iwae", "fivo")
@@ -27,13 +34,23 @@ def say(message: str) -> None:
 
 def show(table: Table) -> None:
     """Print a table on stdout; wide enough for its columns where stdout is no terminal."""
-    console = Console() if sys.stdout.isatty() else Console(width=180)
+    console = Console() if sys.stdout.isatty() else Console(width=200)
     console.print(table)
+
+
+def show_aside(table: Table) -> None:
+    """Print a table on stderr: stdout is for the result."""
+    Console(stderr=True, width=None if sys.stderr.isatty() else 160).print(table)
 
 
 def write_json(value: Mapping[str, Any]) -> None:
     """Write one JSON object on stdout; numbers that are not finite become null."""
-    sys.stdout.write(json.dumps(_finite(value), indent=2) + "\n")
+    sys.stdout.write(json_text(value))
+
+
+def json_text(value: Mapping[str, Any]) -> str:
+    """One JSON object, indented; numbers that are not finite become null."""
+    return json.dumps(_finite(value), indent=2, allow_nan=False) + "\n"
 
 
 def _finite(value: Any) -> Any:  # noqa: ANN401
@@ -82,43 +99,15 @@ def _numbers(value: float | list[float] | None) -> str:
     return ", ".join("unknown" if number is None else f"{number:.4g}" for number in values)
 
 
-def comparison_table(comparison: "Comparison") -> Table:
-    """The result of `compare` as a table: one row a model and estimator."""
-    table = Table(title=f"{comparison.study}: log-likelihood, higher is better", caption="\n".join(comparison.notes))
-    for name in ("corpus", "protocol", "model", "estimator"):
-        table.add_column(name, no_wrap=True)
-    numbers = ("nats/sequence", "95 % interval", "MC error", "std over seeds", "nats/frame", "bits/sample", "sequences")
-    for name in numbers:
-        table.add_column(name, justify="right", no_wrap=True)
-    previous = None
-    for row in comparison.rows:
-        if previous not in (None, (row.corpus, row.protocol)):
-            table.add_section()
-        previous = (row.corpus, row.protocol)
-        table.add_row(
-            row.corpus,
-            row.protocol,
-            row.model,
-            _estimator(row.estimator, row.num_samples) + (", mass" if row.measure == "mass" else ""),
-            f"{row.nats_per_sequence:.1f}",
-            f"[{row.interval[0]:.1f}, {row.interval[1]:.1f}]",
-            "unknown" if row.monte_carlo_error is None else f"{row.monte_carlo_error:.2f}",
-            "one seed" if row.seed_std is None else f"{row.seed_std:.1f} of {row.seeds}",
-            f"{row.nats_per_frame:.3f}",
-            "" if row.bits_per_sample is None else f"{row.bits_per_sample:.3f}",
-            str(row.sequences),
-        )
-    return table
-
-
-def _estimator(name: str, samples: int) -> str:
+def estimator_label(name: str, samples: int) -> str:
+    """An estimator as tables call it, with the relation of the log-likelihood to its figure."""
     return f"{_BOUND_SIGNS[name]} {name}{f'-{samples}' if name in _SAMPLED else ''}"
 
 
 def score_table(summary: Mapping[str, Any]) -> Table:
     """The result of `score` as a table."""
     table = Table(title=f"{summary['model']} on {summary['split']}, protocol {summary['protocol']}", show_header=False)
-    table.add_row("estimator", _estimator(summary["estimator"], summary["num_samples"]))
+    table.add_row("estimator", estimator_label(summary["estimator"], summary["num_samples"]))
     table.add_row("sequences", f"{summary['sequences']:,} ({summary['frames']:,} frames)")
     error = f" ± {summary['monte_carlo_error']:.2f} (Monte Carlo)" if summary["monte_carlo_error"] > 0 else ""
     table.add_row(f"nats per sequence, {summary['measure']}", f"{summary['nats_per_sequence']:.2f}{error}")

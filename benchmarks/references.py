@@ -6,19 +6,26 @@ per sample are what a model has to beat to have learned anything that a coder do
 
 import io
 import math
+import tempfile
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import soundfile
 
+from benchmarks.records import load_record, record_of_reference, write_record
+from benchmarks.sending import Kept
+from benchmarks.suite import Reference, Suite
+from benchmarks.work import SCORES, Outcome, keep_outcome, load_outcome
 from pipelines.batches import FrameSource
 from pipelines.protocol import Framing, Protocol
-from pipelines.roles import split_rows
+from pipelines.roles import assign_roles, split_rows
 from pipelines.shard_set import ShardSet
+from pipelines.storage import Location
 
-__all__ = ["REFERENCES", "flac"]
+__all__ = ["REFERENCES", "flac", "perform_reference"]
 
 _MAGIC_BYTES, _BLOCK_HEADER_BYTES, _LAST_BLOCK = 4, 4, 0x80
 
@@ -56,3 +63,26 @@ def _frames_bytes(signal: npt.NDArray[np.int16], sample_rate: int) -> int:
 
 REFERENCES: Mapping[str, Callable[[ShardSet, Protocol, str], pd.DataFrame]] = {"flac": flac}
 """The references by the name that a suite gives them; each is of speech."""
+
+
+def perform_reference(suite: Suite, reference: Reference) -> Kept:
+    """Score a reference of a suite and keep the result, unless it is kept already.
+
+    Raises:
+        InputError: the shards are missing or damaged.
+    """
+    directory = Location(suite.runs).absolute / suite.study / f"{reference.name.replace('/', '-')}-{reference.key}"
+    record, outcome = load_record(directory), load_outcome(directory)
+    if record is not None and outcome is not None and outcome.identity == record.identity == reference.key:
+        return Kept(record, outcome, directory)
+    shards = ShardSet(Location(reference.corpus.shards))
+    record = record_of_reference(suite, reference, shards)
+    split = assign_roles(shards, reference.protocol).report_split
+    with tempfile.TemporaryDirectory() as artifacts:
+        table = REFERENCES[reference.model](shards, reference.protocol, split)
+        table.to_parquet(Path(artifacts) / SCORES, index=False)
+        bits = -math.fsum(table["nats"]) / (float(table["samples"].sum()) * math.log(2))
+        outcome = Outcome(record.identity, {f"{split}/code_bits_per_sample": bits})
+        write_record(directory, record)
+        keep_outcome(directory, outcome, Path(artifacts))
+    return Kept(record, outcome, directory)

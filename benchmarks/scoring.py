@@ -19,7 +19,7 @@ recorded integers: two measures in one unit, told apart by `measure` and compara
 import itertools
 import math
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -28,10 +28,11 @@ import torch
 from torch import Tensor
 
 from benchmarks.errors import StudyError
+from benchmarks.units import Measure, bits_per_sample, bits_scale, nats_per_frame
 from pipelines.batches import Batch, FrameSource, plan_evaluation
 from pipelines.roles import split_rows
 from pipelines.shard_set import ShardSet
-from vrnn.bounds import Repeated, elbo, exact, iwae, repeated
+from vrnn.bounds import Repeated, elbo, exact, frame_terms, iwae, repeated
 from vrnn.models import LatentModel, ModelConfig, SequenceModel
 from vrnn.particles import fivo
 from vrnn.paths import computing_device, padded_frames
@@ -47,14 +48,18 @@ __all__ = [
     "ScoreRequest",
     "ScoreSummary",
     "bits_scale",
+    "evaluating",
+    "frame_nats",
     "measure_of",
+    "pieces",
     "score",
     "score_batches",
+    "scored_batches",
+    "source_of",
     "summarise_scores",
 ]
 
 Estimator = Literal["exact", "elbo", "iwae", "fivo"]
-Measure = Literal["density", "mass"]
 
 _SAMPLED = ("iwae", "fivo")
 _ELEMENTS = 2**25
@@ -95,20 +100,9 @@ def score(checkpoint: Checkpoint, shards: ShardSet, request: ScoreRequest) -> pd
     Raises:
         StudyError: the shards are of another corpus or content, have no such split, or the estimator does not fit.
     """
-    _check(checkpoint, shards, request)
-    protocol = checkpoint.framing.protocol
-    rows = split_rows(shards, protocol, (request.split,))
-    if not len(rows):
-        known = ", ".join(sorted(shards.index[protocol.split_column].unique()))
-        raise StudyError(f"{shards.location}: nothing to score in split {request.split!r}; it has {known}")
-    source = FrameSource(shards, checkpoint.framing, rows)
-    device = computing_device()
-    allow_tf32(request.precision)
-    dtype = parameter_dtype(request.precision)
-    model, feeder = checkpoint.model(device, dtype), Feeder(source, 0, device, dtype)
-    plan = plan_evaluation(source.lengths, request.batch_size)
-    with closing(feeder.portions(plan, ("evaluate",), None)) as portions:
-        table = score_batches(model, (portion.batch for portion in portions), request)
+    protocol, source = checkpoint.framing.protocol, source_of(checkpoint, shards, request)
+    with scored_batches(checkpoint, source, request) as (model, batches):
+        table = score_batches(model, batches, request)
     _check_complete(table, source)
     covered = table["frames"] * (protocol.frame_size if protocol.kind == "speech" else 1)
     table = table.assign(
@@ -122,22 +116,75 @@ def score(checkpoint: Checkpoint, shards: ShardSet, request: ScoreRequest) -> pd
     return table[columns].sort_values("id", ignore_index=True)
 
 
+def source_of(checkpoint: Checkpoint, shards: ShardSet, request: ScoreRequest) -> FrameSource:
+    """The sequences that a request asks to score.
+
+    Raises:
+        StudyError: as `score` says.
+    """
+    _check(checkpoint, shards, request)
+    protocol = checkpoint.framing.protocol
+    rows = split_rows(shards, protocol, (request.split,))
+    if not len(rows):
+        known = ", ".join(sorted(shards.index[protocol.split_column].unique()))
+        raise StudyError(f"{shards.location}: nothing to score in split {request.split!r}; it has {known}")
+    return FrameSource(shards, checkpoint.framing, rows)
+
+
+@contextmanager
+def scored_batches(
+    checkpoint: Checkpoint, source: FrameSource, request: ScoreRequest
+) -> Iterator[tuple[SequenceModel, Iterator[Batch]]]:
+    """The model on this process's device, and the batches that it is scored on, longest first."""
+    device, dtype = computing_device(), parameter_dtype(request.precision)
+    allow_tf32(request.precision)
+    model, feeder = checkpoint.model(device, dtype), Feeder(source, 0, device, dtype)
+    plan = plan_evaluation(source.lengths, request.batch_size)
+    with closing(feeder.portions(plan, ("evaluate",), None)) as portions:
+        yield model, (portion.batch for portion in portions)
+
+
 def score_batches(model: SequenceModel, batches: Iterable[Batch], request: ScoreRequest) -> pd.DataFrame:
     """Score batches with a model: `id frames nats standard_error`, in the order of the batches."""
-    parameter = next(model.parameters())
     parts: list[pd.DataFrame] = []
-    with torch.no_grad(), unchanging_weights(), arithmetic(parameter.device, request.precision):
-        for batch in batches:
-            for piece in _pieces(batch, model.config, request.num_samples):
-                found = _estimate(model, piece.to(parameter.device, parameter.dtype), request)
-                columns = {
-                    "id": piece.ids,
-                    "frames": piece.lengths.cpu().numpy(),
-                    "nats": found.mean.cpu().numpy(),
-                    "standard_error": found.standard_error.cpu().numpy(),
-                }
-                parts.append(pd.DataFrame(columns))
+    with evaluating(model, request):
+        for piece in pieces(model, batches, request):
+            found = _estimate(model, piece, request)
+            columns = {
+                "id": piece.ids,
+                "frames": piece.lengths.cpu().numpy(),
+                "nats": found.mean.cpu().numpy(),
+                "standard_error": found.standard_error.cpu().numpy(),
+            }
+            parts.append(pd.DataFrame(columns))
     return pd.concat(parts, ignore_index=True)
+
+
+@contextmanager
+def evaluating(model: SequenceModel, request: ScoreRequest) -> Iterator[None]:
+    """A block in which a model is evaluated as scores are: without gradients, weights unchanging, in that precision."""
+    device = next(model.parameters()).device
+    with torch.no_grad(), unchanging_weights(), arithmetic(device, request.precision):
+        yield
+
+
+def pieces(model: SequenceModel, batches: Iterable[Batch], request: ScoreRequest) -> Iterator[Batch]:
+    """The batches in pieces that fit into memory, where the model is and in its precision."""
+    parameter = next(model.parameters())
+    for batch in batches:
+        for piece in _pieces(batch, model.config, request.num_samples):
+            yield piece.to(parameter.device, parameter.dtype)
+
+
+def frame_nats(model: SequenceModel, batch: Batch, request: ScoreRequest) -> Tensor:
+    """What each frame adds to the sequence's score, float64 `[T, B]`, 0 where padded.
+
+    The sum is the score by `exact`, or by `elbo` in its first repetition; other bounds are no sums over frames.
+    """
+    if not isinstance(model, LatentModel):
+        return frame_terms(model, batch.frames, batch.mask)
+    noise = latent_noise(batch, model.latent_size, "score", request.seed, 0)
+    return frame_terms(model, batch.frames, batch.mask, noise)
 
 
 def _pieces(batch: Batch, config: ModelConfig, samples: int) -> Iterator[Batch]:
@@ -246,28 +293,18 @@ def measure_of(config: ModelConfig) -> Measure:
     return "density" if config.quantisation is None else "mass"
 
 
-def bits_scale(frame_size: int, std: float, measure: Measure) -> tuple[int, float]:
-    """(D, c) such that the code length of an int16 sample is (c - nats per frame) / (D ln 2) bits.
-
-    c = D ln std turns a density of normalised frames into one of samples on their own scale, whose value at an integer
-    stands for that integer's probability; a mass needs no such step, and c = 0.
-    """
-    return frame_size, frame_size * math.log(std) if measure == "density" else 0.0
-
-
 def summarise_scores(table: pd.DataFrame, checkpoint: Checkpoint) -> ScoreSummary:
     """Total a table of scores."""
     nats, frames = math.fsum(table["nats"]), int(table["frames"].sum())
     framing, measure = checkpoint.framing, measure_of(checkpoint.spec.architecture)
-    bits = None
+    per_frame, bits = nats_per_frame(nats, frames), None
     if framing.protocol.kind == "speech":
-        size, offset = bits_scale(framing.protocol.frame_size, framing.std[0], measure)
-        bits = (offset - nats / frames) / (size * math.log(2))
+        bits = bits_per_sample(per_frame, bits_scale(framing.protocol.frame_size, framing.std[0], measure))
     return ScoreSummary(
         sequences=len(table),
         frames=frames,
         nats_per_sequence=nats / len(table),
-        nats_per_frame=nats / frames,
+        nats_per_frame=per_frame,
         bits_per_sample=bits,
         monte_carlo_error=math.sqrt(math.fsum(table["standard_error"] ** 2)) / len(table),
         measure=measure,

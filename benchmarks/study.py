@@ -3,60 +3,37 @@
 A study that is run again skips the trials whose record is finished and goes on with the others where they stopped.
 """
 
+import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
-import pandas as pd
-
-from benchmarks.comparison import ComparisonRow, Scored, compare_scores, rows_to_json
-from benchmarks.errors import FailedError, StoppedError
+from benchmarks.errors import FailedError, StoppedError, StudyError, UnreachableError
 from benchmarks.events import Begun, Done, Epoch, Event, Failed, Retried, Runner, Scoring, Stopped
 from benchmarks.here import run_here
-from benchmarks.recording import TrialRuns, git_commit, record_reference
-from benchmarks.scoring import bits_scale
+from benchmarks.leaks import Leaks, find_leaks
+from benchmarks.provenance import code
+from benchmarks.reading import read_study
+from benchmarks.recording import Line, TrialRuns, work_of
+from benchmarks.references import perform_reference
+from benchmarks.results import STUDY, Comparison, compare_recorded, recorded_on_disk
+from benchmarks.sending import Kept, kept_results, send
 from benchmarks.slots import run_on_slots
-from benchmarks.suite import Suite, Trial, expand, references
-from benchmarks.tracking import FinishedTrial, StudyRecord, answering, read_study
+from benchmarks.suite import Reference, Suite, Trial, expand, references
+from benchmarks.tracking import StudyRecord, answering
 from benchmarks.work import Outcome
 from pipelines.cluster import ray_session
 from pipelines.exclusive import BusyError, exclusive
+from pipelines.roles import assign_roles
+from pipelines.shard_set import ShardSet
 from pipelines.storage import Location
 from vrnn.training.checkpoints import EpochRecord
 from vrnn.training.stopping import Stop
 
-__all__ = ["Comparison", "StudyWatcher", "compare_study", "run_study"]
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The result of a study.
-
-    Attributes:
-        study: its name.
-        rows: of the table.
-        diverged: corpus, model, seed and step of each trial that diverged.
-        failed: of the trials just run, those that could not be finished, each with the reason in one line.
-        notes: what a reader must know to read the table rightly.
-    """
-
-    study: str
-    rows: list[ComparisonRow]
-    diverged: list[dict[str, Any]]
-    notes: list[str]
-    failed: dict[str, str] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON values."""
-        return {
-            "study": self.study,
-            "rows": rows_to_json(self.rows),
-            "diverged": self.diverged,
-            "notes": self.notes,
-            "failed": self.failed,
-        }
+__all__ = ["StudyWatcher", "run_study", "sync_study"]
 
 
 class StudyWatcher:
@@ -108,28 +85,114 @@ def run_study(
     Raises:
         StudyError, InputError, ModelError: the suite or its shards are wrong.
         StoppedError: it was stopped.
-        FailedError: no trial was finished, MLflow ceased to answer, or this study is being run already.
+        FailedError: no trial was finished, or this study is being run already.
     """
     watcher, stop = watcher or StudyWatcher(), stop or Stop()
     trials, coders = expand(suite), references(suite)
-    git_commit()
-    with answering(), _alone(suite), _runner(suite) as (run, dashboard):
+    about = _about(suite, trials, coders)
+    directory, line = Location(suite.runs).absolute / suite.study, Line()
+    with _alone(suite.study, directory), _runner(suite) as (run, dashboard):
         record = open_record(suite.study)
+        (directory / STUDY).write_bytes(json.dumps(about, indent=1).encode())
+        line.tell(lambda: record.log_study_files({STUDY: about}))
         if dashboard is not None:
-            record.tag_study("ray_dashboard", dashboard)
+            line.tell(lambda: record.tag_study("ray_dashboard", dashboard))
             watcher.dashboard_opened(dashboard)
         for reference in coders:
-            if not record.is_finished(reference.key):
-                record_reference(suite, reference, record)
-        failed = _run_trials(suite, trials, record, run, watcher, stop)
-    if stop():
-        raise StoppedError(stop.signal, f"study {suite.study}: stopped")
-    keys = {trial.spec.key for trial in trials} | {reference.key for reference in coders}
-    if len(failed) == len(keys):
-        raise FailedError(f"study {suite.study}: no trial was finished, {_told(failed)}")
-    comparison = replace(compare_study(suite.study, keys=keys), failed=failed)
+            kept = perform_reference(suite, reference)
+            line.tell(partial(_send_all, record, [kept]))
+        failed = _run_trials(suite, trials, record, line, run, watcher, stop)
+        if stop():
+            raise StoppedError(stop.signal, f"study {suite.study}: stopped")
+        if len(failed) == len(about["keys"]):
+            raise FailedError(f"study {suite.study}: no trial was finished, {_told(failed)}")
+        return replace(_settle(suite.study, directory, about, record, line), failed=failed)
+
+
+def _about(suite: Suite, trials: Sequence[Trial], coders: Sequence[Reference]) -> dict[str, Any]:
+    """What the study's own file says: see `benchmarks.results.STUDY`."""
+    protocols: dict[str, Any] = {}
+    leaks: dict[str, Leaks] = {}
+    for trial in trials:
+        name, protocol = f"{trial.corpus.name}/{trial.corpus.protocol}", trial.spec.protocol
+        if name not in leaks:
+            shards = ShardSet(Location(trial.spec.shards))
+            leaks[name] = find_leaks(shards, protocol)
+            protocols[name] = protocol.model_dump(mode="json") | {"rule": assign_roles(shards, protocol).rule}
+    return {
+        "code": code().model_dump(),
+        "suite": suite.model_dump(mode="json"),
+        "protocols": protocols,
+        "keys": _keys(suite, trials, coders),
+        "leaks": {name: found.to_json() for name, found in leaks.items()},
+        "warnings": [f"{name}: {warning}" for name, found in leaks.items() for warning in found.warnings],
+    }
+
+
+def _keys(suite: Suite, trials: Sequence[Trial], coders: Sequence[Reference]) -> list[str]:
+    """The keys of all that a study scores, in the order of its table: corpus by corpus, untrained first."""
+    keys: list[str] = []
+    for corpus in suite.corpora:
+        keys += [reference.key for reference in coders if reference.corpus is corpus]
+        keys += [trial.spec.key for trial in trials if trial.corpus is corpus]
+    return keys
+
+
+def _send_all(record: StudyRecord, results: Sequence[Kept]) -> None:
+    for _ in send(record, results):
+        pass
+
+
+def _settle(study: str, directory: Location, about: Mapping[str, Any], record: StudyRecord, line: Line) -> Comparison:
+    """Send what MLflow lacks, once more where it ceased to answer, and the comparison; or compare what is on disk."""
+    try:
+        with answering():
+            if line.dead is not None:
+                record.log_study_files({STUDY: about})
+                _send_all(record, kept_results(directory, set(about["keys"])))
+            return _concluded(study, record)
+    except UnreachableError as error:
+        kept = kept_results(directory, set(about["keys"]))
+        return replace(compare_recorded(study, recorded_on_disk(kept, about)), unsent=str(error))
+
+
+def sync_study(
+    directory: Location, open_record: Callable[[str], StudyRecord], sent: Callable[[str], None]
+) -> Comparison:
+    """Send what MLflow lacks of a study that was run.
+
+    Args:
+        directory: of the study, below what the suite calls `runs`.
+        open_record: opens the record of a study by name.
+        sent: is told the name of each trial that was sent.
+
+    Raises:
+        StudyError: there is no study in the directory, or the store cannot be reached.
+        UnreachableError: it ceased to answer.
+        FailedError: the study is being run.
+    """
+    about = _kept_about(directory)
+    study = about["suite"]["study"]
+    with _alone(study, directory), answering():
+        record = open_record(study)
+        record.log_study_files({STUDY: about})
+        for kept in send(record, kept_results(directory)):
+            sent(kept.record.name)
+        return _concluded(study, record)
+
+
+def _concluded(study: str, record: StudyRecord) -> Comparison:
+    """The comparison of what MLflow holds, and MLflow told of it."""
+    comparison = compare_recorded(study, read_study(study, (STUDY,)))
     record.log_comparison(comparison.to_json())
     return comparison
+
+
+def _kept_about(directory: Location) -> dict[str, Any]:
+    place = directory / STUDY
+    if not place.is_file():
+        raise StudyError(f"{directory}: no study was run there ({STUDY} is missing); give RUNS/STUDY of its suite")
+    return json.loads(place.read_bytes())
 
 
 def _told(failed: Mapping[str, str]) -> str:
@@ -138,17 +201,17 @@ def _told(failed: Mapping[str, str]) -> str:
 
 
 @contextmanager
-def _alone(suite: Suite) -> Iterator[None]:
-    """Be the only one to run this study.
+def _alone(study: str, directory: Location) -> Iterator[None]:
+    """Be the only one to run this study, or to send it.
 
     Raises:
         FailedError: somebody else is.
     """
     try:
-        with exclusive(Location(suite.runs) / suite.study):
+        with exclusive(directory):
             yield
     except BusyError as error:
-        raise FailedError(f"study {suite.study} is being run already: {error}") from error
+        raise FailedError(f"study {study} is being run already: {error}") from error
 
 
 @contextmanager
@@ -165,23 +228,30 @@ def _runner(suite: Suite) -> Iterator[tuple[Runner, str | None]]:
 
 
 def _run_trials(
-    suite: Suite, trials: Sequence[Trial], record: StudyRecord, run: Runner, watcher: StudyWatcher, stop: Stop
+    suite: Suite,
+    trials: Sequence[Trial],
+    record: StudyRecord,
+    line: Line,
+    run: Runner,
+    watcher: StudyWatcher,
+    stop: Stop,
 ) -> dict[str, str]:
     """Run the trials that the record does not hold; the reason of each that failed, by name."""
     numbers = {trial.name: number for number, trial in enumerate(trials, start=1)}
     left: list[Trial] = []
     for trial in trials:
-        if record.is_finished(trial.spec.key):
+        asked = partial(record.is_finished, trial.spec.key, work_of(suite, trial).identity)
+        if line.ask(asked, otherwise=False):
             watcher.trial_skipped(numbers[trial.name], len(trials), trial.name)
         else:
             left.append(trial)
-    with TrialRuns(suite, left, record) as runs:
+    with TrialRuns(suite, left, record, line) as runs:
 
         def hear(event: Event) -> None:
             runs.hear(event)
             _pass_on(event, numbers, watcher)
 
-        run([runs.work_of(trial) for trial in left], hear, stop)
+        run([work_of(suite, trial) for trial in left], hear, stop)
     return runs.failed
 
 
@@ -202,78 +272,3 @@ def _pass_on(event: Event, numbers: Mapping[str, int], watcher: StudyWatcher) ->
             watcher.trial_failed(name, reason)
         case Stopped():
             watcher.trial_stopped(name)
-
-
-def compare_study(study: str, keys: set[str] | None = None) -> Comparison:
-    """The table of a recorded study, computed anew from its per-sequence scores.
-
-    Args:
-        study: its name in the store.
-        keys: the trials to compare; None for all that finished.
-
-    Raises:
-        StudyError: the store has no such study, or nothing of it is finished.
-    """
-    finished, diverged = read_study(study)
-    trials = [_scored(trial) for trial in finished if keys is None or trial.tags["trial_key"] in keys]
-    rows = compare_scores(trials)
-    fallen = [_fallen(tags) for tags in diverged if keys is None or tags["trial_key"] in keys]
-    return Comparison(study, rows, fallen, _notes(rows))
-
-
-def _fallen(tags: Mapping[str, str]) -> dict[str, Any]:
-    whole = {"seed": int(tags["seed"]), "step": int(tags["diverged_at_step"])}
-    return {"corpus": tags["corpus"], "model": tags["model"], **whole}
-
-
-def _scored(trial: FinishedTrial) -> Scored:
-    tags = trial.tags
-    measure = "mass" if tags.get("measure") == "mass" else "density"
-    std = tags.get("sample_std")
-    return Scored(
-        corpus=tags["corpus"],
-        dataset=tags["dataset"],
-        kind=tags["kind"],
-        protocol=tags["protocol"],
-        model=tags["model"],
-        seed=int(tags["seed"]),
-        fingerprint=tags["fingerprint"],
-        scores=_with_errors(trial.scores),
-        bits_scale=bits_scale(int(tags["frame_size"]), float(std), measure) if std else None,
-        measure=measure,
-        parameters=int(tags["parameters"]) if "parameters" in tags else None,
-        sigma_floor=float(tags["sigma_floor"]) if "sigma_floor" in tags else None,
-    )
-
-
-def _with_errors(scores: pd.DataFrame) -> pd.DataFrame:
-    """Scores that were recorded before repetitions were have no Monte Carlo error that is known."""
-    return scores if "standard_error" in scores else scores.assign(standard_error=math.nan)
-
-
-def _notes(rows: list[ComparisonRow]) -> list[str]:
-    notes = [
-        "Nats per sequence, higher is better. exact is log p(x); elbo is a lower bound; iwae-K and fivo-K are, in "
-        "expectation, lower bounds too, tighter with K: compare a bound with an exact value knowing that it can only "
-        "be too low.",
-        "The interval is a 95 % bootstrap over sequences; the standard deviation is over training seeds; the Monte "
-        "Carlo error is a bound's own, from repetitions with other noise.",
-    ]
-    if any(row.protocol == "clean" and row.measure == "density" for row in rows):
-        notes.append(
-            "Protocol clean adds uniform noise of one quantisation step to the integers, so a density is a lower bound "
-            "on the log-probability of the recorded integers."
-        )
-    if len({row.measure for row in rows}) > 1:
-        notes.append(
-            "Densities of normalised frames and masses (probabilities of the recorded integers) are different "
-            "measures: compare them in bits per sample, never in nats."
-        )
-    if any(row.estimator == "code" for row in rows):
-        notes.append("code is a lossless coder's code length on the same samples, as a log-probability.")
-    if floors := sorted({row.sigma_floor for row in rows if row.sigma_floor is not None}):
-        stated = ", ".join(f"{floor:g}" for floor in floors)
-        notes.append(f"Floor under every standard deviation, in units of the normalised frame: {stated}.")
-    if any(row.seeds == 1 and row.estimator != "code" for row in rows):
-        notes.append("One seed: how much a repetition of the training would move a figure is not known.")
-    return notes

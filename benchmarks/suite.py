@@ -14,9 +14,9 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from benchmarks.errors import StudyError
 from pipelines.manifest import Manifest
@@ -82,6 +82,8 @@ class Suite(_Frozen):
         references: what is scored without training on every corpus of speech: `flac`.
         seeds: one trial each.
         samples: sounds or drawings kept of each trial.
+        claims: pairs of models, named in advance, of which the first is said to be ahead of the second on every corpus
+            that has both; they are what is tested. Without any, all pairs are.
         scoring: how models are scored.
         concurrent: trials at once.
         resources: that each trial takes.
@@ -98,6 +100,7 @@ class Suite(_Frozen):
     references: tuple[Literal["flac"], ...] = ()
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     samples: int = Field(default=2, ge=0, le=16)
+    claims: tuple[tuple[str, str], ...] = ()
     scoring: Scoring = Scoring()
     concurrent: int = Field(default=1, ge=1)
     resources: Resources = Resources()
@@ -105,6 +108,16 @@ class Suite(_Frozen):
     save_seconds: float = Field(default=600.0, gt=0)
     keep: int = Field(default=2, ge=1, le=100)
     corpora: tuple[CorpusEntry, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _claims_name_models(self) -> Self:
+        known = {*self.models, *self.references, *(name for corpus in self.corpora for name in corpus.models or ())}
+        for name in (name for claim in self.claims for name in claim):
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(sorted(known))}"
+                raise ValueError(f"claims: {name} is no model of this suite; {hint}")
+        return self
 
 
 @dataclass(frozen=True)
@@ -179,7 +192,8 @@ def _first_problem(error: ValidationError) -> str:
     problem = error.errors()[0]
     place = ".".join(str(part) for part in problem["loc"])
     if problem["type"] != "extra_forbidden":
-        return f"{place}: {problem['msg']}"
+        said = problem["msg"].removeprefix("Value error, ")
+        return f"{place}: {said}" if place else said
     known = _keys_at(problem["loc"][:-1])
     near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
     hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"

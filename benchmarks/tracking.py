@@ -12,38 +12,56 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunStatus, RunTag, ViewType
+from mlflow.entities import (
+    Dataset,
+    DatasetInput,
+    InputTag,
+    LoggedModelOutput,
+    LoggedModelStatus,
+    Metric,
+    Param,
+    Run,
+    RunStatus,
+    RunTag,
+    ViewType,
+)
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 
-from benchmarks.errors import FailedError, StudyError
+from benchmarks.errors import StudyError, UnreachableError
+from benchmarks.records import TrialRecord
 
-__all__ = ["DEFAULT_STORE", "FinishedTrial", "StudyRecord", "answering", "open_record", "read_study"]
+__all__ = [
+    "COMPARISON",
+    "DEFAULT_STORE",
+    "FINISHED",
+    "StudyRecord",
+    "answering",
+    "asking",
+    "client_of_store",
+    "open_record",
+    "store",
+]
 
 DEFAULT_STORE = "sqlite:///mlflow.db"
 COMPARISON = "comparison.json"
-SCORES = "scores.parquet"
+FINISHED = RunStatus.to_string(RunStatus.FINISHED)
 _DIGEST_LENGTH = 36
 _PARAM_LENGTH = 500
-_FINISHED = RunStatus.to_string(RunStatus.FINISHED)
 
 
-@dataclass(frozen=True)
-class FinishedTrial:
-    """A finished child run: its tags and its per-sequence scores."""
-
-    tags: Mapping[str, str]
-    scores: pd.DataFrame
+def store() -> str:
+    """Where runs are recorded: `MLFLOW_TRACKING_URI`, else `sqlite:///mlflow.db`."""
+    return os.environ.get("MLFLOW_TRACKING_URI", DEFAULT_STORE)
 
 
-def _client() -> MlflowClient:
-    return MlflowClient(tracking_uri=os.environ.get("MLFLOW_TRACKING_URI", DEFAULT_STORE))
+def client_of_store() -> MlflowClient:
+    """A client of that store."""
+    return MlflowClient(tracking_uri=store())
 
 
 class StudyRecord:
@@ -72,39 +90,49 @@ class StudyRecord:
     def _runs_of(self, trial_key: str) -> list[Run]:
         return self._client.search_runs([self._experiment_id], f"tags.trial_key = '{trial_key}'")
 
-    def is_finished(self, trial_key: str) -> bool:
-        """Whether the trial's run is there and finished."""
-        return any(run.info.status == _FINISHED for run in self._runs_of(trial_key))
+    def is_finished(self, trial_key: str, identity: str) -> bool:
+        """Whether the trial's run is there and finished, and scored as is asked."""
+        return any(run.info.status == FINISHED for run in self._results(trial_key, identity))
 
-    def start_trial(self, name: str, tags: Mapping[str, str], params: Mapping[str, object]) -> str:
+    def is_recorded(self, trial_key: str, identity: str) -> bool:
+        """Whether the trial's end is recorded, good or bad."""
+        runs = self._results(trial_key, identity)
+        return any(run.info.status == FINISHED or "diverged_at_step" in run.data.tags for run in runs)
+
+    def _results(self, trial_key: str, identity: str) -> list[Run]:
+        return [run for run in self._runs_of(trial_key) if run.data.tags.get("identity") == identity]
+
+    def start_trial(self, record: TrialRecord) -> str:
         """Open the trial's run, or the one that an interrupted study left; returns its id.
 
-        MLflow changes no parameter: where one is another now (newer software, other scoring), the run that was left
-        stays as it is, and a new one is opened.
+        MLflow changes no parameter: where one is another now (other scoring), the run that was left stays as it is,
+        and a new one is opened.
         """
-        flat = {key: str(value)[:_PARAM_LENGTH] for key, value in params.items()}
-        run_id = self._left_run(tags["trial_key"], flat)
+        flat = {key: value[:_PARAM_LENGTH] for key, value in record.params.items()}
+        run_id = self._left_run(record, flat)
         if run_id is None:
-            extra = {MLFLOW_RUN_NAME: name, MLFLOW_PARENT_RUN_ID: self._parent_id}
-            run_id = self._client.create_run(self._experiment_id, tags={**tags, **extra}).info.run_id
+            extra = {MLFLOW_RUN_NAME: record.name, MLFLOW_PARENT_RUN_ID: self._parent_id}
+            run_id = self._client.create_run(self._experiment_id, tags={**record.tags, **extra}).info.run_id
         else:
             self._client.update_run(run_id, status="RUNNING")
         self._client.log_batch(
             run_id,
             params=[Param(key, value) for key, value in flat.items()],
-            tags=[RunTag(key, value) for key, value in tags.items()],
+            tags=[RunTag(key, value) for key, value in record.tags.items()],
         )
+        self._log_data(run_id, record)
         return run_id
 
-    def _left_run(self, trial_key: str, params: Mapping[str, str]) -> str | None:
-        for run in self._runs_of(trial_key):
-            if run.info.status != _FINISHED and run.data.params.items() <= params.items():
+    def _left_run(self, record: TrialRecord, params: Mapping[str, str]) -> str | None:
+        for run in self._results(record.key, record.identity):
+            if run.info.status != FINISHED and run.data.params.items() <= params.items():
                 return run.info.run_id
         return None
 
-    def log_dataset(self, run_id: str, name: str, fingerprint: str, source: str) -> None:
+    def _log_data(self, run_id: str, record: TrialRecord) -> None:
         """Name the data as the run's input, with the fingerprint as its digest."""
-        dataset = Dataset(name, fingerprint[:_DIGEST_LENGTH], "local", json.dumps({"uri": source}))
+        data = record.data
+        dataset = Dataset(data.name, data.fingerprint[:_DIGEST_LENGTH], "local", json.dumps({"uri": data.uri}))
         self._client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
 
     def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
@@ -121,13 +149,39 @@ class StudyRecord:
         """Keep everything below `directory` as the run's artifacts."""
         self._client.log_artifacts(run_id, str(directory))
 
+    def log_text(self, run_id: str, name: str, text: str) -> None:
+        """Keep a text as one of the run's artifacts."""
+        self._client.log_text(run_id, text, name)
+
+    def log_model(self, run_id: str, record: TrialRecord, step: int) -> None:
+        """Name the fitted model as the run's output: a logged model that says where its checkpoint lies; once."""
+        outputs = self._client.get_run(run_id).outputs
+        if outputs is not None and outputs.model_outputs:
+            return
+        told = ("checkpoint", "corpus", "protocol", "seed", "trial_key", "git_commit", "fingerprint")
+        params = {key: value[:_PARAM_LENGTH] for key, value in record.params.items() if key.startswith("model.")}
+        model = self._client.create_logged_model(
+            self._experiment_id,
+            name=f"{record.tags['model'].replace('+', '-')}-{record.key}",
+            source_run_id=run_id,
+            tags={key: record.tags[key] for key in told},
+            params=params,
+            model_type=record.tags["model"],
+        )
+        self._client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step)])
+        self._client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+
+    def tag_trial(self, run_id: str, key: str, value: str) -> None:
+        """Tag a trial's run."""
+        self._client.set_tag(run_id, key, value)
+
     def end_trial(self, run_id: str, *, diverged_at_step: int | None = None) -> None:
         """Close the run: finished, or failed and tagged where it diverged."""
         if "failed" in self._client.get_run(run_id).data.tags:
             self._client.delete_tag(run_id, "failed")
         if diverged_at_step is not None:
             self._client.set_tag(run_id, "diverged_at_step", str(diverged_at_step))
-        self._client.set_terminated(run_id, "FINISHED" if diverged_at_step is None else "FAILED")
+        self._client.set_terminated(run_id, FINISHED if diverged_at_step is None else "FAILED")
 
     def fail_trial(self, run_id: str, reason: str) -> None:
         """Close the run of a trial that could not be finished; the next run of the study tries again."""
@@ -138,26 +192,47 @@ class StudyRecord:
         """Close the run of a trial that was interrupted; the next run of the study takes it up again."""
         self._client.set_terminated(run_id, "KILLED")
 
+    def log_study_files(self, files: Mapping[str, Any]) -> None:
+        """Keep JSON values, by file name, on the parent run."""
+        with tempfile.TemporaryDirectory() as directory:
+            for name, content in files.items():
+                (Path(directory) / name).write_text(json.dumps(content, indent=1))
+            self._client.log_artifacts(self._parent_id, directory)
+
     def log_comparison(self, comparison: Mapping[str, Any]) -> None:
         """Keep the table on the parent run and close it."""
-        with tempfile.TemporaryDirectory() as directory:
-            path = Path(directory) / COMPARISON
-            path.write_text(json.dumps(comparison, indent=1))
-            self._client.log_artifact(self._parent_id, str(path))
-        self._client.set_terminated(self._parent_id, "FINISHED")
+        self.log_study_files({COMPARISON: comparison})
+        self._client.set_terminated(self._parent_id, FINISHED)
 
 
 @contextmanager
 def answering() -> Iterator[None]:
-    """Within, a store that ceases to answer fails the study.
+    """Within, a store that ceases to answer is told by one error.
 
     Raises:
-        FailedError: it did.
+        UnreachableError: it did.
     """
     try:
         yield
     except MlflowException as error:
-        raise FailedError(f"{_unreachable(error)}; what is done is kept, and the same command records it") from error
+        raise UnreachableError(_told(error)) from error
+
+
+@contextmanager
+def asking() -> Iterator[None]:
+    """Within, a store that does not answer is the user's to mend.
+
+    Raises:
+        StudyError: it does not.
+    """
+    try:
+        yield
+    except MlflowException as error:
+        raise StudyError(f"{_told(error)}; check MLFLOW_TRACKING_URI") from error
+
+
+def _told(error: MlflowException) -> str:
+    return f"MLflow store {store()}: {str(error).splitlines()[0]}"
 
 
 def open_record(study: str) -> StudyRecord:
@@ -166,52 +241,5 @@ def open_record(study: str) -> StudyRecord:
     Raises:
         StudyError: the store cannot be reached.
     """
-    try:
-        return StudyRecord(_client(), study)
-    except MlflowException as error:
-        raise _unreachable(error) from error
-
-
-def read_study(study: str) -> tuple[list[FinishedTrial], list[Mapping[str, str]]]:
-    """The finished trials of a study, in the order they were started, and the tags of those that diverged.
-
-    Raises:
-        StudyError: there is no such study in the store, or it has no finished trial.
-    """
-    client = _client()
-    try:
-        experiment = client.get_experiment_by_name(study)
-        if experiment is None:
-            known = sorted(e.name for e in client.search_experiments() if e.name != "Default")
-            raise StudyError(f"no study {study!r} in the store; it has {', '.join(known) or 'none'}")
-        runs = _trial_runs(client, experiment.experiment_id)
-        finished = [run for run in runs if run.info.status == _FINISHED]
-        if not finished:
-            raise StudyError(f"study {study!r} has no finished trial; run it first: vrnn-bench run SUITE.toml")
-        trials = [FinishedTrial(run.data.tags, _scores(client, run)) for run in finished]
-    except MlflowException as error:
-        raise _unreachable(error) from error
-    return trials, [run.data.tags for run in runs if "diverged_at_step" in run.data.tags]
-
-
-def _trial_runs(client: MlflowClient, experiment_id: str) -> list[Run]:
-    runs: list[Run] = []
-    token: str | None = None
-    while True:
-        page = client.search_runs(
-            [experiment_id], "tags.trial_key != ''", order_by=["attributes.start_time ASC"], page_token=token
-        )
-        runs += page
-        token = page.token
-        if not token:
-            return runs
-
-
-def _scores(client: MlflowClient, run: Run) -> pd.DataFrame:
-    with tempfile.TemporaryDirectory() as directory:
-        return pd.read_parquet(client.download_artifacts(run.info.run_id, SCORES, directory))
-
-
-def _unreachable(error: MlflowException) -> StudyError:
-    store = os.environ.get("MLFLOW_TRACKING_URI", DEFAULT_STORE)
-    return StudyError(f"MLflow store {store}: {str(error).splitlines()[0]}; check MLFLOW_TRACKING_URI")
+    with asking():
+        return StudyRecord(client_of_store(), study)

@@ -17,6 +17,8 @@ from pathlib import Path
 import pandas as pd
 import ray
 
+from benchmarks.audits import audit
+from benchmarks.provenance import environment
 from benchmarks.samples import write_samples
 from benchmarks.scoring import Estimator, ScoreRequest, ScoreSummary, score, summarise_scores
 from benchmarks.suite import Scoring
@@ -29,11 +31,30 @@ from vrnn.training.keeping import Saving
 from vrnn.training.ray_driver import train_with_ray
 from vrnn.training.resources import Resources
 
-__all__ = ["ARTIFACTS", "CURVES", "OUTCOME", "Outcome", "Work", "artifacts_of", "kept_outcome", "perform"]
+__all__ = [
+    "AUDIT",
+    "CURVES",
+    "ENVIRONMENT",
+    "OUTCOME",
+    "SCORES",
+    "Outcome",
+    "Work",
+    "artifacts_of",
+    "estimators_of",
+    "keep_outcome",
+    "kept_outcome",
+    "load_outcome",
+    "perform",
+]
 
-ARTIFACTS = "artifacts"
+AUDIT = "audit.json"
 CURVES = "curves.parquet"
+ENVIRONMENT = "environment.json"
 OUTCOME = "outcome.json"
+SCORES = "scores.parquet"
+_ARTIFACTS = "artifacts"
+_VERSION = 2
+"""Of what an outcome and its artifacts hold: those of another are made again, from the fitted model."""
 
 _log = logging.getLogger(__name__)
 
@@ -63,7 +84,7 @@ class Work:
     @property
     def identity(self) -> str:
         """16 hex digits that an outcome must carry to be this work's."""
-        content = json.dumps([self.spec.key, self.scoring.model_dump(), self.samples], sort_keys=True)
+        content = json.dumps([_VERSION, self.spec.key, self.scoring.model_dump(), self.samples], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
@@ -118,39 +139,50 @@ def perform(
 
 def kept_outcome(work: Work) -> Outcome | None:
     """The outcome of work that is done already."""
-    place = work.directory / OUTCOME
+    outcome = load_outcome(work.directory)
+    return outcome if outcome is not None and outcome.identity == work.identity else None
+
+
+def load_outcome(directory: Location) -> Outcome | None:
+    """The outcome in a directory; None where there is none that can be read."""
+    place = directory / OUTCOME
     if not place.is_file():
         return None
     try:
-        outcome = Outcome(**json.loads(place.read_bytes()))
+        return Outcome(**json.loads(place.read_bytes()))
     except (ValueError, TypeError) as error:
         _log.warning("%s: cannot be read (%s); the trial is scored again", place, error)
         return None
-    return outcome if outcome.identity == work.identity else None
+
+
+def keep_outcome(directory: Location, outcome: Outcome, artifacts: Path) -> None:
+    """Keep what is below `artifacts`, where it was made, and then the outcome."""
+    (artifacts / ENVIRONMENT).write_text(environment().model_dump_json(indent=1))
+    for path in artifacts.rglob("*"):
+        if path.is_file():
+            name = path.relative_to(artifacts).as_posix()
+            (directory / _ARTIFACTS / name).write_bytes(path.read_bytes())
+    (directory / OUTCOME).write_bytes(json.dumps(asdict(outcome), indent=1).encode())
 
 
 def _conclude(work: Work, result: TrainResult) -> Outcome:
-    """Score and sample the fitted model and write the outcome."""
+    """Score, audit and sample the fitted model and write the outcome."""
     state, metrics = result.state, _training_metrics(result.state)
     with tempfile.TemporaryDirectory() as directory:
         artifacts = Path(directory)
         pd.DataFrame([asdict(epoch) for epoch in state.history]).to_parquet(artifacts / CURVES, index=False)
         if result.checkpoint is not None and state.diverged_at_step is None:
             metrics |= _score_metrics(_score(work, load_checkpoint(result.checkpoint), artifacts))
-        for path in artifacts.rglob("*"):
-            if path.is_file():
-                name = path.relative_to(artifacts).as_posix()
-                (work.directory / ARTIFACTS / name).write_bytes(path.read_bytes())
-    finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
-    outcome = Outcome(work.identity, finite, state.diverged_at_step)
-    (work.directory / OUTCOME).write_bytes(json.dumps(asdict(outcome), indent=1).encode())
+        finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
+        outcome = Outcome(work.identity, finite, state.diverged_at_step)
+        keep_outcome(work.directory, outcome, artifacts)
     return outcome
 
 
 def _score(work: Work, checkpoint: Checkpoint, artifacts: Path) -> dict[str, ScoreSummary]:
     shards = ShardSet(Location(work.spec.shards))
     tables: dict[str, pd.DataFrame] = {}
-    for estimator, samples in _estimators(work.scoring, checkpoint.spec.architecture):
+    for estimator, samples in estimators_of(work.scoring, checkpoint.spec.architecture):
         request = ScoreRequest(
             split=checkpoint.report_split,
             estimator=estimator,
@@ -161,13 +193,15 @@ def _score(work: Work, checkpoint: Checkpoint, artifacts: Path) -> dict[str, Sco
         )
         label = f"{estimator}{samples if estimator in ('iwae', 'fivo') else ''}"
         tables[f"{checkpoint.report_split}/{label}"] = score(checkpoint, shards, request)
-    pd.concat(tables.values(), ignore_index=True).to_parquet(artifacts / "scores.parquet", index=False)
+    pd.concat(tables.values(), ignore_index=True).to_parquet(artifacts / SCORES, index=False)
+    audited = audit(checkpoint, shards, batch_size=work.scoring.batch_size, seed=work.scoring.seed)
+    (artifacts / AUDIT).write_text(json.dumps(audited.to_json(), indent=1))
     if work.samples:
         write_samples(checkpoint, shards, artifacts / "samples", count=work.samples, seed=checkpoint.spec.seed)
     return {label: summarise_scores(table, checkpoint) for label, table in tables.items()}
 
 
-def _estimators(scoring: Scoring, config: ModelConfig) -> list[tuple[Estimator, int]]:
+def estimators_of(scoring: Scoring, config: ModelConfig) -> list[tuple[Estimator, int]]:
     """The estimators of a model, each with its K."""
     if not config.latent:
         return [("exact", 1)]
@@ -203,15 +237,15 @@ def _score_metrics(summaries: dict[str, ScoreSummary]) -> dict[str, float]:
 
 
 @contextmanager
-def artifacts_of(work: Work) -> Iterator[Path]:
-    """The work's artifacts in a local directory, within."""
-    place = work.directory / ARTIFACTS
+def artifacts_of(directory: Location) -> Iterator[Path]:
+    """The artifacts of the trial in a directory, in a local one, within."""
+    place = directory / _ARTIFACTS
     if place.is_local:
         yield Path(place.path)
         return
-    with tempfile.TemporaryDirectory() as directory:
+    with tempfile.TemporaryDirectory() as local:
         for file in place.files():
-            path = Path(directory) / file.path
+            path = Path(local) / file.path
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes((place / file.path).read_bytes())
-        yield Path(directory)
+        yield Path(local)

@@ -23,7 +23,7 @@ from vrnn.errors import ModelError
 from vrnn.models.base import Terms
 from vrnn.products import unchanging_weights
 
-__all__ = ["Elbo", "Repeated", "elbo", "exact", "iwae", "real_frames", "repeated", "total"]
+__all__ = ["Elbo", "Repeated", "elbo", "exact", "frame_terms", "iwae", "real_frames", "repeated", "total"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +81,25 @@ def elbo(model: nn.Module, x: Tensor, mask: Tensor, noise: Tensor) -> Elbo:
     assert terms.kl is not None
     log_emission, kl = total(terms.log_emission, mask), total(terms.kl, mask)
     return Elbo(value=log_emission - kl, log_emission=log_emission, kl=kl)
+
+
+def frame_terms(model: nn.Module, x: Tensor, mask: Tensor, noise: Tensor | None = None) -> Tensor:
+    """What each frame adds to `exact` or, with noise, to the value of `elbo`, float64 `[T, B]`; 0 where padded.
+
+    log p(x_t | x_<t) without a latent, else log p(x_t | z_<=t, x_<t) - KL(q(z_t | ...) || p(z_t | ...)).
+
+    Args:
+        model: a `SequenceModel`, or a wrapper of one that is called like it.
+        x: frames `[T, B, D]`.
+        mask: bool `[T, B]`, True at real frames.
+        noise: standard normal `[T, B, Z]`; None for a model without a latent.
+
+    Raises:
+        ModelError: noise is missing or not wanted, or a shape does not fit.
+    """
+    terms: Terms = model(real_frames(x, mask), mask, noise)
+    value = terms.log_emission.double()
+    return torch.where(mask, value if terms.kl is None else value - terms.kl, 0.0)
 
 
 @unchanging_weights()

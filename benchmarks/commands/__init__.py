@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 from benchmarks.commands.data import download, prepare, synthesise
 from benchmarks.commands.models import generate, score, train
+from benchmarks.commands.results import compare, report, reproduce
 from benchmarks.commands.shards import export, inspect, verify
-from benchmarks.commands.studies import compare, report, run
+from benchmarks.commands.studies import run, sync
 
 __all__ = ["COMMANDS"]
 
@@ -23,6 +24,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "score": score,
     "generate": generate,
     "run": run,
+    "sync": sync,
     "compare": compare,
+    "reproduce": reproduce,
     "report": report,
 }

@@ -1,18 +1,19 @@
-"""The verbs that run a study and show what it found."""
+"""The verbs that run a study, and send what it found to MLflow."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.commands.arguments import Argument, Json
 from benchmarks.commands.ending import stopping
+from benchmarks.commands.results import show_comparison
 from benchmarks.errors import FailedError, StoppedError
-from benchmarks.output import comparison_table, say, show, write_json
+from benchmarks.output import say, show, write_json
 
 if TYPE_CHECKING:
-    from benchmarks.study import Comparison
+    from benchmarks.results import Comparison
+    from benchmarks.suite import Suite
 
-__all__ = ["compare", "report", "run"]
+__all__ = ["run", "sync"]
 
 
 def run(
@@ -27,6 +28,8 @@ def run(
     address: str | None = None,
     save_seconds: float | None = None,
     keep: int | None = None,
+    study: str | None = None,
+    dry_run: bool = False,
     json_: Json = False,
 ) -> None:
     """Run a study: train, score and record every trial of a suite that is not yet recorded.
@@ -46,28 +49,59 @@ def run(
         address: of a Ray cluster.
         save_seconds: after which a checkpoint is written within an epoch.
         keep: how many of the last checkpoints of a trial are kept beside the best.
+        study: what to call it instead, such as to repeat it beside what is recorded.
+        dry_run: print the plan and end: trials, sizes, and estimates of steps, memory and time.
         json_: print one JSON object on stdout.
     """
-    from benchmarks.study import run_study
     from benchmarks.suite import load_suite, with_ways
+
+    ways = {"concurrent": concurrent, "address": address, "save_seconds": save_seconds, "keep": keep, "study": study}
+    needs = {"workers": workers, "elastic": elastic, "micro_batch": micro_batch, "max_failures": max_failures}
+    needs |= {"cpus_per_worker": cpus_per_worker, "gpus_per_worker": gpus_per_worker}
+    loaded = with_ways(load_suite(suite), ways, needs)
+    if dry_run:
+        _show_plan(loaded, as_json=json_)
+        return
+    comparison = _run(loaded)
+    show_comparison(comparison, as_json=json_)
+    _fail_for_the_unsent(comparison, loaded)
+    _fail_for_the_missing(comparison, suite)
+
+
+def _show_plan(suite: "Suite", *, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from benchmarks.forecast import forecast
+    from benchmarks.study_tables import forecast_table
+
+    plan = forecast(suite)
+    if as_json:
+        write_json(asdict(plan))
+    else:
+        show(forecast_table(plan))
+
+
+def _run(suite: "Suite") -> "Comparison":
+    from benchmarks.study import run_study
     from benchmarks.tracking import open_record
     from benchmarks.watching import watching
     from vrnn.memory import keep_freed_memory
 
-    ways = {"concurrent": concurrent, "address": address, "save_seconds": save_seconds, "keep": keep}
-    needs = {"workers": workers, "elastic": elastic, "micro_batch": micro_batch, "max_failures": max_failures}
-    needs |= {"cpus_per_worker": cpus_per_worker, "gpus_per_worker": gpus_per_worker}
-    loaded = with_ways(load_suite(suite), ways, needs)
     keep_freed_memory()
     with stopping("saving what is running") as stop, watching() as watcher:
         try:
-            comparison = run_study(loaded, open_record, watcher=watcher, stop=stop)
+            return run_study(suite, open_record, watcher=watcher, stop=stop)
         except KeyboardInterrupt:
             if not stop():
                 raise
-            raise StoppedError(stop.signal, f"study {loaded.study}: stopped") from None
-    _print_comparison(comparison, as_json=json_)
-    _fail_for_the_missing(comparison, suite)
+            raise StoppedError(stop.signal, f"study {suite.study}: stopped") from None
+
+
+def _fail_for_the_unsent(comparison: "Comparison", suite: "Suite") -> None:
+    if comparison.unsent is not None:
+        raise FailedError(
+            f"{comparison.unsent}; what is done is kept: vrnn-bench sync {Path(suite.runs) / suite.study} sends it"
+        )
 
 
 def _fail_for_the_missing(comparison: "Comparison", suite: Path) -> None:
@@ -82,34 +116,25 @@ def _fail_for_the_missing(comparison: "Comparison", suite: Path) -> None:
         )
 
 
-def compare(study: Argument[str], json_: Json = False) -> None:
-    """Print the table of a recorded study, computed anew from its per-sequence scores.
+def sync(directory: Argument[str], json_: Json = False) -> None:
+    """Send to MLflow what it lacks of a study: results that it did not answer for, or a whole study to another store.
+
+    Nothing is sent twice.
 
     Args:
-        study: its name, as in the suite.
+        directory: of the study: RUNS/STUDY, as its suite names them.
         json_: print one JSON object on stdout.
     """
-    from benchmarks.study import compare_study
+    from benchmarks.study import sync_study
+    from benchmarks.tracking import open_record
+    from pipelines.storage import Location
 
-    _print_comparison(compare_study(study), as_json=json_)
+    sent: list[str] = []
 
+    def tell(name: str) -> None:
+        sent.append(name)
+        say(f"{name}: sent")
 
-def _print_comparison(comparison: "Comparison", *, as_json: bool) -> None:
-    if as_json:
-        write_json(comparison.to_json())
-    else:
-        show(comparison_table(comparison))
-
-
-def report(study: Argument[str], out: Path) -> None:
-    """Write a study's report: one HTML page that opens offline.
-
-    Args:
-        study: its name, as in the suite.
-        out: the file to write.
-    """
-    from benchmarks.tracking import DEFAULT_STORE
-    from dashboards.report import write_report
-
-    write_report(study, out, os.environ.get("MLFLOW_TRACKING_URI", DEFAULT_STORE))
-    say(f"{out}: written")
+    comparison = sync_study(Location(directory).absolute, open_record, tell)
+    say(f"study {comparison.study}: {len(sent)} results sent")
+    show_comparison(comparison, as_json=json_)

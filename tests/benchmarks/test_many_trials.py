@@ -18,8 +18,9 @@ from benchmarks import slots
 from benchmarks.comparison import ComparisonRow
 from benchmarks.errors import FailedError, StoppedError
 from benchmarks.events import Event, Failed, Retried
-from benchmarks.recording import TrialRuns
-from benchmarks.study import Comparison, run_study
+from benchmarks.recording import work_of
+from benchmarks.results import Comparison
+from benchmarks.study import run_study
 from benchmarks.suite import Suite, expand
 from benchmarks.tracking import open_record
 from pipelines.board import Board
@@ -296,7 +297,7 @@ def test_a_slot_that_runs_out_of_memory_is_no_failure_until_one_sequence_is_left
 ) -> None:
     suite = small_suite(tmp_path, {"ink": ink_shards}, models=("vrnn-gauss",), resources={"max_failures": 0})
     trials = expand(suite)
-    work = TrialRuns(suite, trials, open_record(suite.study)).work_of(trials[0])
+    work = work_of(suite, trials[0])
     assert work.resources.sequences_at_once(FAST["batch_size"]) == 2
     told: list[Event] = []
     crew = slots._Crew([work], 1, told.append)

@@ -17,13 +17,16 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 import benchmarks.work
-from benchmarks.errors import FailedError, StudyError
-from benchmarks.output import comparison_table
-from benchmarks.recording import git_commit
-from benchmarks.study import compare_study, run_study
+from benchmarks.errors import StudyError
+from benchmarks.provenance import code
+from benchmarks.results import compare_study
+from benchmarks.study import run_study, sync_study
+from benchmarks.study_tables import comparison_table
 from benchmarks.suite import Suite, load_suite
 from benchmarks.tracking import open_record
 from dashboards.report import write_report
+from pipelines.storage import Location
+from tests.benchmarks.postgres import postgres
 from tests.benchmarks.small_studies import Diary, store_at, trial_runs
 from vrnn.training.checkpoints import EpochRecord
 
@@ -57,6 +60,11 @@ TAGS = {
     "seed",
     "fingerprint",
     "git_commit",
+    "git_clean",
+    "lock_sha256",
+    "dataset",
+    "identity",
+    "audit_warnings",
     "trial_key",
     "measure",
     "parameters",
@@ -98,7 +106,12 @@ def test_a_study_ends_in_a_table_a_record_and_a_report_and_is_not_run_twice(suit
         (dataset,) = run.inputs.dataset_inputs
         assert run.data.tags["fingerprint"].startswith(dataset.dataset.digest)
         names = {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
-        assert names == {"curves.parquet", "scores.parquet", "samples"}
+        kept = {"curves.parquet", "scores.parquet", "samples", "audit.json", "environment.json", "record.json"}
+        assert names == kept
+        (output,) = run.outputs.model_outputs
+        model = client.get_logged_model(output.model_id)
+        assert (model.tags["checkpoint"], model.source_run_id) == (run.data.tags["checkpoint"], run.info.run_id)
+        assert model.model_type == run.data.tags["model"]
     vrnn = next(
         run for run in children if run.data.tags["model"] == "vrnn-gauss" and run.data.tags["corpus"] == "speech"
     )
@@ -140,15 +153,18 @@ def test_a_study_that_was_cut_off_goes_on_where_it_stopped(
 
 
 class Server:
-    """An MLflow server on loopback, sqlite behind it; started anew, it has the same address and store."""
+    """An MLflow server on loopback, sqlite behind it unless another is named.
 
-    def __init__(self, root: Path) -> None:
+    Started anew, it has the same address and store.
+    """
+
+    def __init__(self, root: Path, backend: str | None = None) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         self.uri = f"http://127.0.0.1:{port}"
         self._command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
-        self._command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{root / 'server.db'}"]
+        self._command += ["--workers", "1", "--backend-store-uri", backend or f"sqlite:///{root / 'server.db'}"]
         self._command += ["--artifacts-destination", str(root / "server-artifacts")]
         self.start()
 
@@ -175,17 +191,39 @@ def mlflow_server(tmp_path: Path) -> Iterator[Server]:
     server.stop()
 
 
-@pytest.mark.slow
-def test_an_mlflow_server_holds_the_record_and_the_report_reads_it(
-    suite: Suite, mlflow_server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server.uri)
+def records_and_reads(suite: Suite, uri: str, monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     small = suite.model_copy(update={"corpora": suite.corpora[1:], "models": ("rnn-gauss",)})
     comparison = run_study(small, open_record)
     assert compare_study("tiny") == comparison
     assert json.loads(json.dumps(comparison.to_json()))["rows"][0]["model"] == "rnn-gauss"
-    write_report("tiny", tmp_path / "report.html", mlflow_server.uri)
-    assert "rnn-gauss" in (tmp_path / "report.html").read_text()
+    assert sync_study(Location(suite.runs) / "tiny", open_record, pytest.fail) == comparison
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name("tiny")
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id], "tags.trial_key != ''")
+    assert client.get_logged_model(run.outputs.model_outputs[0].model_id).tags["checkpoint"]
+    write_report("tiny", root / "report.html", uri)
+    assert "rnn-gauss" in (root / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_an_mlflow_server_holds_the_record_and_the_report_reads_it(
+    suite: Suite, mlflow_server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    records_and_reads(suite, mlflow_server.uri, monkeypatch, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_server_with_postgresql_behind_it_does_too(
+    suite: Suite, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with postgres() as backend:
+        server = Server(tmp_path, backend)
+        try:
+            records_and_reads(suite, server.uri, monkeypatch, tmp_path)
+        finally:
+            server.stop()
 
 
 class Kills(Diary):
@@ -202,21 +240,31 @@ class Kills(Diary):
 
 
 @pytest.mark.slow
-def test_a_server_that_dies_costs_no_trial(
+def test_a_server_that_dies_costs_no_trial_and_is_told_later(
     suite: Suite, mlflow_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server.uri)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    small = suite.model_copy(update={"corpora": suite.corpora[1:]})
-    first, second = Kills(mlflow_server), Diary()
-    with pytest.raises(FailedError, match="what is done is kept") as caught:
-        run_study(small, open_record, watcher=first)
-    assert "\n" not in str(caught.value)
+    diary, sent = Kills(mlflow_server), list[str]()
+    untold = run_study(suite, open_record, watcher=diary)
+    assert mlflow_server.uri in str(untold.unsent)
+    assert "\n" not in str(untold.unsent)
+    assert len(diary.ended) == 5, "the trials after the server's death are run all the same"
     mlflow_server.start()
-    comparison = run_study(small, open_record, watcher=second)
-    assert {row.model for row in comparison.rows} == {"rnn-gauss", "vrnn-gauss"}
-    assert first.epochs.keys() | second.epochs.keys() == {"ink/clean/rnn-gauss/seed0", "ink/clean/vrnn-gauss/seed0"}
-    assert set((first.epochs + second.epochs).values()) == {1}, "no epoch is computed twice"
+    told = sync_study(Location(suite.runs) / "tiny", open_record, sent.append)
+    assert told == compare_study("tiny")
+    assert {key: told.to_json()[key] for key in ("rows", "differences", "warnings")} == {
+        key: untold.to_json()[key] for key in ("rows", "differences", "warnings")
+    }, "what was on disk is what MLflow holds"
+    assert 1 <= len(sent) <= 4
+    assert sync_study(Location(suite.runs) / "tiny", open_record, sent.append) == told
+    client = MlflowClient(mlflow_server.uri)
+    experiment = client.get_experiment_by_name("tiny")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id], "tags.trial_key != ''")
+    assert [run.info.status for run in runs] == ["FINISHED"] * 6
+    assert all(len(client.get_metric_history(run.info.run_id, "train/steps")) <= 1 for run in runs)
+    assert len(set(sent)) == len(sent)
 
 
 def test_a_store_that_does_not_answer_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,6 +278,6 @@ def test_a_store_that_does_not_answer_is_told_in_one_line(monkeypatch: pytest.Mo
 def test_without_git_the_commit_is_what_the_container_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     monkeypatch.setenv("VRNN_BENCH_COMMIT", "abc123")
-    assert git_commit.__wrapped__() == "abc123"
+    assert code.__wrapped__().commit == "abc123"
     monkeypatch.delenv("VRNN_BENCH_COMMIT")
-    assert git_commit.__wrapped__() == "unknown"
+    assert (code.__wrapped__().commit, code.__wrapped__().clean) == ("unknown", "unknown")

@@ -23,4 +23,3 @@ def test_the_planned_steps_are_those_of_all_epochs(truncate: int) -> None:
     rules = Optimisation(max_epochs=3, batch_size=4, truncate_frames=truncate, schedule="linear")
     plans = [positions for epoch in range(3) for positions in plan_epoch(lengths, 4, 5, epoch)]
     assert planned_steps(lengths, rules, 5) == sum(len(cut(lengths[positions], truncate)) for positions in plans)
-    assert planned_steps(lengths, rules.model_copy(update={"schedule": "constant"}), 5) == 0

@@ -131,8 +131,9 @@ class Trainer:
         latent = self.model.latent_size
         self._fit_feeder = Feeder(self.fit_source, latent, self.device, self.dtype)
         self._select_feeder = Feeder(self.select_source, latent, self.device, self.dtype)
-        steps = planned_steps(self.fit_source.lengths, spec.optimisation, spec.seed)
-        self.optimiser = Optimiser(self.model, spec.optimisation, steps)
+        rules = spec.optimisation
+        steps = planned_steps(self.fit_source.lengths, rules, spec.seed) if rules.schedule != "constant" else 0
+        self.optimiser = Optimiser(self.model, rules, steps)
         self.state = self._resume()
         self.state.micro_batch = min(filter(None, (self.state.micro_batch, micro_batch)), default=0)
         self._stop = stop

@@ -42,9 +42,7 @@ def cut(lengths: Positions, truncate_frames: int) -> list[Piece]:
 
 
 def planned_steps(lengths: Positions, rules: Optimisation, seed: int) -> int:
-    """The steps of all `max_epochs`, which a schedule of the learning rate is laid over; 0 where it is constant."""
-    if rules.schedule == "constant":
-        return 0
+    """The steps of all `max_epochs`, if nothing ends them early."""
     if not rules.truncate_frames:
         return rules.max_epochs * math.ceil(len(lengths) / rules.batch_size)
     return sum(

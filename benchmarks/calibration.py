@@ -1,0 +1,303 @@
+"""Do the intervals and tests of `benchmarks.differences` keep what they promise? Simulated scores of known truth.
+
+    python -m benchmarks.calibration [--json]
+
+A score is, in standard deviations of the first model's own response to a sequence,
+
+    score[m, s, i] = f_i (mu_m + seed_ms + interaction_mi + noise_msi) + sequence_i
+
+where `sequence_i` is large, skewed and common to all models, the interactions are skewed, and f_i, the length, is 1 or
+log-normal. `seed` says how large the variance of a difference from seeds is beside that from sequences: 0, 1 or 25.
+Clustered: a third of the variance of an interaction is common to the eight sequences of a speaker. Failing: a tenth of
+the trainings lose another ten standard deviations of the seeds.
+
+Counted, where nominally it is 95 %:
+
+- `interval`, `interval_per_frame`, `bca`: the interval over sequences, and scipy's BCa bootstrap of the same
+  differences, hold the difference of these trained models over all sequences;
+- `joint`, `joint_per_frame`: the joint interval holds the difference over all sequences and seeds.
+
+Where it should be at most 5 %:
+
+- `permutation`: the sign-flip test calls two trained models different that are equal over all sequences;
+- `unpaired`, `sequences_only`, `joint_test`, `verdict`: a test calls two models different that differ by their seeds
+  alone: Welch's of two columns of scores, the sign-flip test, the joint test, the latter two together;
+- `uncorrected`, `sequences_only`, `joint_test`, `verdict` of a family: at least one pair of five equal models on five
+  corpora, of 50, is called different; by both tests as they are, then by each and by both after Holm's correction.
+
+And `power_2`, `power_4`, how often `verdict` finds a difference of 2 or 4 true standard errors. Who knew the standard
+error would find 52 and 98 %. `unpaired_power_4` is Welch's.
+"""
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from rich.table import Table
+from scipy import stats
+
+from benchmarks.differences import LEVEL
+from benchmarks.output import show, write_json
+from benchmarks.resampling import (
+    Array,
+    Spread,
+    holm,
+    joint_spread,
+    mean_spread,
+    ratio_spread,
+    seed_variance,
+    sign_flip_p_values,
+)
+
+__all__ = ["FAMILIES", "SETTINGS", "Setting", "calibrate", "calibrate_family", "main"]
+
+_ELEMENTS = 2**21
+_COLUMNS, _RESAMPLES = 800, 1_999
+_BCA_REPETITIONS, _BCA_SEQUENCES = 1000, 200
+_MODELS, _CORPORA = 5, 5
+_SPEAKER, _SHARE = 8, 1 / 3
+_FAILING, _LOSS = 0.1, 10.0
+_SEQUENCE = 10.0
+_SCALES = (1.0, 0.5)
+"""Of the interactions of every other model: were they equal, differences would be symmetric, which is the easy case."""
+
+Shape = Literal["normal", "exponential", "lognormal"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is simulated; see the module's text.
+
+    Attributes:
+        sequences: N.
+        seeds: S, of each model.
+        seed: variance of a difference from seeds over its variance from sequences.
+        shape: of the interactions.
+        lengths: standard deviation of log f.
+        clustered: whether sequences have speakers in common.
+        failing: whether trainings fail.
+        noise: standard deviation.
+    """
+
+    sequences: int
+    seeds: int
+    seed: float
+    shape: Shape = "exponential"
+    lengths: float = 0.0
+    clustered: bool = False
+    failing: bool = False
+    noise: float = 0.5
+
+    @property
+    def variance(self) -> float:
+        """Of the seed-averaged difference of a sequence of length 1, without seeds."""
+        return sum(scale**2 for scale in _SCALES) + 2 * self.noise**2 / self.seeds
+
+    @property
+    def seed_std(self) -> float:
+        """Of `seed_ms`, failures apart."""
+        return float(np.sqrt(self.seed * self.standard_error_over_sequences**2 * self.seeds / 2))
+
+    @property
+    def standard_error_over_sequences(self) -> float:
+        """Of the difference per unit of length."""
+        return float(np.sqrt(self.variance * np.exp(self.lengths**2) / self.sequences))
+
+    @property
+    def standard_error(self) -> float:
+        """Of the difference per unit of length, seeds included."""
+        return self.standard_error_over_sequences * float(np.sqrt(1 + self.seed))
+
+
+_SEEDS = (0.0, 1.0, 25.0)
+SETTINGS = (
+    *(Setting(n, s, seed) for n in (8, 30, 200, 1500) for s in (3, 5, 10) for seed in _SEEDS),
+    *(Setting(n, 3, seed, "lognormal") for n in (8, 30, 200) for seed in (0.0, 1.0)),
+    *(Setting(n, 3, seed, lengths=0.7) for n in (8, 30, 200) for seed in (0.0, 1.0)),
+    *(Setting(n, 3, 1.0, noise=4.0) for n in (8, 200)),
+    *(Setting(n, 3, 0.0, clustered=True) for n in (200, 1600)),
+    *(Setting(200, s, 1.0, failing=True) for s in (3, 5, 10)),
+)
+FAMILIES = tuple(Setting(n, s, seed) for n in (30, 200) for s in (3, 5) for seed in _SEEDS)
+
+
+@dataclass(frozen=True)
+class _Draws:
+    """R repetitions of the scores of M equal models.
+
+    Attributes:
+        scores: averaged over seeds, `[R, M, N]`.
+        means: of each seed over sequences, `[R, M, S]`.
+        lengths: f, `[R, N]`.
+        trained: the average of `seed_ms` over seeds, `[R, M]`.
+    """
+
+    scores: Array
+    means: Array
+    lengths: Array
+    trained: Array
+
+
+def _draw(setting: Setting, models: int, repetitions: int, generator: np.random.Generator) -> _Draws:
+    size = max(1, _ELEMENTS // (models * setting.seeds * setting.sequences))
+    parts = [
+        _draw_part(setting, models, min(size, repetitions - start), generator) for start in range(0, repetitions, size)
+    ]
+    return _Draws(*(np.concatenate([getattr(part, name) for part in parts]) for name in _Draws.__annotations__))
+
+
+def _draw_part(setting: Setting, models: int, repetitions: int, generator: np.random.Generator) -> _Draws:
+    count, seeds = setting.sequences, setting.seeds
+    lengths = generator.lognormal(0.0, setting.lengths, (repetitions, count))
+    scales = np.resize(_SCALES, models)[:, None]
+    interaction = scales * _interaction(setting, (repetitions, models, count), generator)
+    seed = setting.seed_std * generator.normal(size=(repetitions, models, seeds))
+    if setting.failing:
+        seed -= _LOSS * setting.seed_std * (generator.random(seed.shape) < _FAILING)
+    noise = setting.noise * generator.normal(size=(repetitions, models, seeds, count))
+    own = seed[..., None] + interaction[:, :, None] + noise
+    scores = lengths[:, None, None] * own + _SEQUENCE * generator.exponential(size=(repetitions, 1, 1, count))
+    return _Draws(scores.mean(axis=2), scores.mean(axis=3), lengths, seed.mean(axis=2))
+
+
+_SHAPES: Mapping[Shape, Callable[[np.random.Generator, tuple[int, ...]], Array]] = {
+    "normal": lambda generator, shape: generator.normal(size=shape),
+    "exponential": lambda generator, shape: generator.exponential(size=shape) - 1.0,
+    "lognormal": lambda generator, shape: (
+        (generator.lognormal(size=shape) - np.exp(0.5)) / np.sqrt(np.expm1(1.0) * np.exp(1.0))
+    ),
+}
+"""Mean 0, variance 1."""
+
+
+def _interaction(setting: Setting, shape: tuple[int, ...], generator: np.random.Generator) -> Array:
+    draw = _SHAPES[setting.shape]
+    if not setting.clustered:
+        return draw(generator, shape)
+    speakers = draw(generator, (*shape[:-1], shape[-1] // _SPEAKER))
+    return np.sqrt(1 - _SHARE) * draw(generator, shape) + np.sqrt(_SHARE) * np.repeat(speakers, _SPEAKER, axis=-1)
+
+
+def calibrate(setting: Setting, repetitions: int = 2000, seed: int = 0) -> dict[str, float]:
+    """Shares of the repetitions, as the module's text names them, of one pair of models."""
+    draws = _draw(setting, 2, repetitions, np.random.default_rng(seed))
+    first, second = draws.scores[:, 0], draws.scores[:, 1]
+    paired, lengths = first - second, draws.lengths
+    trained = draws.trained[:, 0] - draws.trained[:, 1]
+    over_sequences, per_frame = mean_spread(paired), ratio_spread(paired, lengths)
+    effect = setting.standard_error * lengths
+    found = {
+        "interval": _holds(over_sequences, trained * np.exp(setting.lengths**2 / 2)),
+        "interval_per_frame": _holds(per_frame, trained),
+        "joint": _holds(_joint(over_sequences, draws, (0, 1)), 0.0),
+        "joint_per_frame": _holds(_joint(per_frame, draws, (0, 1), lengths.mean(axis=1)), 0.0),
+        "permutation": _rejects(_sign_flips(paired - trained[:, None] * lengths)),
+        "unpaired": _rejects(_welch(first, second)),
+        "sequences_only": _rejects(_sign_flips(paired)),
+        "joint_test": _rejects(_joint(over_sequences, draws, (0, 1)).p_value()),
+        "verdict": _rejects(_verdict_p(paired, draws)),
+        "power_2": _rejects(_verdict_p(paired + 2 * effect, draws)),
+        "power_4": _rejects(_verdict_p(paired + 4 * effect, draws)),
+        "unpaired_power_4": _rejects(_welch(first + 4 * effect, second)),
+    }
+    if setting.sequences <= _BCA_SEQUENCES and setting.seed == 0:
+        found["bca"] = _bca_holds(paired[:_BCA_REPETITIONS])
+    return found
+
+
+def calibrate_family(setting: Setting, repetitions: int = 400, seed: int = 0) -> dict[str, float]:
+    """Shares of the repetitions with a false claim among all pairs of five equal models on five corpora."""
+    draws = _draw(setting, _MODELS, repetitions * _CORPORA, np.random.default_rng(seed))
+    pairs = list(combinations(range(_MODELS), 2))
+    joint, sequences, comparisons = [], [], len(pairs) * _CORPORA
+    for pair in pairs:
+        paired = draws.scores[:, pair[0]] - draws.scores[:, pair[1]]
+        sequences.append(_sign_flips(paired, comparisons))
+        joint.append(_joint(mean_spread(paired), draws, pair).p_value())
+    by_family = [np.stack(tests, axis=1).reshape(repetitions, -1) for tests in (sequences, joint)]
+    corrected = [holm(tests) for tests in by_family]
+    tests = {
+        "uncorrected": np.maximum(*by_family),
+        "sequences_only": corrected[0],
+        "joint_test": corrected[1],
+        "verdict": np.maximum(*corrected),
+    }
+    return {name: _rejects(p_values.min(axis=1)) for name, p_values in tests.items()}
+
+
+def _joint(sequences: Spread, draws: _Draws, pair: tuple[int, int], size: Array | None = None) -> Spread:
+    means = draws.means if size is None else draws.means / size[:, None, None]
+    return joint_spread(sequences, [(seed_variance(means[:, model]), means.shape[2]) for model in pair])
+
+
+def _verdict_p(paired: Array, draws: _Draws) -> Array:
+    return np.maximum(_sign_flips(paired), _joint(mean_spread(paired), draws, (0, 1)).p_value())
+
+
+def _sign_flips(paired: Array, comparisons: int = 1) -> Array:
+    starts = range(0, len(paired), _COLUMNS)
+    return np.concatenate(
+        [sign_flip_p_values(paired[start : start + _COLUMNS], comparisons, _RESAMPLES) for start in starts]
+    )
+
+
+def _welch(first: Array, second: Array) -> Array:
+    _, p_values = stats.ttest_ind(first, second, axis=1, equal_var=False)
+    return np.asarray(p_values)
+
+
+def _bca_holds(paired: Array, truth: float = 0.0) -> float:
+    held: list[npt.NDArray[np.bool_]] = []
+    for part in np.array_split(paired, max(1, paired.size // 2**13)):
+        result = stats.bootstrap((part,), np.mean, axis=1, n_resamples=2000, rng=np.random.default_rng(0), batch=100)
+        held.append((result.confidence_interval.low <= truth) & (truth <= result.confidence_interval.high))
+    return float(np.concatenate(held).mean())
+
+
+def _holds(spread: Spread, truth: Array | float) -> float:
+    low, high = spread.interval()
+    return float(((low <= truth) & (truth <= high)).mean())
+
+
+def _rejects(p_values: Array) -> float:
+    return float((p_values < LEVEL).mean())
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure all settings."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.calibration", description="See the module.")
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    parser.add_argument("--repetitions", type=int, default=2000, help="of a pair; a fifth of that of a family")
+    options = parser.parse_args(arguments)
+    measured = {
+        "pairs": [asdict(setting) | calibrate(setting, options.repetitions) for setting in SETTINGS],
+        "families": [asdict(setting) | calibrate_family(setting, options.repetitions // 5) for setting in FAMILIES],
+    }
+    if options.json:
+        write_json({"repetitions": options.repetitions} | measured)
+        return
+    for title, rows in measured.items():
+        show(_table(title, rows))
+
+
+def _table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
+    """What was simulated, then what was counted, in percent."""
+    table, simulated = Table(title=f"{title}, shares in %"), set(Setting.__annotations__)
+    columns = dict.fromkeys(name for row in rows for name in row)
+    for column in columns:
+        table.add_column(column.replace("_", " "), justify="right")
+    for row in rows:
+        table.add_row(*(str(row[name]) if name in simulated else _percent(row.get(name)) for name in columns))
+    return table
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.1f}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""What changed between two studies, or between two commits of the code: did the likelihood move?
+
+Every model is compared with itself on the same corpus, sequence by sequence. Scores that are the same to the bit are
+called identical; the others are held apart from noise as two models of one study are (`benchmarks.differences`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import pandas as pd
+
+from benchmarks.comparison import Scored
+from benchmarks.differences import Difference, compare_pairs
+from benchmarks.errors import StudyError
+from benchmarks.reading import FinishedTrial, is_commit, known_study, read_commit, read_study
+from benchmarks.results import STUDY, scored_trials
+from benchmarks.tracking import asking
+
+__all__ = ["Change", "Changes", "compare_two"]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One model on one corpus, before and after.
+
+    Attributes:
+        corpus, protocol, model: of what.
+        identical: whether every sequence's score by every estimator has the same bits, seed by seed.
+        difference: after minus before; positive where it became better.
+    """
+
+    corpus: str
+    protocol: str
+    model: str
+    identical: bool
+    difference: Difference
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Two studies or commits against each other.
+
+    Attributes:
+        before, after: their names.
+        changes: of the models that both have.
+        only_before, only_after: corpus, protocol and model of the others.
+    """
+
+    before: str
+    after: str
+    changes: list[Change]
+    only_before: list[str]
+    only_after: list[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values."""
+        return asdict(self)
+
+
+def compare_two(before: str, after: str) -> Changes:
+    """Compare two studies, or two git commits by the trials that both have.
+
+    Raises:
+        StudyError: the store does not answer, one of the two is not in it, or they have nothing in common.
+    """
+    with asking():
+        old, new = _trials(before), _trials(after)
+    if is_commit(before) and is_commit(after):
+        shared = {trial.tags["trial_key"] for trial in old} & {trial.tags["trial_key"] for trial in new}
+        old, new = ([trial for trial in side if trial.tags["trial_key"] in shared] for side in (old, new))
+    return _changes(before, scored_trials(old), after, scored_trials(new))
+
+
+def _trials(name: str) -> Sequence[FinishedTrial]:
+    """The finished trials of a study, those of its last suite, or of a commit."""
+    if not known_study(name) and is_commit(name):
+        return read_commit(name).trials
+    recorded = read_study(name, (STUDY,))
+    keys = set(recorded.files.get(STUDY, {}).get("keys", ()))
+    return [trial for trial in recorded.trials if not keys or trial.tags["trial_key"] in keys]
+
+
+def _changes(before: str, old: Sequence[Scored], after: str, new: Sequence[Scored]) -> Changes:
+    there, here = ({_place(trial): None for trial in side} for side in (old, new))
+    shared = [place for place in there if place in here]
+    if not shared:
+        raise StudyError(f"{before} and {after} have no model in common on the same corpus under the same protocol")
+    claims = [(f"{model} in {after}", f"{model} in {before}") for model in {model: None for *_, model in shared}]
+    renamed = [
+        replace(trial, model=f"{trial.model} in {name}")
+        for name, side in ((before, old), (after, new))
+        for trial in side
+        if _place(trial) in shared
+    ]
+    found = compare_pairs(renamed, claims)
+    changes = [
+        _change(difference, difference.first.model.removesuffix(f" in {after}"), old, new) for difference in found
+    ]
+    return Changes(
+        before,
+        after,
+        changes,
+        ["/".join(place) for place in there if place not in here],
+        ["/".join(place) for place in here if place not in there],
+    )
+
+
+def _place(trial: Scored) -> tuple[str, str, str]:
+    return trial.corpus, trial.protocol, trial.model
+
+
+def _change(difference: Difference, model: str, old: Sequence[Scored], new: Sequence[Scored]) -> Change:
+    place = (difference.corpus, difference.protocol, model)
+    sides = [{trial.seed: trial.scores for trial in side if _place(trial) == place} for side in (old, new)]
+    same_seeds = sides[0].keys() == sides[1].keys()
+    identical = same_seeds and all(_same(sides[0][seed], sides[1][seed]) for seed in sides[0])
+    return Change(*place, identical, difference)
+
+
+def _same(one: pd.DataFrame, other: pd.DataFrame) -> bool:
+    columns = ["estimator", "num_samples", "id", "nats"]
+    return one[columns].equals(other[columns])

@@ -1,0 +1,205 @@
+"""Leaks: what the sequences that are fitted on, that choose the checkpoint and that are reported have in common.
+
+A reported sequence that a model was fitted on measures memory, and one whose speaker it was fitted on measures less of
+what it would do with a stranger. Four things are looked for in the index, from the surest to the weakest: the same
+signal, sample for sample; the same recorded source, which a long recording that is cut into several sequences shares by
+design, but inside one role alone; the same speaker; and, for sequences whose speaker is not known, the same group (the
+page, the chapter, the recording: what a split must not cut).
+
+Protocol `paper` splits by sequence, as the paper did: there shared speakers are the protocol's own convention, and are
+told as such. On IAM-OnDB it also reports the set that chose the checkpoint: then every reported sequence does both,
+which is told once, and only what is fitted on is compared with it.
+
+A copy that was resampled, trimmed or recorded twice has another digest and is not found. The signals are never read.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from pipelines.protocol import Protocol
+from pipelines.roles import assign_roles, split_rows
+from pipelines.shard_set import ShardSet
+
+__all__ = ["Leaks", "Repeats", "Role", "Shared", "find_leaks"]
+
+Role = Literal["fit", "select", "report"]
+Kind = Literal["signal", "source", "speaker", "group"]
+Rows = npt.NDArray[np.int64]
+
+_EXAMPLES = 3
+_COLUMNS: Mapping[Kind, str] = {
+    "signal": "digest",
+    "source": "source_sha256",
+    "speaker": "speaker",
+    "group": "group",
+}
+_DOES = {"fit": "fitted on", "select": "used to choose the checkpoint"}
+_IS = {"fit": "fitted", "select": "selecting", "report": "reported"}
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What two roles have in common.
+
+    Attributes:
+        kind: `signal`, `source`, `speaker` or `group`.
+        roles: the two of them.
+        values: distinct signals, sources, speakers or groups in both.
+        sequences: that hold one of these, in each of the two.
+        share: of the second role's sequences.
+        examples: pairs of ids, one of each role; a few.
+    """
+
+    kind: Kind
+    roles: tuple[Role, Role]
+    values: int
+    sequences: tuple[int, int]
+    share: float
+    examples: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """Sequences of one role whose signal another of that role has already: they count twice in its score.
+
+    Attributes:
+        role: which.
+        sequences: beyond the first of each signal.
+        examples: pairs of ids with one signal; a few.
+    """
+
+    role: Role
+    sequences: int
+    examples: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Leaks:
+    """What was found; JSON values throughout.
+
+    Attributes:
+        protocol: by name.
+        rule: of the roles, in words.
+        sequences: of each role.
+        without_speaker: of these, how many have no speaker in the index.
+        reported_that_select: reported sequences that choose the checkpoint too, by the protocol's own rule.
+        shared: between two roles, where something is.
+        repeats: inside a role, where there are any.
+        warnings: one line each; empty where nothing is wrong.
+    """
+
+    protocol: str
+    rule: str
+    sequences: dict[Role, int]
+    without_speaker: dict[Role, int]
+    reported_that_select: int
+    shared: tuple[Shared, ...]
+    repeats: tuple[Repeats, ...]
+    warnings: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values."""
+        return asdict(self)
+
+
+def find_leaks(shards: ShardSet, protocol: Protocol) -> Leaks:
+    """Compare the roles that the protocol gives to sequences; only the index is read.
+
+    Raises:
+        InputError: the shards have nothing to train on, or no evaluation split.
+    """
+    assigned = assign_roles(shards, protocol)
+    report = split_rows(shards, protocol, (assigned.report_split,))
+    rows: dict[Role, Rows] = {"fit": assigned.fit, "select": assigned.select, "report": report}
+    codes: dict[Kind, Rows] = {kind: _codes(shards.index, kind) for kind in _COLUMNS}
+    both = np.isin(rows["select"], report)
+    apart: dict[Role, Rows] = {**rows, "select": rows["select"][~both]}
+    ids = shards.index["id"].to_numpy(dtype=object)
+    shared = tuple(found for kind in codes for found in _shared(kind, codes[kind], apart, ids))
+    repeats = tuple(found for role in apart for found in _repeats(role, codes["signal"][apart[role]], ids[apart[role]]))
+    sequences: dict[Role, int] = {role: len(of_role) for role, of_role in rows.items()}
+    unknown: dict[Role, int] = {role: int((codes["speaker"][of_role] < 0).sum()) for role, of_role in rows.items()}
+    warnings = (
+        *_role_warnings(protocol, int(both.sum())),
+        *(_shared_warning(found, sequences, protocol) for found in shared),
+        *(_repeats_warning(found, sequences) for found in repeats),
+        *_speaker_warnings(unknown, sequences),
+    )
+    return Leaks(protocol.name, assigned.rule, sequences, unknown, int(both.sum()), shared, repeats, warnings)
+
+
+def _codes(index: pd.DataFrame, kind: Kind) -> Rows:
+    """A number for each distinct value, -1 where it is missing or, for a group, where the speaker says it better."""
+    codes = pd.factorize(index[_COLUMNS[kind]])[0].astype(np.int64)
+    if kind == "group":
+        codes[index["speaker"].notna().to_numpy()] = -1
+    return codes
+
+
+def _shared(kind: Kind, codes: Rows, rows: Mapping[Role, Rows], ids: npt.NDArray[np.object_]) -> Iterator[Shared]:
+    for first, second in combinations(rows, 2):
+        ours, theirs = codes[rows[first]], codes[rows[second]]
+        common = np.intersect1d(ours[ours >= 0], theirs[theirs >= 0])
+        if not len(common):
+            continue
+        of_first, of_second = np.isin(ours, common), np.isin(theirs, common)
+        examples = tuple(
+            (str(ids[rows[first][np.argmax(ours == code)]]), str(ids[rows[second][np.argmax(theirs == code)]]))
+            for code in pd.unique(theirs[of_second])[:_EXAMPLES]
+        )
+        counts = int(of_first.sum()), int(of_second.sum())
+        yield Shared(kind, (first, second), len(common), counts, counts[1] / len(theirs), examples)
+
+
+def _repeats(role: Role, codes: Rows, ids: npt.NDArray[np.object_]) -> Iterator[Repeats]:
+    again = np.flatnonzero(pd.Series(codes).duplicated().to_numpy())
+    if len(again):
+        firsts = [int(np.argmax(codes == codes[place])) for place in again[:_EXAMPLES]]
+        examples = tuple((str(ids[first]), str(ids[place])) for first, place in zip(firsts, again, strict=False))
+        yield Repeats(role, len(again), examples)
+
+
+def _role_warnings(protocol: Protocol, both: int) -> Iterator[str]:
+    if both:
+        yield (
+            f"protocol {protocol.name} reports the set that chooses the checkpoint ({both:,} sequences), as the paper "
+            "did: the figure flatters, and more so the more epochs there were to choose from"
+        )
+
+
+def _shared_warning(found: Shared, sequences: Mapping[Role, int], protocol: Protocol) -> str:
+    first, second = found.roles
+    who = f"{found.sequences[1]:,} of {sequences[second]:,} {_IS[second]} sequences ({found.share:.1%})"
+    example = f"(such as {found.examples[0][1]}; compare {found.examples[0][0]})"
+    match found.kind:
+        case "signal":
+            return f"{who} are, sample for sample, sequences that are {_DOES[first]} {example}"
+        case "source":
+            return f"{who} come from recorded sources that are also {_DOES[first]} {example}"
+        case "group":
+            return f"{who} are of pages, chapters or recordings that are also {_DOES[first]} {example}"
+    speakers = "1 speaker" if found.values == 1 else f"{found.values:,} speakers"
+    text = f"{who} are of {speakers} also {_DOES[first]}"
+    if protocol.split_column == "split":
+        return f"{text} {example}"
+    return f"{text}: protocol {protocol.name} splits by sequence, by its own convention, and says nothing of new voices"
+
+
+def _repeats_warning(found: Repeats, sequences: Mapping[Role, int]) -> str:
+    one, other = found.examples[0]
+    return (
+        f"{found.sequences:,} of {sequences[found.role]:,} {_IS[found.role]} sequences repeat the signal of another, "
+        f"which counts again each time (such as {other}, a copy of {one})"
+    )
+
+
+def _speaker_warnings(unknown: Mapping[Role, int], sequences: Mapping[Role, int]) -> Iterator[str]:
+    if unknown["report"] or unknown["fit"]:
+        counts = " and ".join(f"{unknown[role]:,} of {sequences[role]:,} {_IS[role]}" for role in ("report", "fit"))
+        yield f"the index names no speaker for {counts} sequences: whether voices or hands are shared is not known"

@@ -1,0 +1,196 @@
+"""What a study came to: its table, the differences between its models, the published figures beside it, its warnings.
+
+Computed anew from per-sequence scores each time it is asked for, from MLflow or from what is kept on disk.
+"""
+
+import json
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from benchmarks.comparison import ComparisonRow, Scored, compare_scores, rows_to_json
+from benchmarks.differences import Difference, compare_pairs
+from benchmarks.reading import FinishedTrial, RecordedStudy, read_study
+from benchmarks.scoring import bits_scale
+from benchmarks.sending import Kept
+from benchmarks.tracking import asking
+from benchmarks.verdicts import Beside, beside_published
+from benchmarks.work import AUDIT, SCORES, artifacts_of
+
+__all__ = ["STUDY", "Comparison", "compare_recorded", "compare_study", "recorded_on_disk", "scored_trials"]
+
+STUDY = "study.json"
+"""A study's own file: its suite, the keys of its trials, and what the guards found in its data."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The result of a study.
+
+    Attributes:
+        study: its name.
+        rows: of the table.
+        differences: between models, those that the suite claims or all.
+        published: figures beside ours, each with a verdict.
+        diverged: corpus, model, seed and step of each trial that diverged.
+        warnings: of the guards: what a figure may owe to something other than its model.
+        notes: what a reader must know to read the table rightly.
+        about: the study's own file (`study.json`): its suite, protocols, code, and what the guards found.
+        failed: of the trials just run, those that could not be finished, each with the reason in one line.
+        unsent: why MLflow was not told all of it; None where it was.
+    """
+
+    study: str
+    rows: list[ComparisonRow]
+    differences: list[Difference]
+    published: list[Beside]
+    diverged: list[dict[str, Any]]
+    warnings: list[str]
+    notes: list[str]
+    about: Mapping[str, Any] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    unsent: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values."""
+        return {
+            "study": self.study,
+            "rows": rows_to_json(self.rows),
+            "differences": [asdict(row) for row in self.differences],
+            "published": [asdict(row) for row in self.published],
+            "diverged": self.diverged,
+            "warnings": self.warnings,
+            "notes": self.notes,
+            "failed": self.failed,
+            "unsent": self.unsent,
+        }
+
+
+def compare_study(study: str) -> Comparison:
+    """The result of a recorded study: of the trials that its suite had when it was last run.
+
+    Raises:
+        StudyError: the store does not answer, has no such study, or nothing of it is finished.
+    """
+    with asking():
+        return compare_recorded(study, read_study(study, (STUDY,)))
+
+
+def recorded_on_disk(kept: Collection[Kept], about: Mapping[str, Any]) -> RecordedStudy:
+    """What is kept on disk of a study, in the form in which MLflow gives it.
+
+    Args:
+        kept: its results.
+        about: its own file.
+    """
+    trials: list[FinishedTrial] = []
+    for result in kept:
+        if result.outcome.diverged_at_step is None:
+            with artifacts_of(result.directory) as directory:
+                tags = dict(result.record.tags)
+                if (directory / AUDIT).is_file():
+                    tags["audit_warnings"] = json.dumps(json.loads((directory / AUDIT).read_text())["warnings"])
+                trials.append(FinishedTrial(tags, pd.read_parquet(directory / SCORES)))
+    fallen = [
+        result.record.tags | {"diverged_at_step": str(result.outcome.diverged_at_step)}
+        for result in kept
+        if result.outcome.diverged_at_step is not None
+    ]
+    return RecordedStudy(trials, fallen, {STUDY: about})
+
+
+def compare_recorded(study: str, recorded: RecordedStudy) -> Comparison:
+    """The result of a study as it is recorded."""
+    about = recorded.files.get(STUDY, {})
+    places = {key: place for place, key in enumerate(about.get("keys", ()))}
+    trials, diverged = list(recorded.trials), list(recorded.diverged)
+    if places:
+        trials = sorted((t for t in trials if t.tags["trial_key"] in places), key=lambda t: places[t.tags["trial_key"]])
+        diverged = [tags for tags in diverged if tags["trial_key"] in places]
+    fallen, scored = [_fallen(tags) for tags in diverged], scored_trials(trials)
+    rows = compare_scores(scored)
+    claims = [(first, second) for first, second in about.get("suite", {}).get("claims", ())]
+    warnings = [*about.get("warnings", ()), *_audit_warnings(trials)]
+    differences = compare_pairs(scored, claims)
+    published = beside_published(rows)
+    return Comparison(study, rows, differences, published, fallen, warnings, _notes(rows), about)
+
+
+def _fallen(tags: Mapping[str, str]) -> dict[str, Any]:
+    whole = {"seed": int(tags["seed"]), "step": int(tags["diverged_at_step"])}
+    return {"corpus": tags["corpus"], "model": tags["model"], **whole}
+
+
+def _audit_warnings(trials: Sequence[FinishedTrial]) -> list[str]:
+    """The audits' warnings, each once for all seeds of a model: the first seed's, and how many seeds have any."""
+    found: dict[str, list[list[str]]] = {}
+    for trial in trials:
+        tags = trial.tags
+        name = f"{tags['corpus']}/{tags['protocol']}/{tags['model']}"
+        found.setdefault(name, []).append(json.loads(tags.get("audit_warnings", "[]")))
+    told: list[str] = []
+    for name, seeds in found.items():
+        warned = [warnings for warnings in seeds if warnings]
+        told += [f"{name}, {len(warned)} of {len(seeds)} seeds: {warning}" for warning in (warned[0] if warned else ())]
+    return told
+
+
+def scored_trials(trials: Sequence[FinishedTrial]) -> list[Scored]:
+    """Finished trials as the comparison takes them."""
+    return [_scored(trial) for trial in trials]
+
+
+def _scored(trial: FinishedTrial) -> Scored:
+    tags = trial.tags
+    measure = "mass" if tags.get("measure") == "mass" else "density"
+    std = tags.get("sample_std")
+    return Scored(
+        corpus=tags["corpus"],
+        dataset=tags.get("dataset", ""),
+        kind=tags["kind"],
+        protocol=tags["protocol"],
+        model=tags["model"],
+        seed=int(tags["seed"]),
+        fingerprint=tags["fingerprint"],
+        scores=_with_errors(trial.scores),
+        bits_scale=bits_scale(int(tags["frame_size"]), float(std), measure) if std else None,
+        measure=measure,
+        parameters=int(tags["parameters"]) if "parameters" in tags else None,
+        sigma_floor=float(tags["sigma_floor"]) if "sigma_floor" in tags else None,
+    )
+
+
+def _with_errors(scores: pd.DataFrame) -> pd.DataFrame:
+    """Scores that were recorded before repetitions were have no Monte Carlo error that is known."""
+    return scores if "standard_error" in scores else scores.assign(standard_error=math.nan)
+
+
+def _notes(rows: list[ComparisonRow]) -> list[str]:
+    notes = [
+        "Nats per sequence, higher is better. exact is log p(x); elbo is a lower bound; iwae-K and fivo-K are, in "
+        "expectation, lower bounds too, tighter with K: compare a bound with an exact value knowing that it can only "
+        "be too low.",
+        "The interval is a 95 % bootstrap over sequences; the standard deviation is over training seeds; the Monte "
+        "Carlo error is a bound's own, from repetitions with other noise.",
+    ]
+    if any(row.protocol == "clean" and row.measure == "density" for row in rows):
+        notes.append(
+            "Protocol clean adds uniform noise of one quantisation step to the integers, so a density is a lower bound "
+            "on the log-probability of the recorded integers."
+        )
+    if len({row.measure for row in rows}) > 1:
+        notes.append(
+            "Densities of normalised frames and masses (probabilities of the recorded integers) are different "
+            "measures: compare them in bits per sample, never in nats."
+        )
+    if any(row.estimator == "code" for row in rows):
+        notes.append("code is a lossless coder's code length on the same samples, as a log-probability.")
+    if floors := sorted({row.sigma_floor for row in rows if row.sigma_floor is not None}):
+        stated = ", ".join(f"{floor:g}" for floor in floors)
+        notes.append(f"Floor under every standard deviation, in units of the normalised frame: {stated}.")
+    if any(row.seeds == 1 and row.estimator != "code" for row in rows):
+        notes.append("One seed: how much a repetition of the training would move a figure is not known.")
+    return notes

@@ -1,0 +1,201 @@
+"""A study's results as tables for people: what it found, what it would take, what changed, what was run again."""
+
+import math
+
+from rich.table import Table
+
+from benchmarks.changes import Changes
+from benchmarks.forecast import Forecast, TrialForecast
+from benchmarks.output import estimator_label
+from benchmarks.reproduction import Check, Reproduction
+from benchmarks.results import Comparison
+
+__all__ = [
+    "changes_table",
+    "checks_table",
+    "comparison_table",
+    "differences_table",
+    "forecast_table",
+    "published_table",
+    "reproduction_line",
+]
+
+
+def comparison_table(comparison: Comparison) -> Table:
+    """The result of `compare` as a table: one row a model and estimator."""
+    table = Table(title=f"{comparison.study}: log-likelihood, higher is better", caption="\n".join(comparison.notes))
+    for name in ("corpus", "protocol", "model", "estimator"):
+        table.add_column(name, no_wrap=True)
+    numbers = ("nats/sequence", "95 % interval", "MC error", "std over seeds", "nats/frame", "bits/sample", "sequences")
+    for name in numbers:
+        table.add_column(name, justify="right", no_wrap=True)
+    previous = None
+    for row in comparison.rows:
+        if previous not in (None, (row.corpus, row.protocol)):
+            table.add_section()
+        previous = (row.corpus, row.protocol)
+        table.add_row(
+            row.corpus,
+            row.protocol,
+            row.model,
+            estimator_label(row.estimator, row.num_samples) + (", mass" if row.measure == "mass" else ""),
+            f"{row.nats_per_sequence:.1f}",
+            f"[{row.interval[0]:.1f}, {row.interval[1]:.1f}]",
+            "unknown" if row.monte_carlo_error is None else f"{row.monte_carlo_error:.2f}",
+            "one seed" if row.seed_std is None else f"{row.seed_std:.1f} of {row.seeds}",
+            f"{row.nats_per_frame:.3f}",
+            "" if row.bits_per_sample is None else f"{row.bits_per_sample:.3f}",
+            str(row.sequences),
+        )
+    return table
+
+
+def differences_table(comparison: Comparison) -> Table:
+    """Which model is ahead of which, and how sure that is."""
+    found = comparison.differences
+    table = Table(title=f"{comparison.study}: differences, positive where the first model is the better one")
+    for name in ("corpus", "protocol", "first", "second"):
+        table.add_column(name, no_wrap=True)
+    for name in ("nats/sequence", "over sequences", "over both", "bits/sample", "seeds", "p sequences", "p both"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    for row in found:
+        gap = row.nats_per_sequence
+        table.add_row(
+            row.corpus,
+            row.protocol,
+            row.first.model,
+            row.second.model,
+            f"{gap.difference:+.1f}",
+            _interval(gap.interval),
+            _interval(gap.joint_interval),
+            f"{row.bits_per_sample.difference:+.3f}" if row.bits_per_sample else "",
+            f"{row.first.seeds}, {row.second.seeds}",
+            _p(row.p_sequences_corrected),
+            _p(row.p_joint_corrected),
+            row.verdict,
+        )
+    table.caption = (
+        "95 % intervals over sequences, and over sequences and seeds together; p-values are Holm's, over "
+        f"{found[0].comparisons} comparisons. docs/statistics.md"
+    )
+    return table
+
+
+def _interval(ends: tuple[float, float] | None) -> str:
+    return "unknown" if ends is None or not all(map(math.isfinite, ends)) else f"[{ends[0]:+.1f}, {ends[1]:+.1f}]"
+
+
+def _p(value: float | None) -> str:
+    return "unknown" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def published_table(comparison: Comparison) -> Table:
+    """Our figures beside published ones, and whether they may be compared."""
+    table = Table(
+        title=f"{comparison.study}: beside published numbers", caption="docs/published.md explains each reason"
+    )
+    for name in ("corpus", "model", "estimator", "source"):
+        table.add_column(name, no_wrap=True)
+    for name in ("ours", "theirs"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("unit", no_wrap=True)
+    table.add_column("comparable")
+    for row in comparison.published:
+        bars = [reason.code for reason in row.reasons if reason.bar]
+        table.add_row(
+            row.corpus,
+            row.model,
+            estimator_label(row.estimator, row.num_samples),
+            row.source + (" (recalled)" if row.provenance == "recalled" else ""),
+            "" if row.ours is None else f"{row.ours:.1f}",
+            f"{row.published_value:g}" if row.theirs is None else f"{row.theirs:.1f}",
+            (row.unit or row.published_unit).replace("_", " "),
+            "yes" if row.comparable else f"no: {', '.join(bars)}",
+        )
+    return table
+
+
+def forecast_table(plan: Forecast) -> Table:
+    """What a study would take: one row a corpus and model, over all seeds."""
+    done = sum(trial.done for trial in plan.trials)
+    table = Table(
+        title=f"{plan.study}: {len(plan.trials)} trials, {done} of them done, {plan.references} without training",
+        caption=f"Training at most, one process a trial on this machine, without reading and validation. What is left: "
+        f"{_duration(plan.seconds_left)} one after another; {plan.concurrent} at once.",
+    )
+    for name in ("corpus", "protocol", "model"):
+        table.add_column(name, no_wrap=True)
+    numbers = ("seeds", "parameters", "sequences", "frames/epoch", "steps", "memory", "training", "scoring", "done")
+    for name in numbers:
+        table.add_column(name, justify="right", no_wrap=True)
+    groups: dict[tuple[str, str, str], list[TrialForecast]] = {}
+    for trial in plan.trials:
+        groups.setdefault((trial.corpus, trial.protocol, trial.model), []).append(trial)
+    for names, trials in groups.items():
+        first = trials[0]
+        table.add_row(
+            *names,
+            str(len(trials)),
+            f"{first.parameters:,}",
+            f"{first.sequences:,}",
+            f"{first.frames:,}",
+            f"{first.steps:,}",
+            f"{first.memory_gib:.2f} GiB",
+            _duration(first.training_seconds),
+            _duration(first.scoring_seconds),
+            str(sum(trial.done for trial in trials)),
+        )
+    return table
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
+
+
+def changes_table(changes: Changes) -> Table:
+    """What changed between two studies or commits."""
+    missing = [f"only in {changes.before}: {name}" for name in changes.only_before]
+    missing += [f"only in {changes.after}: {name}" for name in changes.only_after]
+    table = Table(
+        title=f"from {changes.before} to {changes.after}: positive is better", caption="\n".join(missing) or None
+    )
+    for name in ("corpus", "protocol", "model"):
+        table.add_column(name, no_wrap=True)
+    for name in ("nats/sequence", "over sequences", "over both", "nats/frame", "seeds"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    for change in changes.changes:
+        row, gap = change.difference, change.difference.nats_per_sequence
+        table.add_row(
+            change.corpus,
+            change.protocol,
+            change.model,
+            f"{gap.difference:+.2f}",
+            _interval(gap.interval),
+            _interval(gap.joint_interval),
+            f"{row.nats_per_frame.difference:+.4f}",
+            f"{row.second.seeds}, {row.first.seeds}",
+            "identical" if change.identical else row.verdict,
+        )
+    return table
+
+
+def checks_table(name: str, checks: tuple[Check, ...]) -> Table:
+    """Whether code, packages and machine are as they were."""
+    table = Table(title=f"{name}: what it was recorded with")
+    for column in ("what", "same", "recorded", "here"):
+        table.add_column(column, overflow="fold")
+    for check in checks:
+        table.add_row(check.what, "yes" if check.same else "no", check.recorded, check.here)
+    return table
+
+
+def reproduction_line(found: Reproduction) -> str:
+    """The verdict in one line."""
+    if found.first_difference is None:
+        return f"{found.name}: identical, every figure of every epoch and {found.sequences} sequences' scores"
+    largest = "" if found.largest_difference is None else f"; largest {found.largest_difference:.2g} nats per frame"
+    return f"{found.name}: {found.verdict}; first at {found.first_difference}{largest}"
