@@ -39,6 +39,7 @@ class Scored:
         measure: `density` of normalised frames, or `mass` of recorded integers.
         parameters: of the model; None where it has none.
         sigma_floor: under every standard deviation; None where there is none.
+        training_sequences: recordings or lines that the model was fitted on; None where it was not, or is not known.
     """
 
     corpus: str
@@ -53,6 +54,7 @@ class Scored:
     measure: str = "density"
     parameters: int | None = None
     sigma_floor: float | None = None
+    training_sequences: int | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ class ComparisonRow:
     monte_carlo_error: float | None
     parameters: int | None
     sigma_floor: float | None
+    training_sequences: int | None
 
 
 def compare_scores(trials: Iterable[Scored]) -> list[ComparisonRow]:
@@ -122,6 +125,7 @@ def _row(members: list[tuple[Scored, pd.DataFrame]]) -> ComparisonRow:
         monte_carlo_error=_monte_carlo_error([scores for _, scores in members]),
         parameters=first.parameters,
         sigma_floor=first.sigma_floor,
+        training_sequences=first.training_sequences,
     )
 
 

@@ -24,14 +24,12 @@ import pandas as pd
 
 from benchmarks.comparison import Scored
 from benchmarks.errors import StudyError
-from benchmarks.resampling import Array, Gap, gap, holm, joint_p_value, sign_flip_p_values
+from benchmarks.resampling import LEVEL, Array, Gap, gap, holm, joint_p_value, sign_flip_p_values
 
-__all__ = ["LEAST_SEEDS", "LEVEL", "Difference", "Gap", "Side", "Verdict", "compare_pairs"]
+__all__ = ["LEAST_SEEDS", "Difference", "Gap", "Side", "Verdict", "compare_pairs"]
 
 Verdict = Literal["ahead", "behind", "not settled", "not enough seeds"]
 
-LEVEL = 0.05
-"""What both corrected p-values must be below."""
 LEAST_SEEDS = 3
 """Of a trained model, for a verdict: two leave one degree of freedom, and an interval 12.7 standard errors wide."""
 

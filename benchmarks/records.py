@@ -17,6 +17,7 @@ from benchmarks.scoring import measure_of
 from benchmarks.suite import CorpusEntry, Reference, Suite, Trial
 from benchmarks.work import Work, kept_outcome
 from pipelines.protocol import Framing, Protocol
+from pipelines.roles import assign_roles
 from pipelines.shard_set import ShardSet
 from pipelines.storage import Location
 from vrnn.models import ModelConfig, build_model
@@ -96,6 +97,7 @@ def record_of_trial(suite: Suite, trial: Trial, work: Work, shards: ShardSet) ->
         "measure": measure_of(config),
         "parameters": str(_parameter_count(config)),
         "sigma_floor": repr(config.sigma_floor),
+        "training_sequences": str(len(assign_roles(shards, spec.protocol).fit)),
     }
     parts: dict[str, Mapping[str, Any]] = {
         "model": spec.model,

@@ -5,18 +5,22 @@ the difference of their means has independent parts, those that a bootstrap of r
 "The pigeonhole bootstrap"):
 
 - sequences: the paired differences of the seed-averaged scores, N - 1 degrees of freedom;
-- the seeds of each model: the variance of its seeds' means over S, S - 1 degrees of freedom. The noise of single
-  scores is counted in both parts, which is too much where it dominates. Subtracting it makes a test at level 0.001,
-  which a correction for 50 comparisons asks for, reject up to ten times as often with three seeds.
+- the seeds of each model: the variance of its seeds' means over S, S - 1 degrees of freedom; of both together Welch's
+  (1947). The noise of single scores is counted here and in the sequences. That is too much where it dominates, but
+  subtracting it makes a test at level 0.001, which a correction for 50 comparisons asks for, reject ten times as often.
 
-Degrees of freedom of the sum are Satterthwaite's (1946). All is in closed form, and no bootstrap of the data, because
-it is better calibrated (docs/statistics.md): BCa intervals of few skewed differences are too short, and three seeds,
-resampled, have two thirds of their variance and normal tails.
+All is in closed form, and no bootstrap of the data, because it is better calibrated (docs/statistics.md): BCa intervals
+of few skewed differences are too short, and three seeds, resampled, have two thirds of their variance and normal tails.
 
-Under skewed scores Student's t errs to one side. Hall (1992, "On the removal of skewness by transformation", JRSS B 54)
-corrects it by a monotone cubic, to the order that a bootstrap-t does and without its noise; where tails are heavy and
-symmetric, that errs instead. An interval here has the outer ends of both, and a test the larger of both p-values, so
-that interval and test agree.
+**Sequences.** Under skewed scores Student's t errs to one side. Hall (1992, "On the removal of skewness by
+transformation", JRSS B 54) corrects it by a monotone cubic, to the order that a bootstrap-t does and without its noise;
+where tails are heavy and symmetric, that errs instead. The interval has the outer ends of both, the test the larger of
+both p-values.
+
+**Sequences and seeds.** The distance to an end is the root of the sum of the squares of the distances over sequences
+and over seeds (Howe 1974; Zou and Donner 2008). One t interval of the summed variance, with Satterthwaite's degrees of
+freedom, is shorter, and wrong where it matters: three seeds that happen to agree make it trust the sequences' degrees
+of freedom. The p-value is the level at which the interval's end is 0.
 """
 
 from collections.abc import Sequence
@@ -27,9 +31,10 @@ import numpy.typing as npt
 from scipy import stats
 
 __all__ = [
-    "CONFIDENCE",
+    "LEVEL",
     "Array",
     "Gap",
+    "JointSpread",
     "Spread",
     "gap",
     "holm",
@@ -43,16 +48,18 @@ __all__ = [
 
 Array = npt.NDArray[np.float64]
 
-CONFIDENCE = 0.95
+LEVEL = 0.05
+"""Of tests; intervals hold 95 %."""
 _RESAMPLES = 9_999
 _RESAMPLES_A_COMPARISON = 200
 _ELEMENTS = 2**21
 _NO_SKEWNESS = 1e-6
+_LEAST_P_VALUE, _HALVINGS = 1e-15, 40
 
 
 @dataclass(frozen=True)
 class Spread:
-    """An estimate and what is known of its sampling distribution; every field has the same shape.
+    """An estimate and how it varies with the sequences; every field has the same shape.
 
     Attributes:
         value: the estimate.
@@ -66,9 +73,9 @@ class Spread:
     degrees: Array
     skewness: Array
 
-    def interval(self, confidence: float = CONFIDENCE) -> tuple[Array, Array]:
-        """Lower and upper end; both are the value where the variance is 0."""
-        quantile = stats.t.ppf((1 + confidence) / 2, self.degrees)
+    def interval(self, level: Array | float = LEVEL) -> tuple[Array, Array]:
+        """Lower and upper end, outside of which the true value lies at a rate of `level`."""
+        quantile = stats.t.isf(np.asarray(level) / 2, self.degrees)
         error = np.sqrt(self.variance)
         low = self.value - error * np.maximum(quantile, _inverse_cubic(quantile, self.skewness))
         high = self.value - error * np.minimum(-quantile, _inverse_cubic(-quantile, self.skewness))
@@ -80,6 +87,38 @@ class Spread:
         student = self.value / np.sqrt(np.where(known, self.variance, 1.0))
         least = np.minimum(np.abs(student), np.abs(_cubic(student, self.skewness)))
         return np.where(known, 2 * stats.t.sf(least, self.degrees), np.where(self.value == 0, 1.0, 0.0))
+
+
+@dataclass(frozen=True)
+class JointSpread:
+    """An estimate and how it varies with the sequences and with the seeds; every field has the same shape.
+
+    Attributes:
+        sequences: how it varies with the sequences.
+        variance: from seeds.
+        degrees: of freedom of that variance.
+    """
+
+    sequences: Spread
+    variance: Array
+    degrees: Array
+
+    def interval(self, level: Array | float = LEVEL) -> tuple[Array, Array]:
+        """Lower and upper end, outside of which the true value lies at a rate of `level`."""
+        value, (low, high) = self.sequences.value, self.sequences.interval(level)
+        seeds = np.sqrt(self.variance) * stats.t.isf(np.asarray(level) / 2, self.degrees)
+        return value - np.hypot(value - low, seeds), value + np.hypot(high - value, seeds)
+
+    def p_value(self) -> Array:
+        """The greatest level at which the interval holds 0, by halving the range of its logarithm; 1e-15 at least."""
+        value = self.sequences.value
+        below, above = np.full(value.shape, np.log(_LEAST_P_VALUE)), np.zeros(value.shape)
+        for _ in range(_HALVINGS):
+            middle = (below + above) / 2
+            low, high = self.interval(np.exp(middle))
+            holds = (low <= 0) & (high >= 0)
+            below, above = np.where(holds, middle, below), np.where(holds, above, middle)
+        return np.exp(above)
 
 
 def _cubic(student: Array, skewness: Array) -> Array:
@@ -118,19 +157,17 @@ def seed_variance(means: Array) -> Array:
     return means.var(axis=-1, ddof=1) / means.shape[-1]
 
 
-def joint_spread(sequences: Spread, seeds: Sequence[tuple[Array, int]]) -> Spread:
+def joint_spread(sequences: Spread, seeds: Sequence[tuple[Array, int]]) -> JointSpread:
     """Sequences and seeds together.
 
     Args:
         sequences: the spread over sequences.
         seeds: (`seed_variance`, number of seeds) of each model that has seeds; a lossless coder has none.
     """
-    variance = sequences.variance + sum(part for part, _ in seeds)
-    parts = sequences.variance**2 / sequences.degrees + sum(part**2 / (count - 1) for part, count in seeds)
-    known = variance > 0
-    scale = np.where(known, variance, 1.0)
-    degrees = np.where(known, scale**2 / np.where(known, parts, 1.0), sequences.degrees)
-    return Spread(sequences.value, variance, degrees, sequences.skewness * (sequences.variance / scale) ** 1.5)
+    variance = sum((part for part, _ in seeds), np.zeros_like(sequences.value))
+    parts = sum((part**2 / (count - 1) for part, count in seeds), np.zeros_like(variance))
+    known = parts > 0
+    return JointSpread(sequences, variance, np.where(known, variance**2 / np.where(known, parts, 1.0), 1.0))
 
 
 @dataclass(frozen=True)
@@ -175,13 +212,13 @@ def joint_p_value(paired: Array, trained: Sequence[Array]) -> float | None:
     return None if joint is None else float(joint.p_value())
 
 
-def _jointly(sequences: Spread, trained: Sequence[Array], size: float) -> Spread | None:
+def _jointly(sequences: Spread, trained: Sequence[Array], size: float) -> JointSpread | None:
     if any(len(scores) < 2 for scores in trained):
         return None
     return joint_spread(sequences, [(seed_variance(scores.mean(axis=1) / size), len(scores)) for scores in trained])
 
 
-def _ends(spread: Spread) -> tuple[float, float]:
+def _ends(spread: Spread | JointSpread) -> tuple[float, float]:
     low, high = spread.interval()
     return float(low), float(high)
 

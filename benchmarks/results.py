@@ -160,6 +160,7 @@ def _scored(trial: FinishedTrial) -> Scored:
         measure=measure,
         parameters=int(tags["parameters"]) if "parameters" in tags else None,
         sigma_floor=float(tags["sigma_floor"]) if "sigma_floor" in tags else None,
+        training_sequences=int(tags["training_sequences"]) if "training_sequences" in tags else None,
     )
 
 

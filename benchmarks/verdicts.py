@@ -51,6 +51,8 @@ BARS: Mapping[str, str] = {
     "size_unknown": "the size of their model is not known",
     "other_training": "fitted on other splits",
     "training_unknown": "what theirs was fitted on is not known",
+    "other_training_sequences": "fitted on more or fewer sequences: not the same data",
+    "training_sequences_unknown": "how many sequences theirs was fitted on is not known",
 }
 """What makes a pair incomparable, by code."""
 
@@ -60,7 +62,6 @@ REMARKS: Mapping[str, str] = {
     "intra_frame": "their table has no rival known to be autoregressive inside a frame, so it flatters a latent",
     "rounded": "their number is rounded",
     "sampler_not_released": "how theirs was estimated from samples cannot be checked",
-    "training_unchecked": "how many sequences ours was fitted on is not checked",
     "note": "of their number",
 }
 """What a reader should know of a pair, by code."""
@@ -326,9 +327,7 @@ def _model(pair: _Pair) -> Iterator[Reason]:
     row, setting = pair.row, pair.theirs.setting
     yield from _equal("size", row.parameters, pair.theirs.number.parameters, "parameters")
     yield from _equal("training", pair.protocol.train_on, setting.train_on, "fitted on")
-    if pair.protocol.train_on == setting.train_on:
-        told = "" if setting.training_sequences is None else f"; theirs on {setting.training_sequences:,}"
-        yield from _remark("training_unchecked", REMARKS["training_unchecked"] + told)
+    yield from _equal("training_sequences", row.training_sequences, setting.training_sequences, "sequences fitted on")
 
 
 def _reading(pair: _Pair) -> Iterator[Reason]:

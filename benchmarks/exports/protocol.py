@@ -65,7 +65,7 @@ def _escaped(value: object) -> str:
 
 
 def _items(texts: Iterable[str]) -> _Markdown:
-    return _Markdown("".join(f"{markdown_item(text)}\n" for text in texts))
+    return _Markdown("\n".join(map(markdown_item, texts)))
 
 
 def _data(rows: Iterable[ComparisonRow], about: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -178,6 +178,10 @@ def test_silence_that_lifts_the_figure_is_warned_of(silent: ShardSet) -> None:
     assert "46.2% of all" in lift
     assert f"from {nats[[3, 4, 8, 9, 10, 11, 12]].mean():.3f} to {nats.mean():.3f} nats" in lift
     assert not [warning for warning in found.warnings if "no code" in warning]
+    dequantised, _ = mixture(untrained(silent, "iid-gmm", "clean"), 2.0, LEVEL)
+    found = audit(dequantised, silent, precision="float64")
+    assert found.nats_per_frame > (found.parts[-1].nats_per_frame or 0)
+    assert all("unscored" in warning for warning in found.warnings)
 
 
 def test_a_share_is_given_where_all_parts_have_one_sign_alone(silent: ShardSet) -> None:
@@ -286,7 +290,11 @@ def test_pen_frames_have_the_density_that_scipy_gives_them(ink: ShardSet) -> Non
     assert found.below_zero is not None
     assert 0 < found.below_zero.frames == (code_lengths < 0).sum() < len(nats)
     assert found.below_zero.nats == pytest.approx(-code_lengths[code_lengths < 0].sum(), rel=1e-6)
-    assert found.floors[-1].sigma_floor == pytest.approx(0.5 / min(scale))
+    across, along = untrained(ink, "iid-gauss", "clean").framing.std
+    clean = audit(untrained(ink, "iid-gauss", "clean"), ink)
+    assert across != along
+    assert clean.floors[-1].sigma_floor == pytest.approx(0.5 / min(across, along))
+    assert clean.floors[-1].steps == pytest.approx(0.5)
 
 
 def test_a_mass_has_nothing_below_zero_and_is_not_warned_of(silent: ShardSet) -> None:
@@ -300,7 +308,12 @@ def test_a_mass_has_nothing_below_zero_and_is_not_warned_of(silent: ShardSet) ->
 
 @pytest.mark.parametrize(
     ("window", "kept", "expected"),
-    [(None, True, (150, 0, 120, 13, 13)), (2, True, (150, 0, 120, 13, 13)), (4, False, (150, 200 * 5, 120, 13, 8))],
+    [
+        (None, True, (1, 150, 0, 120, 13)),
+        (2, True, (1, 150, 0, 120, 13)),
+        (4, False, (1, 150, 5 * 200, 120, 8)),
+        (7, False, (2, 0, 0, 6 * 200 + 150 + 120, 7)),
+    ],
 )
 def test_what_a_protocol_leaves_out_is_told_apart(
     silent: ShardSet, window: int | None, kept: bool, expected: tuple[int, ...]
@@ -313,19 +326,19 @@ def test_what_a_protocol_leaves_out_is_told_apart(
         framing=replace(checkpoint.framing, protocol=rules),
     )
     found = audit(cut, silent)
-    tails, windows, whole, frames, scored = expected
+    left_out, tails, windows, whole, scored = expected
     coverage = found.coverage
-    assert (coverage.sequences, coverage.sequences_left_out) == (3, 1)
+    assert (coverage.sequences, coverage.sequences_left_out) == (3, left_out)
     assert (coverage.values_in_tails, coverage.values_in_windows, coverage.values_in_sequences) == (
         tails,
         windows,
         whole,
     )
-    assert (coverage.frames, coverage.frames_scored) == (frames, scored)
+    assert (coverage.frames, coverage.frames_scored) == (13, scored)
     assert coverage.values == 13 * 200 + 150 + 120 == coverage.values_scored + tails + windows + whole
     assert coverage.share_left_out == pytest.approx((tails + windows + whole) / coverage.values)
     (warning,) = (warning for warning in found.warnings if "unscored" in warning)
-    assert "1 of 3 sequences whole" in warning
+    assert f"{left_out} of 3 sequences whole" in warning
 
 
 def test_a_floor_that_decides_the_figure_is_warned_of_and_others_are_not(silent: ShardSet) -> None:

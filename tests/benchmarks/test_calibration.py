@@ -1,7 +1,6 @@
 """The simulation says what it means to, and the methods keep what they promise on a small part of it."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,6 +21,7 @@ def error(share: float, repetitions: int) -> float:
     [
         Setting(20, 3, 0.0),
         Setting(20, 3, 4.0),
+        Setting(20, 3, 4.0, unequal=True),
         Setting(20, 5, 4.0, "lognormal"),
         Setting(20, 3, 1.0, lengths=0.5, noise=2.0),
     ],
@@ -74,8 +74,14 @@ def test_speakers_in_common_make_the_interval_over_sequences_too_short() -> None
 
 def test_a_family_of_equal_models_is_rarely_told_apart_after_correction() -> None:
     found = calibrate_family(Setting(30, 3, 0.0), repetitions=60)
-    assert found["uncorrected"] > 0.6
+    assert found["uncorrected"] > 0.35
     assert found["verdict"] <= 0.05 + error(0.05, 60)
+
+
+def test_three_seeds_that_happen_to_agree_deceive_a_sum_of_variances_and_not_the_verdict() -> None:
+    found = calibrate_family(Setting(8, 3, 25.0, unequal=True), repetitions=100)
+    assert found["summed"] > 0.15
+    assert found["verdict"] <= 0.05 + error(0.05, 100)
     assert calibrate_family(Setting(30, 3, 25.0), repetitions=20)["sequences_only"] == 1.0
 
 
@@ -107,12 +113,16 @@ def test_every_setting_is_one_of_its_own() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "setting", [s for s in SETTINGS if s.sequences in (30, 200) and s.seeds == 3 and not s.failing]
-)
+@pytest.mark.parametrize("setting", [s for s in SETTINGS if s.sequences in (30, 200) and s.seeds == 3])
 def test_intervals_and_verdicts_keep_what_the_documentation_states(setting: Setting) -> None:
-    found = calibrate(replace(setting), repetitions=1000, seed=1)
+    found = calibrate(setting, repetitions=1000, seed=1)
     if not setting.clustered:
-        assert found["interval"] > 0.92 - error(0.92, 1000)
-        assert found["joint"] > 0.93 - error(0.93, 1000)
-        assert found["verdict"] < 0.05 + error(0.05, 1000) + 0.02
+        assert found["interval"] > 0.94 - error(0.94, 1000)
+        assert found["joint"] > 0.95 - error(0.95, 1000)
+        assert found["verdict"] < 0.05 + error(0.05, 1000)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("setting", FAMILIES)
+def test_families_keep_what_the_documentation_states(setting: Setting) -> None:
+    assert calibrate_family(setting, repetitions=200, seed=1)["verdict"] < 0.05 + error(0.05, 200)

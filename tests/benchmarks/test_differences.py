@@ -167,8 +167,27 @@ def test_the_joint_variance_is_the_pigeonhole_bootstraps_with_its_lost_degrees_o
     means = [scores.mean(axis=1) for scores in (first, second)]
     sequences = mean_spread(first.mean(axis=0) - second.mean(axis=0))
     found = joint_spread(sequences, [(seed_variance(part), seeds) for part in means])
-    parts = float(sequences.variance), float(found.variance - sequences.variance)
+    parts = float(sequences.variance), float(found.variance)
     assert draws.var() == pytest.approx(parts[0] * (count - 1) / count + parts[1] * (seeds - 1) / seeds, rel=0.03)
+
+
+@given(SAMPLES, st.floats(0.1, 10), st.floats(0.1, 10))
+@settings(max_examples=50)
+def test_the_joint_interval_and_p_value_agree_and_seeds_only_ever_lengthen(
+    values: np.ndarray, one: float, other: float
+) -> None:
+    seeds = [(np.asarray(one), 3), (np.asarray(other), 5)]
+    (low, high), inner = joint_spread(mean_spread(values), seeds).interval(), mean_spread(values).interval()
+    assert low < inner[0] <= inner[1] < high
+    for end in (low, high):
+        assert float(joint_spread(mean_spread(values - end), seeds).p_value()) == pytest.approx(0.05, rel=1e-3)
+
+
+def test_per_frame_the_seeds_vary_by_as_much_less_as_frames_are_more() -> None:
+    scores = [np.random.default_rng(model).normal(size=(3, 10)) for model in range(2)]
+    paired = scores[0].mean(axis=0) - scores[1].mean(axis=0)
+    per_sequence, per_frame = gap(paired, scores), gap(paired, scores, np.full(10, 4.0))
+    assert per_frame.scaled(4.0).joint_interval == pytest.approx(per_sequence.joint_interval)
 
 
 @given(arrays(np.float64, st.integers(1, 6), elements=st.floats(0, 1)))

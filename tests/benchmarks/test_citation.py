@@ -1,0 +1,67 @@
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmarks.exports.citation import citation
+from tests.benchmarks.export_cases import study_file
+
+KEYS = {
+    "cff-version",
+    "message",
+    "type",
+    "title",
+    "abstract",
+    "version",
+    "commit",
+    "license",
+    "authors",
+    "references",
+}
+REFERENCE_KEYS = {"type", "title", "authors", "year", "collection-title", "identifiers"}
+
+
+def check_citation(text: str) -> dict[str, Any]:
+    """Against the schema of CFF 1.2.0: what it requires, and of what types."""
+    read = yaml.safe_load(text)
+    assert {"cff-version", "message", "title", "authors"} <= read.keys() <= KEYS
+    assert read["cff-version"] == "1.2.0"
+    assert all(isinstance(read[key], str) and read[key] for key in KEYS - {"authors", "references", "commit"})
+    assert read["authors"] == [{"name": "vrnn-bench developers"}]
+    (reference,) = read["references"]
+    assert {"authors", "title", "type"} <= reference.keys() <= REFERENCE_KEYS
+    assert reference["type"] == "conference-paper"
+    assert isinstance(reference["year"], int)
+    assert all(person.keys() == {"given-names", "family-names"} for person in reference["authors"])
+    assert all(other.keys() == {"type", "value", "description"} for other in reference["identifiers"])
+    return read
+
+
+def test_the_citation_names_software_paper_and_study() -> None:
+    read = check_citation(citation("study_1", study_file()))
+    assert "study_1" in read["message"]
+    assert (read["license"], read["commit"]) == ("Apache-2.0", "c" * 40)
+    families = [person["family-names"] for person in read["references"][0]["authors"]]
+    assert families == ["Chung", "Kastner", "Dinh", "Goel", "Courville", "Bengio"]
+
+
+def test_a_changed_checkout_is_no_commit_to_cite() -> None:
+    about = study_file()
+    about["code"]["clean"] = "no"
+    assert "commit" not in check_citation(citation("study_1", about))
+    assert "commit" not in check_citation(citation("study_1", {}))
+
+
+def test_the_repository_cites_itself_by_the_same_words() -> None:
+    kept = (Path(__file__).parents[2] / "CITATION.cff").read_text()
+    assert kept == citation(), "write benchmarks.exports.citation.citation() to CITATION.cff"
+    assert "study" not in kept
+    check_citation(kept)
+
+
+@given(st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9._-]*\Z"))
+@settings(max_examples=20, deadline=None)
+def test_any_study_can_be_cited(study: str) -> None:
+    assert f" {study}," in check_citation(citation(study))["message"]
