@@ -13,8 +13,9 @@ import torch
 from scipy import stats
 from scipy.special import expit
 
-from benchmarks.audits import Audit, audit, emission_floor, quietness
+from benchmarks.audits import audit, emission_floor, quietness
 from benchmarks.errors import StudyError
+from benchmarks.findings import Audit
 from benchmarks.scoring import ScoreRequest, score, summarise_scores
 from pipelines.protocol import Framing
 from pipelines.shard_set import ShardSet

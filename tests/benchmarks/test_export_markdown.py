@@ -1,7 +1,7 @@
 import dataclasses
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from markdown_it import MarkdownIt
 
 from benchmarks.comparison import ComparisonRow
@@ -52,6 +52,10 @@ def test_all_rows_differences_and_published_figures_follow(found: Comparison) ->
     for line, row in zip(by_name, found.differences, strict=True):
         assert line["nats/sequence"] == f"{row.nats_per_sequence.difference:+.2f}"
         assert line["verdict on the first"] == row.verdict
+        ps = [row.p_sequences_corrected, row.p_joint_corrected]
+        assert [line["p sequences"], line["p both"]] == [
+            "< 0.001" if p is None or p < 0.001 else f"{p:.3f}" for p in ps
+        ]
         assert row.first.model in line["first"]
         assert (f"iwae-{row.first.num_samples}" in line["first"]) == (row.first.estimator == "iwae")
     for line, pair in zip(published[1:], found.published, strict=True):
@@ -107,6 +111,11 @@ def test_any_name_stays_in_its_cell_of_markdown(first: str, second: str) -> None
 
 
 @given(HOSTILE.filter(lambda text: bool(one_line(text))))
+@example("1. an item within")
+@example("23) another")
+@example("- a third")
+@example("# a heading")
+@example("---")
 @settings(max_examples=100, deadline=None)
 def test_any_warning_is_one_item_of_a_list(text: str) -> None:
     tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(f"{markdown_item(text)}\n- next\n")
