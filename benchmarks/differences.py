@@ -31,7 +31,7 @@ __all__ = ["LEAST_SEEDS", "Difference", "Gap", "Side", "Verdict", "compare_pairs
 Verdict = Literal["ahead", "behind", "not settled", "not enough seeds"]
 
 LEAST_SEEDS = 3
-"""Of a trained model, for a verdict: two leave one degree of freedom, and an interval 12.7 standard errors wide."""
+"""Of a trained model, for a verdict: two leave one degree of freedom, and up to 12.7 standard errors to each side."""
 
 _TIGHTNESS = {"exact": 2, "code": 2, "iwae": 1, "fivo": 1, "elbo": 0}
 

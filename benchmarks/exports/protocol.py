@@ -10,9 +10,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from benchmarks.comparison import ComparisonRow
-from benchmarks.differences import LEAST_SEEDS, LEVEL
+from benchmarks.differences import LEAST_SEEDS
 from benchmarks.exports.cells import Place, by_model, label, omissions, places, span, whole
 from benchmarks.exports.markup import Sheet, markdown_item, markdown_table, markdown_text
+from benchmarks.resampling import LEVEL
 from benchmarks.results import Comparison
 
 __all__ = ["protocol_statement"]

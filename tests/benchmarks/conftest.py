@@ -1,13 +1,18 @@
 """One small study, run once, for the tests of what is done with a recorded one."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
+import pandas as pd
 import pytest
 
 from benchmarks.study import run_study
 from benchmarks.suite import Suite
-from benchmarks.tracking import open_record
-from tests.benchmarks.small_studies import small_suite, store_at
+from benchmarks.tracking import client_of_store, open_record
+from tests.benchmarks.small_studies import run_of, small_suite, store_at
+
+Alter: TypeAlias = Callable[[str, Callable[[pd.DataFrame], pd.DataFrame]], str]
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +34,19 @@ def recorded(recorded_suite: Suite, monkeypatch: pytest.MonkeyPatch) -> Suite:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store_at(root))
     monkeypatch.chdir(root)
     return recorded_suite
+
+
+@pytest.fixture
+def altered(recorded: Suite, tmp_path: Path) -> Alter:
+    """Makes a run like vrnn-gauss's of which one table was altered, in the record alone."""
+
+    def alter(name: str, change: Callable[[pd.DataFrame], pd.DataFrame]) -> str:
+        client = client_of_store()
+        place = Path(client.download_artifacts(run_of("small", "vrnn-gauss"), "", str(tmp_path)))
+        change(pd.read_parquet(place / name)).to_parquet(place / name, index=False)
+        copy = client.create_run(client.create_experiment(tmp_path.name), tags={"trial_key": "altered"})
+        client.log_artifacts(copy.info.run_id, str(place))
+        client.set_terminated(copy.info.run_id, "FINISHED")
+        return copy.info.run_id
+
+    return alter

@@ -20,7 +20,7 @@ from pipelines.protocol import find_protocol
 
 RULE = "fit on train, checkpoint by valid, report test"
 SPEECH, PEN = ("timit", "speech", "paper"), ("iam_ondb", "pen", "clean")
-MODELS = {"rnn-gauss": 0.0, "vrnn-gauss": 40.0, "vrnn-dmol": -900.0}
+MODELS = {"rnn-gauss": 0.0, "vrnn-gauss": 1.0, "vrnn-dmol": -900.0}
 HOSTILE = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=12) | st.text(
     r"\|&%$#_{}~^`*[]<>-+=!:;.,'" + '"\n\t 1)a', min_size=1, max_size=12
 )
@@ -52,7 +52,7 @@ def trials(seeds: int = 3, sequences: int = 8, rename: Callable[[str], str] = st
             if kind == "pen" and mass:
                 continue
             for seed in range(seeds):
-                table = pd.concat([scores(sequences, name, k, nats + k / 10, seed) for name, k in bounds])
+                table = pd.concat([scores(sequences, name, k, nats + k / 40, seed + len(corpus)) for name, k in bounds])
                 given = (rename(corpus), corpus, kind, protocol, rename(model), seed, corpus[0] * 64)
                 found.append(Scored(*given, table, scale, *rest))
     coder = scores(sequences, "code", 1, -800.0, 0)

@@ -1,6 +1,7 @@
 """Studies small enough for a test, whoever watches them, and what MLflow holds of them."""
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,15 @@ def trial_runs(root: Path, study: str) -> list[Run]:
     experiment = client.get_experiment_by_name(study)
     assert experiment is not None
     return client.search_runs([experiment.experiment_id], "tags.trial_key != ''")
+
+
+def run_of(study: str, model: str) -> str:
+    """The identifier of the one run of a model in a study of the store that is spoken to."""
+    client = MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
+    experiment = client.get_experiment_by_name(study)
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id], f"tags.model = '{model}'")
+    return run.info.run_id
 
 
 def logged_steps(root: Path, run: Run) -> list[int]:

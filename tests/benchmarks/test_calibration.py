@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks import calibration
 from benchmarks.calibration import FAMILIES, SETTINGS, Setting, calibrate, calibrate_family
+from benchmarks.resampling import mean_spread
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -64,6 +65,15 @@ def test_few_skewed_sequences_are_covered_better_than_by_bca() -> None:
     found = calibrate(Setting(8, 3, 0.0, "lognormal"), repetitions=500)
     assert found["interval"] > 0.90
     assert found["bca"] < 0.86
+
+
+@pytest.mark.parametrize(("count", "stated"), [(8, 0.90), (30, 0.93)])
+def test_differences_that_are_lognormal_themselves_are_covered_as_the_documentation_states(
+    count: int, stated: float
+) -> None:
+    low, high = mean_spread(np.random.default_rng(2).lognormal(size=(20_000, count))).interval()
+    held = ((low <= np.exp(0.5)) & (high >= np.exp(0.5))).mean()
+    assert held == pytest.approx(stated, abs=0.01)
 
 
 def test_speakers_in_common_make_the_interval_over_sequences_too_short() -> None:

@@ -1,5 +1,6 @@
 import dataclasses
 import inspect
+import re
 
 import pytest
 
@@ -116,6 +117,14 @@ def test_the_numbers_of_the_statistics_are_those_of_the_code() -> None:
     assert f"BCa, {comparing._RESAMPLES:,} resamples" in text
     least = inspect.signature(resampling.sign_flip_p_values).parameters["resamples"].default
     assert f"at least {least:,}" in text
-    assert (
-        f"{resampling.CONFIDENCE:.0%}".replace("%", " %") == f"{comparing._CONFIDENCE:.0%}".replace("%", " %") == "95 %"
-    )
+    assert comparing._CONFIDENCE == 1 - resampling.LEVEL == 0.95
+    assert f"p-values are below {resampling.LEVEL}" in protocol_statement(export_case())
+
+
+def test_the_methods_of_the_statistics_are_those_of_the_code() -> None:
+    """Whose method is named here is named by the module that has it."""
+    text = protocol_statement(export_case())
+    named = re.findall(r"([A-Z][a-z]+) \(?\d{4}\)?", text[text.index("- Differences are paired") :])
+    assert named == ["Hall", "Howe", "Welch"]
+    for author in named:
+        assert author in (resampling.__doc__ or "")

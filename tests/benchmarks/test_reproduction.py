@@ -1,42 +1,17 @@
 """A recorded trial that is run again: identical here, and where not, told where first."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from mlflow.tracking import MlflowClient
 
 from benchmarks.errors import StudyError
 from benchmarks.reproduction import Check, reproduce
 from benchmarks.suite import Suite
 from benchmarks.tracking import client_of_store
 from pipelines.storage import Location
-
-
-def run_of(model: str) -> str:
-    client = client_of_store()
-    experiment = client.get_experiment_by_name("small")
-    assert experiment is not None
-    (run,) = client.search_runs([experiment.experiment_id], f"tags.model = '{model}'")
-    return run.info.run_id
-
-
-@pytest.fixture
-def altered(recorded: Suite, tmp_path: Path) -> "Callable[[str, Callable[[pd.DataFrame], pd.DataFrame]], str]":
-    """A run like vrnn-gauss's whose artifact NAME was altered, in the record alone."""
-
-    def alter(name: str, change: "Callable[[pd.DataFrame], pd.DataFrame]") -> str:
-        client: MlflowClient = client_of_store()
-        run = client.get_run(run_of("vrnn-gauss"))
-        place = Path(client.download_artifacts(run.info.run_id, "", str(tmp_path)))
-        change(pd.read_parquet(place / name)).to_parquet(place / name, index=False)
-        copy = client.create_run(client.create_experiment(tmp_path.name), tags={"trial_key": "altered"})
-        client.log_artifacts(copy.info.run_id, str(place))
-        client.set_terminated(copy.info.run_id, "FINISHED")
-        return copy.info.run_id
-
-    return alter
+from tests.benchmarks.conftest import Alter
+from tests.benchmarks.small_studies import run_of
 
 
 @pytest.mark.parametrize("model", ["rnn-gauss", "vrnn-gauss"])
@@ -44,7 +19,7 @@ def test_the_same_code_on_the_same_machine_is_identical(recorded: Suite, model: 
     checked: list[Check] = []
     epochs: list[int] = []
     found = reproduce(
-        run_of(model),
+        run_of("small", model),
         Location(str(tmp_path / "again")),
         on_checked=lambda name, checks: checked.extend(checks),
         on_epoch=lambda epoch, most: epochs.append(epoch.epoch),
@@ -56,9 +31,7 @@ def test_the_same_code_on_the_same_machine_is_identical(recorded: Suite, model: 
     assert {"commit", "lock", "packages", "processor", "threads"} <= {check.what for check in checked}
 
 
-def test_a_difference_is_told_by_where_it_is_first(
-    altered: "Callable[[str, Callable[[pd.DataFrame], pd.DataFrame]], str]", tmp_path: Path
-) -> None:
+def test_a_difference_is_told_by_where_it_is_first(altered: Alter, tmp_path: Path) -> None:
     def later_epochs(curves: pd.DataFrame) -> pd.DataFrame:
         curves.loc[curves["epoch"] >= 2, "valid_nats_per_frame"] += 1e-9
         return curves.assign(seconds=1e6)
@@ -72,7 +45,7 @@ def test_a_difference_is_told_by_where_it_is_first(
 
 @pytest.mark.parametrize(("nats_per_frame", "verdict"), [(1e-4, "within tolerance"), (1e-2, "different")])
 def test_scores_are_held_against_a_tolerance_in_nats_per_frame(
-    altered: "Callable[[str, Callable[[pd.DataFrame], pd.DataFrame]], str]",
+    altered: Alter,
     tmp_path: Path,
     nats_per_frame: float,
     verdict: str,
@@ -90,14 +63,14 @@ def test_scores_are_held_against_a_tolerance_in_nats_per_frame(
 
 def test_other_data_are_refused(recorded: Suite, speech_shards: Path, tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="point --shards at the data it was trained on"):
-        reproduce(run_of("rnn-gauss"), Location(str(tmp_path / "again")), shards=str(speech_shards))
+        reproduce(run_of("small", "rnn-gauss"), Location(str(tmp_path / "again")), shards=str(speech_shards))
 
 
 def test_a_result_that_is_there_already_is_no_reproduction(recorded: Suite, tmp_path: Path) -> None:
     place = Location(str(tmp_path / "again"))
-    assert reproduce(run_of("rnn-gauss"), place) is not None
+    assert reproduce(run_of("small", "rnn-gauss"), place) is not None
     with pytest.raises(StudyError, match="holds a result already"):
-        reproduce(run_of("rnn-gauss"), place)
+        reproduce(run_of("small", "rnn-gauss"), place)
 
 
 def test_what_is_no_finished_trial_is_told(recorded: Suite, tmp_path: Path) -> None:

@@ -6,7 +6,12 @@ import pytest
 from benchmarks.errors import StudyError
 from benchmarks.suite import expand, load_suite, with_ways
 from pipelines.errors import InputError
+from vrnn.discretised import Quantisation
 from vrnn.errors import ModelError
+from vrnn.models import preset
+from vrnn.models.config import Kind
+
+SUITES = Path(__file__).parents[2] / "benchmarks" / "suites"
 
 GOOD = """
 version = 1
@@ -126,3 +131,27 @@ def test_ways_out_of_range_are_told_by_their_flag(
 )
 def test_the_shipped_suites_are_valid(path: Path) -> None:
     assert load_suite(path).study == path.stem
+
+
+@pytest.mark.parametrize(
+    ("claims", "message"),
+    [
+        ('[["vrnn-gaus", "rnn-gauss"]]', "claims: vrnn-gaus is no model of this suite; did you mean vrnn-gauss?"),
+        ('[["rnn-gauss"]]', "claims.0"),
+    ],
+)
+def test_a_claim_names_two_models_of_the_suite(tmp_path: Path, claims: str, message: str) -> None:
+    path = write(tmp_path, GOOD.replace("seeds =", f"claims = {claims}\nseeds ="))
+    with pytest.raises(StudyError, match=re.escape(message)) as caught:
+        load_suite(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", sorted(SUITES.glob("*.toml")), ids=lambda path: path.stem)
+def test_the_suites_that_come_with_it_name_models_and_sizes_that_there_are(path: Path) -> None:
+    suite = load_suite(path)
+    for corpus in suite.corpora:
+        kind: Kind = "pen" if {"iam_ondb", "built-in handwriting"} & {corpus.name} else "speech"
+        for model in corpus.models or suite.models:
+            config = preset(model, kind, corpus.size, Quantisation(0.0, 1.0))
+            assert config.name == model
