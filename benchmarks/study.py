@@ -27,6 +27,7 @@ from benchmarks.tracking import StudyRecord, answering
 from benchmarks.work import Outcome
 from pipelines.cluster import ray_session
 from pipelines.exclusive import BusyError, exclusive
+from pipelines.protocol import find_protocol
 from pipelines.roles import assign_roles
 from pipelines.shard_set import ShardSet
 from pipelines.storage import Location
@@ -114,9 +115,10 @@ def _about(suite: Suite, trials: Sequence[Trial], coders: Sequence[Reference]) -
     protocols: dict[str, Any] = {}
     leaks: dict[str, Leaks] = {}
     for trial in trials:
-        name, protocol = f"{trial.corpus.name}/{trial.corpus.protocol}", trial.spec.protocol
+        name = f"{trial.corpus.name}/{trial.corpus.protocol}"
         if name not in leaks:
             shards = ShardSet(Location(trial.spec.shards))
+            protocol = find_protocol(trial.corpus.protocol, shards.manifest.kind, shards.manifest.corpus)
             leaks[name] = find_leaks(shards, protocol)
             protocols[name] = protocol.model_dump(mode="json") | {"rule": assign_roles(shards, protocol).rule}
     return {

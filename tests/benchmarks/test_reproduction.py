@@ -6,15 +6,16 @@ import pandas as pd
 import pytest
 
 from benchmarks.errors import StudyError
+from benchmarks.recording import work_of
 from benchmarks.reproduction import Check, reproduce
-from benchmarks.suite import Suite
+from benchmarks.suite import Suite, expand
 from benchmarks.tracking import client_of_store
 from pipelines.storage import Location
 from tests.benchmarks.conftest import Alter
 from tests.benchmarks.small_studies import run_of
 
 
-@pytest.mark.parametrize("model", ["rnn-gauss", "vrnn-gauss"])
+@pytest.mark.parametrize("model", [pytest.param("rnn-gauss", marks=pytest.mark.slow), "vrnn-gauss"])
 def test_the_same_code_on_the_same_machine_is_identical(recorded: Suite, model: str, tmp_path: Path) -> None:
     checked: list[Check] = []
     epochs: list[int] = []
@@ -43,7 +44,9 @@ def test_a_difference_is_told_by_where_it_is_first(altered: Alter, tmp_path: Pat
     assert found.first_difference.startswith("epoch 2, valid_nats_per_frame: recorded ")
 
 
-@pytest.mark.parametrize(("nats_per_frame", "verdict"), [(1e-4, "within tolerance"), (1e-2, "different")])
+@pytest.mark.parametrize(
+    ("nats_per_frame", "verdict"), [pytest.param(1e-4, "within tolerance", marks=pytest.mark.slow), (1e-2, "different")]
+)
 def test_scores_are_held_against_a_tolerance_in_nats_per_frame(
     altered: Alter,
     tmp_path: Path,
@@ -66,9 +69,8 @@ def test_other_data_are_refused(recorded: Suite, speech_shards: Path, tmp_path: 
         reproduce(run_of("small", "rnn-gauss"), Location(str(tmp_path / "again")), shards=str(speech_shards))
 
 
-def test_a_result_that_is_there_already_is_no_reproduction(recorded: Suite, tmp_path: Path) -> None:
-    place = Location(str(tmp_path / "again"))
-    assert reproduce(run_of("small", "rnn-gauss"), place) is not None
+def test_a_result_that_is_there_already_is_no_reproduction(recorded: Suite) -> None:
+    place = work_of(recorded, expand(recorded)[0]).directory
     with pytest.raises(StudyError, match="holds a result already"):
         reproduce(run_of("small", "rnn-gauss"), place)
 

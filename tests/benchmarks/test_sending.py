@@ -17,7 +17,7 @@ from benchmarks.suite import Suite, expand
 from benchmarks.tracking import StudyRecord, answering, client_of_store, open_record
 from pipelines.storage import Location
 
-CALLS = (0, 1, 3, 6, 10, 15, 21, 30)
+CALLS = (0, 6, 21, *(pytest.param(calls, marks=pytest.mark.slow) for calls in (1, 3, 10, 15, 30)))
 
 
 class Cut:
