@@ -26,7 +26,7 @@ from benchmarks.comparison import Scored
 from benchmarks.errors import StudyError
 from benchmarks.resampling import LEVEL, Array, Gap, gap, holm, joint_p_value, sign_flip_p_values
 
-__all__ = ["LEAST_SEEDS", "Difference", "Gap", "Side", "Verdict", "compare_pairs"]
+__all__ = ["LEAST_SEEDS", "Difference", "Gap", "Side", "Verdict", "check_claims", "compare_pairs"]
 
 Verdict = Literal["ahead", "behind", "not settled", "not enough seeds"]
 
@@ -151,7 +151,7 @@ def compare_pairs(trials: Iterable[Scored], claims: Sequence[tuple[str, str]] = 
         StudyError: a pair is claimed twice or of one model, or is of two measures; a seed appears twice; sequences are
             not the same, or a score is not finite.
     """
-    _check_claims(claims)
+    check_claims(claims)
     groups = [_pairs(models, claims) for models in _tightest(trials)]
     comparisons = sum(map(len, groups))
     pairs = [pair for group in groups for pair in group]
@@ -161,7 +161,12 @@ def compare_pairs(trials: Iterable[Scored], claims: Sequence[tuple[str, str]] = 
     return [_difference(*pair, test, comparisons) for pair, test in zip(pairs, tests, strict=True)]
 
 
-def _check_claims(claims: Sequence[tuple[str, str]]) -> None:
+def check_claims(claims: Sequence[tuple[str, str]]) -> None:
+    """See that every claim is of two models, and each pair claimed once.
+
+    Raises:
+        StudyError: one is not.
+    """
     seen: set[frozenset[str]] = set()
     for first, second in claims:
         pair = frozenset((first, second))

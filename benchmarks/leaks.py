@@ -33,6 +33,7 @@ Kind = Literal["signal", "source", "speaker", "group"]
 Rows = npt.NDArray[np.int64]
 
 _EXAMPLES = 3
+_FEW_SPEAKERS = 10
 _COLUMNS: Mapping[Kind, str] = {
     "signal": "digest",
     "source": "source_sha256",
@@ -87,7 +88,8 @@ class Leaks:
         protocol: by name.
         rule: of the roles, in words.
         sequences: of each role.
-        without_speaker: of these, how many have no speaker in the index.
+        speakers: that the index names, of each role.
+        without_speaker: of the sequences, how many have no speaker in the index.
         reported_that_select: reported sequences that choose the checkpoint too, by the protocol's own rule.
         shared: between two roles, where something is.
         repeats: inside a role, where there are any.
@@ -97,6 +99,7 @@ class Leaks:
     protocol: str
     rule: str
     sequences: dict[Role, int]
+    speakers: dict[Role, int]
     without_speaker: dict[Role, int]
     reported_that_select: int
     shared: tuple[Shared, ...]
@@ -124,14 +127,21 @@ def find_leaks(shards: ShardSet, protocol: Protocol) -> Leaks:
     shared = tuple(found for kind in codes for found in _shared(kind, codes[kind], apart, ids))
     repeats = tuple(found for role in apart for found in _repeats(role, codes["signal"][apart[role]], ids[apart[role]]))
     sequences: dict[Role, int] = {role: len(of_role) for role, of_role in rows.items()}
+    speakers: dict[Role, int] = {role: _named(codes["speaker"][of_role]) for role, of_role in rows.items()}
     unknown: dict[Role, int] = {role: int((codes["speaker"][of_role] < 0).sum()) for role, of_role in rows.items()}
     warnings = (
         *_role_warnings(protocol, int(both.sum())),
         *(_shared_warning(found, sequences, protocol) for found in shared),
         *(_repeats_warning(found, sequences) for found in repeats),
         *_speaker_warnings(unknown, sequences),
+        *_few_speakers_warning(speakers["report"], sequences["report"]),
     )
-    return Leaks(protocol.name, assigned.rule, sequences, unknown, int(both.sum()), shared, repeats, warnings)
+    return Leaks(protocol.name, assigned.rule, sequences, speakers, unknown, int(both.sum()), shared, repeats, warnings)
+
+
+def _named(codes: Rows) -> int:
+    """How many speakers there are among the sequences whose speaker is known."""
+    return len(np.unique(codes[codes >= 0]))
 
 
 def _codes(index: pd.DataFrame, kind: Kind) -> Rows:
@@ -203,3 +213,16 @@ def _speaker_warnings(unknown: Mapping[Role, int], sequences: Mapping[Role, int]
     if unknown["report"] or unknown["fit"]:
         counts = " and ".join(f"{unknown[role]:,} of {sequences[role]:,} {_IS[role]}" for role in ("report", "fit"))
         yield f"the index names no speaker for {counts} sequences: whether voices or hands are shared is not known"
+
+
+def _few_speakers_warning(speakers: int, sequences: int) -> Iterator[str]:
+    """Sequences of one speaker are alike: docs/statistics.md has what that does to an interval."""
+    if 0 < speakers < min(_FEW_SPEAKERS, sequences):
+        yield (
+            f"the {sequences:,} reported sequences are of {_counted(speakers)}: intervals and tests over sequences say "
+            "how sure a figure is of whom was heard, not of others"
+        )
+
+
+def _counted(speakers: int) -> str:
+    return "one speaker" if speakers == 1 else f"{speakers:,} speakers"

@@ -18,10 +18,12 @@ from typing import Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from benchmarks.differences import check_claims
 from benchmarks.errors import StudyError
 from pipelines.manifest import Manifest
 from pipelines.protocol import Protocol, find_protocol
 from pipelines.storage import Location
+from vrnn.models.config import emission_of
 from vrnn.training import Optimisation, TrialSpec
 from vrnn.training.plan import plan_trial
 from vrnn.training.resources import Resources
@@ -111,13 +113,20 @@ class Suite(_Frozen):
 
     @model_validator(mode="after")
     def _claims_name_models(self) -> Self:
+        check_claims(self.claims)
         known = {*self.models, *self.references, *(name for corpus in self.corpora for name in corpus.models or ())}
         for name in (name for claim in self.claims for name in claim):
             if name not in known:
                 near = difflib.get_close_matches(name, known, n=1)
                 hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(sorted(known))}"
                 raise ValueError(f"claims: {name} is no model of this suite; {hint}")
+        for first, second in self.claims:
+            if self._is_mass(first) != self._is_mass(second):
+                raise ValueError(f"claims: {first} and {second} are of two measures, a density and a mass; name others")
         return self
+
+    def _is_mass(self, name: str) -> bool:
+        return name in self.references or emission_of(name).endswith("dmol")
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,8 @@ def test_a_signal_copied_to_another_split_is_found_with_its_source_and_speaker(t
     clean = tmp_path / "clean"
     prepare_here("timit", raw, clean)
     shards = ShardSet(Location(str(clean)))
-    assert find_leaks(shards, CLEAN).warnings == ()
+    (few,) = find_leaks(shards, CLEAN).warnings
+    assert few.startswith("the 2 reported sequences are of one speaker: ")
 
     speaker = str(shards.index.loc[shards.index["split"] == "train", "speaker"].iloc[0])
     places = (raw / tree / "DR1" for tree in ("TRAIN", "TEST"))
@@ -69,7 +70,7 @@ def test_a_signal_copied_to_another_split_is_found_with_its_source_and_speaker(t
     assert source == Shared("source", ("fit", "report"), 1, (1, 1), 1 / 3, (pair,))
     assert (voice.values, voice.sequences, voice.share) == (1, (2, 1), 1 / 3)
     assert leaks.repeats == ()
-    assert len(leaks.warnings) == 3
+    assert len(leaks.warnings) == 4
     assert leaks.warnings[0].startswith("1 of 3 reported sequences (33.3%) are, sample for sample,")
     assert all(name in leaks.warnings[0] for name in pair)
 
@@ -174,3 +175,13 @@ def test_each_kind_is_looked_for_by_itself(kind: str) -> None:
     columns: dict[str, Any] = {column: ["a", "b", "a"]} | ({"speaker": [None] * 3} if kind == "group" else {})
     leaks = leaks_of(split=["train", "valid", "test"], **columns)
     assert set(found(leaks)) == {(kind, "fit", "report")}
+
+
+@pytest.mark.parametrize(("each", "warned"), [(1, False), (2, True)])
+def test_intervals_over_sequences_of_few_speakers_are_warned_of(each: int, warned: bool) -> None:
+    names = [f"r{n}" for n in range(8)]
+    speakers = ["a", "b", *(f"r{n // each}" for n in range(8))]
+    splits = ["train", "valid", *["test"] * 8]
+    leaks = leaks_of(CLEAN, id=["a", "b", *names], split=splits, speaker=speakers)
+    assert leaks.speakers == {"fit": 1, "select": 1, "report": 8 // each}
+    assert any("reported sequences are of 4 speakers" in warning for warning in leaks.warnings) is warned

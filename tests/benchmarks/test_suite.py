@@ -138,6 +138,8 @@ def test_the_shipped_suites_are_valid(path: Path) -> None:
     [
         ('[["vrnn-gaus", "rnn-gauss"]]', "claims: vrnn-gaus is no model of this suite; did you mean vrnn-gauss?"),
         ('[["rnn-gauss"]]', "claims.0"),
+        ('[["rnn-gauss", "rnn-gauss"]]', "claims: rnn-gauss is compared with itself"),
+        ('[["rnn-gauss", "vrnn-gauss"], ["vrnn-gauss", "rnn-gauss"]]', "are compared twice"),
     ],
 )
 def test_a_claim_names_two_models_of_the_suite(tmp_path: Path, claims: str, message: str) -> None:
