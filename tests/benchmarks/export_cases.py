@@ -79,7 +79,7 @@ def study_file(first_model: str = "rnn-gauss") -> dict[str, Any]:
             ],
         }
     )
-    leaks = Leaks("paper", RULE, {"fit": 101, "select": 23, "report": 8}, {}, 0, (), (), ())  # type: ignore[arg-type]
+    leaks = Leaks("paper", RULE, {"fit": 101, "select": 23, "report": 8}, {}, {}, 0, (), (), ())  # type: ignore[arg-type]
     rules = {
         "timit/paper": find_protocol("paper", "speech", "timit"),
         "iam_ondb/clean": find_protocol("clean", "pen", "iam_ondb"),
