@@ -241,10 +241,10 @@ class Killer(Diary):
 
     def kill(self, deaths: int) -> None:
         while not self._over.wait(0.05):
-            for process in named(os.getpid(), SLOT):
+            for process in named(os.getpid(), SLOT)[:deaths]:
                 os.kill(process, signal.SIGKILL)
                 deaths -= 1
-            if deaths <= 0:
+            if not deaths:
                 return
 
     def end(self) -> None:
