@@ -64,6 +64,8 @@ def compare_two(before: str, after: str) -> Changes:
     Raises:
         StudyError: the store does not answer, one of the two is not in it, or they have nothing in common.
     """
+    if before == after:
+        raise StudyError(f"{before} is compared with itself; name two")
     with asking():
         old, new = _trials(before), _trials(after)
     if is_commit(before) and is_commit(after):

@@ -129,12 +129,15 @@ def find_leaks(shards: ShardSet, protocol: Protocol) -> Leaks:
     sequences: dict[Role, int] = {role: len(of_role) for role, of_role in rows.items()}
     speakers: dict[Role, int] = {role: _named(codes["speaker"][of_role]) for role, of_role in rows.items()}
     unknown: dict[Role, int] = {role: int((codes["speaker"][of_role] < 0).sum()) for role, of_role in rows.items()}
+    cut = _is_cut(shards.index.iloc[report], protocol)
     warnings = (
         *_role_warnings(protocol, int(both.sum())),
         *(_shared_warning(found, sequences, protocol) for found in shared),
         *(_repeats_warning(found, sequences) for found in repeats),
         *_speaker_warnings(unknown, sequences),
-        *_few_speakers_warning(speakers["report"], sequences["report"]),
+        *_few_speakers_warning(
+            speakers["report"], sequences["report"], cut=_is_cut(shards.index.iloc[report], protocol)
+        ),
     )
     return Leaks(protocol.name, assigned.rule, sequences, speakers, unknown, int(both.sum()), shared, repeats, warnings)
 
@@ -215,13 +218,20 @@ def _speaker_warnings(unknown: Mapping[Role, int], sequences: Mapping[Role, int]
         yield f"the index names no speaker for {counts} sequences: whether voices or hands are shared is not known"
 
 
-def _few_speakers_warning(speakers: int, sequences: int) -> Iterator[str]:
-    """Sequences of one speaker are alike: docs/statistics.md has what that does to an interval."""
-    if 0 < speakers < min(_FEW_SPEAKERS, sequences):
+def _few_speakers_warning(speakers: int, sequences: int, *, cut: bool) -> Iterator[str]:
+    """Sequences of one speaker, or windows of one recording, are alike: docs/statistics.md has what that does."""
+    if 0 < speakers < _FEW_SPEAKERS and (speakers < sequences or cut):
         yield (
-            f"the {sequences:,} reported sequences are of {_counted(speakers)}: intervals and tests over sequences say "
-            "how sure a figure is of whom was heard, not of others"
+            f"the {sequences:,} reported recordings are of {_counted(speakers)}: intervals and tests over sequences "
+            "say how sure a figure is of whom was heard, not of others"
         )
+
+
+def _is_cut(reported: pd.DataFrame, protocol: Protocol) -> bool:
+    """Whether a reported recording is cut into several windows."""
+    if protocol.window_frames is None:
+        return False
+    return bool((reported["length"] // protocol.frame_size > protocol.window_frames).any())
 
 
 def _counted(speakers: int) -> str:

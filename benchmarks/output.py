@@ -16,6 +16,7 @@ __all__ = [
     "json_text",
     "progress_bar",
     "say",
+    "say_result",
     "score_table",
     "show",
     "show_aside",
@@ -30,6 +31,11 @@ _SAMPLED = ("iwae", "fivo")
 def say(message: str) -> None:
     """Tell the person at the terminal, on stderr."""
     Console(stderr=True, highlight=False).print(message, markup=False, soft_wrap=True)
+
+
+def say_result(line: str) -> None:
+    """Print a result of one line on stdout."""
+    Console(highlight=False).print(line, markup=False, soft_wrap=True)
 
 
 def show(table: Table) -> None:

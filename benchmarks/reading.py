@@ -3,6 +3,7 @@
 A store that does not answer raises MLflow's own error: whoever asks knows whose it is to mend (`benchmarks.tracking`).
 """
 
+import difflib
 import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,13 +18,14 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from benchmarks.errors import StudyError
-from benchmarks.tracking import FINISHED, client_of_store, store
+from benchmarks.tracking import FINISHED, asking, client_of_store, store
 from benchmarks.work import SCORES
 
 __all__ = [
     "FinishedTrial",
     "RecordedStudy",
     "artifacts_of_run",
+    "find_run",
     "is_commit",
     "known_study",
     "read_commit",
@@ -154,6 +156,27 @@ def _study_files(client: MlflowClient, experiment_id: str, names: Sequence[str])
         return {name: json.loads(path.read_text()) for name, path in paths.items()}
 
 
+def find_run(name: str) -> str:
+    """The ID of the newest finished run of a trial that is called STUDY/TRIAL; any other name is an ID already.
+
+    Raises:
+        StudyError: the store does not answer, or the study has no such finished trial.
+    """
+    study, slash, trial = name.partition("/")
+    client = client_of_store()
+    with asking():
+        experiment = client.get_experiment_by_name(study) if slash and study else None
+        if experiment is None:
+            return name
+        runs = _trial_runs(client, [experiment.experiment_id])
+    finished = {run.data.tags["mlflow.runName"]: run for run in runs if run.info.status == FINISHED}
+    if trial not in finished:
+        near = difflib.get_close_matches(trial, finished, n=1)
+        hint = f"did you mean {study}/{near[0]}?" if near else f"it has {', '.join(list(finished)[:3])}, ..."
+        raise StudyError(f"study {study} has no finished trial {trial!r}; {hint}")
+    return finished[trial].info.run_id
+
+
 @contextmanager
 def artifacts_of_run(run_id: str) -> Iterator[Path]:
     """All artifacts of a trial's run, in a local directory, within.
@@ -166,9 +189,11 @@ def artifacts_of_run(run_id: str) -> Iterator[Path]:
         try:
             run = client.get_run(run_id)
         except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 raise
-            raise StudyError(f"no run {run_id} in {store()}; MLflow's page of a trial shows its Run ID") from error
+            raise StudyError(
+                f"no run {run_id!r} in {store()}; give the Run ID that MLflow shows of a trial, or STUDY/TRIAL"
+            ) from error
         if run.info.status != FINISHED or "trial_key" not in run.data.tags:
             raise StudyError(f"run {run_id} is not a finished trial; give the Run ID of one")
         place = Path(client.download_artifacts(run_id, "", directory))

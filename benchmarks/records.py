@@ -106,6 +106,7 @@ def record_of_trial(suite: Suite, trial: Trial, work: Work, shards: ShardSet) ->
         "scoring": suite.scoring.model_dump(),
     }
     params = {f"{part}.{key}": value for part, values in parts.items() for key, value in values.items()}
+    params["protocol.roles"] = assign_roles(shards, spec.protocol).rule
     return TrialRecord(
         name=trial.name,
         identity=work.identity,

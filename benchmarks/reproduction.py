@@ -19,6 +19,7 @@ from benchmarks.provenance import Environment, code, environment
 from benchmarks.reading import artifacts_of_run
 from benchmarks.records import RECORD, TrialRecord
 from benchmarks.suite import Scoring
+from benchmarks.tracking import asking
 from benchmarks.work import CURVES, ENVIRONMENT, SCORES, Work, artifacts_of, load_outcome, perform
 from pipelines.manifest import Manifest
 from pipelines.storage import Location
@@ -114,7 +115,7 @@ def reproduce(
     """
     if load_outcome(out) is not None:
         raise StudyError(f"{out}: holds a result already; name another --out, or delete it")
-    with artifacts_of_run(run_id) as recorded:
+    with asking(), artifacts_of_run(run_id) as recorded:
         record = _record(recorded, run_id)
         spec = _spec(record, shards)
         before = Environment.model_validate_json((recorded / ENVIRONMENT).read_text())

@@ -15,7 +15,7 @@ from benchmarks.comparison import ComparisonRow, Scored, compare_scores, rows_to
 from benchmarks.differences import Difference, compare_pairs
 from benchmarks.reading import FinishedTrial, RecordedStudy, read_study
 from benchmarks.scoring import bits_scale
-from benchmarks.sending import Kept
+from benchmarks.sending import Kept, cut_off, kept_epochs
 from benchmarks.tracking import asking
 from benchmarks.verdicts import Beside, beside_published
 from benchmarks.work import AUDIT, SCORES, artifacts_of
@@ -93,6 +93,8 @@ def recorded_on_disk(kept: Collection[Kept], about: Mapping[str, Any]) -> Record
                 tags = dict(result.record.tags)
                 if (directory / AUDIT).is_file():
                     tags["audit_warnings"] = json.dumps(json.loads((directory / AUDIT).read_text())["warnings"])
+                if result.record.spec is not None:
+                    tags["cut_off"] = cut_off(result.record, kept_epochs(directory))
                 trials.append(FinishedTrial(tags, pd.read_parquet(directory / SCORES)))
     fallen = [
         result.record.tags | {"diverged_at_step": str(result.outcome.diverged_at_step)}
@@ -113,7 +115,12 @@ def compare_recorded(study: str, recorded: RecordedStudy) -> Comparison:
     fallen, scored = [_fallen(tags) for tags in diverged], scored_trials(trials)
     rows = compare_scores(scored)
     claims = [(first, second) for first, second in about.get("suite", {}).get("claims", ())]
-    warnings = [*about.get("warnings", ()), *_audit_warnings(trials)]
+    warnings = [
+        *_missing(len(trials) + len(diverged), len(places)),
+        *about.get("warnings", ()),
+        *_cut_off(trials),
+        *_audit_warnings(trials),
+    ]
     differences = compare_pairs(scored, claims)
     published = beside_published(rows)
     return Comparison(study, rows, differences, published, fallen, warnings, _notes(rows), about)
@@ -122,6 +129,30 @@ def compare_recorded(study: str, recorded: RecordedStudy) -> Comparison:
 def _fallen(tags: Mapping[str, str]) -> dict[str, Any]:
     whole = {"seed": int(tags["seed"]), "step": int(tags["diverged_at_step"])}
     return {"corpus": tags["corpus"], "model": tags["model"], **whole}
+
+
+def _missing(ended: int, expected: int) -> list[str]:
+    if ended >= expected:
+        return []
+    return [
+        f"{expected - ended} of {expected} trials of the suite are not finished: table, tests and their correction are "
+        "of the others alone, and to look before the end is one more comparison"
+    ]
+
+
+def _cut_off(trials: Sequence[FinishedTrial]) -> list[str]:
+    """Of each corpus, the trials whose last epoch was their best, though no more were allowed: they might go on."""
+    found: dict[str, list[FinishedTrial]] = {}
+    for trial in trials:
+        if "parameters" in trial.tags:
+            found.setdefault(f"{trial.tags['corpus']}/{trial.tags['protocol']}", []).append(trial)
+    cut = {name: sum(t.tags.get("cut_off") == "yes" for t in members) for name, members in found.items()}
+    return [
+        f"{name}: {count} of {len(found[name])} trials were still getting better when max_epochs ended them: an order "
+        "may be one of speed; raise max_epochs"
+        for name, count in cut.items()
+        if count
+    ]
 
 
 def _audit_warnings(trials: Sequence[FinishedTrial]) -> list[str]:

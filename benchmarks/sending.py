@@ -5,8 +5,9 @@ trial's key and identity and by the steps that have metrics, so that sending may
 """
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pyarrow.parquet as pq
 
@@ -16,7 +17,7 @@ from benchmarks.work import AUDIT, CURVES, OUTCOME, Outcome, artifacts_of, load_
 from pipelines.storage import Location
 from vrnn.training.checkpoints import EpochRecord
 
-__all__ = ["Kept", "OpenRun", "begin_run", "end_run", "kept_results", "log_epoch", "send"]
+__all__ = ["Kept", "OpenRun", "begin_run", "cut_off", "end_run", "kept_epochs", "kept_results", "log_epoch", "send"]
 
 # MLflow shows metrics of this prefix among a run's system metrics.
 _WATCHED = ("frames_per_second", "data_wait_share", "fraction_of_peak", "peak_memory_gib")
@@ -79,17 +80,30 @@ def end_run(study: StudyRecord, run: OpenRun, kept: Kept) -> None:
     with artifacts_of(kept.directory) as directory:
         study.log_files(run.run_id, directory)
         if (directory / CURVES).is_file():
-            for epoch in pq.read_table(directory / CURVES).to_pylist():
-                log_epoch(study, run, EpochRecord(**epoch))
+            epochs = kept_epochs(directory)
+            for epoch in epochs:
+                log_epoch(study, run, epoch)
+            study.tag_trial(run.run_id, "cut_off", cut_off(record, epochs))
         if (directory / AUDIT).is_file():
             warnings = json.loads((directory / AUDIT).read_text())["warnings"]
             study.tag_trial(run.run_id, "audit_warnings", _bounded(warnings))
     study.log_text(run.run_id, RECORD, record.model_dump_json(indent=1))
-    epochs = int(outcome.metrics.get("train/epochs", 0))
-    _log(study, run, epochs + 1, outcome.metrics)
+    _log(study, run, int(outcome.metrics.get("train/epochs", 0)) + 1, outcome.metrics)
     if record.spec is not None:
         study.log_model(run.run_id, record, int(outcome.metrics["train/steps"]))
     study.end_trial(run.run_id, diverged_at_step=outcome.diverged_at_step)
+
+
+def kept_epochs(artifacts: Path) -> list[EpochRecord]:
+    """The epochs of a trial, from its artifacts."""
+    return [EpochRecord(**epoch) for epoch in pq.read_table(artifacts / CURVES).to_pylist()]
+
+
+def cut_off(record: TrialRecord, epochs: Sequence[EpochRecord]) -> str:
+    """`yes` where the last epoch that was allowed was the best: `max_epochs` ended the trial, and not its patience."""
+    assert record.spec is not None
+    best = max(epochs, key=lambda epoch: epoch.valid_nats_per_frame, default=None)
+    return "yes" if best is not None and best.epoch == record.spec.optimisation.max_epochs else "no"
 
 
 def _bounded(warnings: list[str]) -> str:

@@ -120,8 +120,9 @@ def forecast_table(plan: Forecast) -> Table:
     """What a study would take: one row a corpus and model, over all seeds."""
     done = sum(trial.done for trial in plan.trials)
     table = Table(
-        title=f"{plan.study}: {len(plan.trials)} trials, {done} of them done, {plan.references} without training",
-        caption=f"Training at most, one process a trial on this machine, without reading and validation. What is left: "
+        title=f"{plan.study}: {len(plan.trials)} trials, {done} of them done, and {plan.references} untrained rows",
+        caption="Training at most, one process a trial on this machine, without reading and validation; memory beside "
+        "Python's own (about 1 GiB) and the decoded data. What is left: "
         f"{_duration(plan.seconds_left)} one after another; {plan.concurrent} at once.",
     )
     for name in ("corpus", "protocol", "model"):

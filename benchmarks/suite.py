@@ -122,7 +122,8 @@ class Suite(_Frozen):
                 raise ValueError(f"claims: {name} is no model of this suite; {hint}")
         for first, second in self.claims:
             if self._is_mass(first) != self._is_mass(second):
-                raise ValueError(f"claims: {first} and {second} are of two measures, a density and a mass; name others")
+                one, other = ("mass" if self._is_mass(name) else "density" for name in (first, second))
+                raise ValueError(f"claims: {first} is a {one} and {second} a {other}: two measures; name others")
         return self
 
     def _is_mass(self, name: str) -> bool:
@@ -236,7 +237,7 @@ def expand(suite: Suite) -> list[Trial]:
     ]
     names = [trial.name for trial in trials]
     if doubles := {name for name in names if names.count(name) > 1}:
-        raise StudyError(f"study {suite.study}: two trials are called {min(doubles)}; give its corpora distinct names")
+        raise StudyError(f"study {suite.study}: two trials are called {min(doubles)}; name each corpus and seed once")
     first: dict[str, str] = {}
     for trial in trials:
         if (other := first.setdefault(trial.spec.key, trial.name)) != trial.name:

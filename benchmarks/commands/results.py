@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 from benchmarks.commands.arguments import Argument, Json, at_least
 from benchmarks.commands.ending import failing, stopping
-from benchmarks.errors import FailedError, StoppedError
-from benchmarks.output import say, show, show_aside, write_json
+from benchmarks.errors import FailedError, StoppedError, StudyError
+from benchmarks.output import say, say_result, show, show_aside, write_json
 
 if TYPE_CHECKING:
     from benchmarks.reproduction import Check
@@ -25,8 +25,8 @@ def compare(
     Args:
         study: its name, as in the suite, or a git commit.
         other: a study or commit that came after it: the difference is positive where it is the better one.
-        out: a directory to write to: the comparison as Markdown, LaTeX, CSV and JSON, with a statement of the protocol
-            and a citation.
+        out: of one study, a directory to write to: the comparison as Markdown, LaTeX, CSV and JSON, with a statement
+            of the protocol and a citation.
         json_: print one JSON object on stdout.
     """
     from benchmarks.changes import compare_two
@@ -35,6 +35,8 @@ def compare(
     from benchmarks.study_tables import changes_table
 
     if other is not None:
+        if out is not None:
+            raise StudyError("--out writes one study's comparison; leave it out, or name one study")
         changes = compare_two(study, other)
         if json_:
             write_json(changes.to_json())
@@ -79,21 +81,25 @@ def reproduce(
 ) -> None:
     """Run a recorded trial again, and say whether it comes out identical, within tolerance, or different and where.
 
+    A trial goes by its run's ID in MLflow or by its name, such as table1-small/timit/paper/vrnn-gauss/seed0.
+
     Exit status: 0 identical or within tolerance, 1 different.
 
     Args:
-        run_id: of a trial, as MLflow's page of it shows.
+        run_id: of a trial, as MLflow's page of it shows, or STUDY/TRIAL.
         shards: where its data lie, if not where they lay.
         out: where its checkpoints and scores go; `reproduced/RUN_ID` by default.
         tolerance: nats per frame, on the mean score by each estimator.
         json_: print one JSON object on stdout.
     """
+    from benchmarks.reading import find_run
     from benchmarks.reproduction import reproduce as run_again
     from benchmarks.study_tables import reproduction_line
     from pipelines.storage import Location
     from vrnn.memory import keep_freed_memory
 
     at_least(0, "--tolerance", tolerance)
+    run_id = find_run(run_id)
     place = Location(out or str(Path("reproduced") / run_id)).absolute
     keep_freed_memory()
     with failing(), stopping("saving the run") as stop:
@@ -111,7 +117,7 @@ def reproduce(
     if json_:
         write_json(found.to_json())
     else:
-        say(reproduction_line(found))
+        say_result(reproduction_line(found))
     if found.verdict == "different":
         raise FailedError(f"run {run_id} is not reproduced: {found.first_difference}")
 

@@ -51,7 +51,7 @@ def test_a_signal_copied_to_another_split_is_found_with_its_source_and_speaker(t
     prepare_here("timit", raw, clean)
     shards = ShardSet(Location(str(clean)))
     (few,) = find_leaks(shards, CLEAN).warnings
-    assert few.startswith("the 2 reported sequences are of one speaker: ")
+    assert few.startswith("the 2 reported recordings are of one speaker: ")
 
     speaker = str(shards.index.loc[shards.index["split"] == "train", "speaker"].iloc[0])
     places = (raw / tree / "DR1" for tree in ("TRAIN", "TEST"))
@@ -182,6 +182,10 @@ def test_intervals_over_sequences_of_few_speakers_are_warned_of(each: int, warne
     names = [f"r{n}" for n in range(8)]
     speakers = ["a", "b", *(f"r{n // each}" for n in range(8))]
     splits = ["train", "valid", *["test"] * 8]
-    leaks = leaks_of(CLEAN, id=["a", "b", *names], split=splits, speaker=speakers)
+    columns = {"id": ["a", "b", *names], "split": splits, "speaker": speakers}
+    leaks = leaks_of(PAPER, **columns)
     assert leaks.speakers == {"fit": 1, "select": 1, "report": 8 // each}
-    assert any("reported sequences are of 4 speakers" in warning for warning in leaks.warnings) is warned
+    assert any("reported recordings are of 4 speakers" in warning for warning in leaks.warnings) is warned
+    windowed = PAPER.model_copy(update={"window_frames": 10})
+    told = f"reported recordings are of {8 // each} speakers"
+    assert any(told in warning for warning in leaks_of(windowed, **columns).warnings), "windows of one voice are alike"

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.errors import StudyError
+from benchmarks.reading import find_run
 from benchmarks.recording import work_of
 from benchmarks.reproduction import Check, reproduce
 from benchmarks.suite import Suite, expand
@@ -82,5 +83,12 @@ def test_what_is_no_finished_trial_is_told(recorded: Suite, tmp_path: Path) -> N
     (parent,) = client.search_runs([experiment.experiment_id], "tags.role = 'study'")
     with pytest.raises(StudyError, match="is not a finished trial"):
         reproduce(parent.info.run_id, Location(str(tmp_path / "again")))
-    with pytest.raises(StudyError, match=f"no run {'0' * 32} in sqlite"):
+    with pytest.raises(StudyError, match=f"no run '{'0' * 32}' in sqlite"):
         reproduce("0" * 32, Location(str(tmp_path / "again")))
+
+
+def test_a_trial_goes_by_its_name_too(recorded: Suite) -> None:
+    run_id = run_of("small", "vrnn-gauss")
+    assert find_run("small/ink/clean/vrnn-gauss/seed0") == find_run(run_id) == run_id
+    with pytest.raises(StudyError, match=r"did you mean small/ink/clean/vrnn-gauss/seed0\?"):
+        find_run("small/ink/clean/vrnn-gaus/seed0")

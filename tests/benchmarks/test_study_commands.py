@@ -72,7 +72,9 @@ def test_reproduce_says_identical_and_ends_with_1_where_it_is_not(altered: Alter
     ("arguments", "message"),
     [
         (["sync", "nowhere"], "no study was run there"),
-        (["reproduce", "0" * 32], "no run 0000"),
+        (["reproduce", "0" * 32], "no run '0000"),
+        (["reproduce", "nowhere/clean/vrnn-gauss/seed0"], "no run 'nowhere/clean/vrnn-gauss/seed0'"),
+        (["compare", "small", "again", "--out", "here"], "--out writes one study's comparison"),
         (["reproduce", "0" * 32, "--tolerance", "-1"], "--tolerance -1.0: must be 0 or more"),
         (["compare", "small", "nowhere"], "no study 'nowhere' in the store"),
     ],

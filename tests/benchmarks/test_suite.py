@@ -71,7 +71,7 @@ def test_missing_shards_and_unknown_models_are_told(tmp_path: Path, ink_shards: 
 
 def test_two_corpora_of_one_name_are_refused(tmp_path: Path, ink_shards: Path) -> None:
     twice = GOOD + GOOD[GOOD.index("[[corpora]]") :]
-    with pytest.raises(StudyError, match="distinct names"):
+    with pytest.raises(StudyError, match="name each corpus and seed once"):
         expand(load_suite(write(tmp_path, twice, ink_shards)))
 
 
@@ -138,12 +138,13 @@ def test_the_shipped_suites_are_valid(path: Path) -> None:
     [
         ('[["vrnn-gaus", "rnn-gauss"]]', "claims: vrnn-gaus is no model of this suite; did you mean vrnn-gauss?"),
         ('[["rnn-gauss"]]', "claims.0"),
+        ('[["flac", "rnn-gauss"]]', "claims: flac is a mass and rnn-gauss a density: two measures"),
         ('[["rnn-gauss", "rnn-gauss"]]', "claims: rnn-gauss is compared with itself"),
         ('[["rnn-gauss", "vrnn-gauss"], ["vrnn-gauss", "rnn-gauss"]]', "are compared twice"),
     ],
 )
 def test_a_claim_names_two_models_of_the_suite(tmp_path: Path, claims: str, message: str) -> None:
-    path = write(tmp_path, GOOD.replace("seeds =", f"claims = {claims}\nseeds ="))
+    path = write(tmp_path, GOOD.replace("seeds =", f'claims = {claims}\nreferences = ["flac"]\nseeds ='))
     with pytest.raises(StudyError, match=re.escape(message)) as caught:
         load_suite(path)
     assert "\n" not in str(caught.value)
