@@ -135,9 +135,7 @@ def find_leaks(shards: ShardSet, protocol: Protocol) -> Leaks:
         *(_shared_warning(found, sequences, protocol) for found in shared),
         *(_repeats_warning(found, sequences) for found in repeats),
         *_speaker_warnings(unknown, sequences),
-        *_few_speakers_warning(
-            speakers["report"], sequences["report"], cut=_is_cut(shards.index.iloc[report], protocol)
-        ),
+        *_few_speakers_warning(speakers["report"], sequences["report"], cut=cut),
     )
     return Leaks(protocol.name, assigned.rule, sequences, speakers, unknown, int(both.sum()), shared, repeats, warnings)
 
