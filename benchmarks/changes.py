@@ -14,7 +14,7 @@ from benchmarks.comparison import Scored
 from benchmarks.differences import Difference, compare_pairs
 from benchmarks.errors import StudyError
 from benchmarks.reading import FinishedTrial, is_commit, known_study, read_commit, read_study
-from benchmarks.results import STUDY, scored_trials
+from benchmarks.results import STUDY, scored_trials, suite_trials
 from benchmarks.tracking import asking
 
 __all__ = ["Change", "Changes", "compare_two"]
@@ -78,9 +78,7 @@ def _trials(name: str) -> Sequence[FinishedTrial]:
     """The finished trials of a study, those of its last suite, or of a commit."""
     if not known_study(name) and is_commit(name):
         return read_commit(name).trials
-    recorded = read_study(name, (STUDY,))
-    keys = set(recorded.files.get(STUDY, {}).get("keys", ()))
-    return [trial for trial in recorded.trials if not keys or trial.tags["trial_key"] in keys]
+    return suite_trials(read_study(name, (STUDY,)))
 
 
 def _changes(before: str, old: Sequence[Scored], after: str, new: Sequence[Scored]) -> Changes:

@@ -18,7 +18,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from benchmarks.errors import StudyError
-from benchmarks.tracking import FINISHED, asking, client_of_store, store
+from benchmarks.tracking import FINISHED, client_of_store, store
 from benchmarks.work import SCORES
 
 __all__ = [
@@ -160,15 +160,14 @@ def find_run(name: str) -> str:
     """The ID of the newest finished run of a trial that is called STUDY/TRIAL; any other name is an ID already.
 
     Raises:
-        StudyError: the store does not answer, or the study has no such finished trial.
+        StudyError: the study has no such finished trial.
     """
     study, slash, trial = name.partition("/")
     client = client_of_store()
-    with asking():
-        experiment = client.get_experiment_by_name(study) if slash and study else None
-        if experiment is None:
-            return name
-        runs = _trial_runs(client, [experiment.experiment_id])
+    experiment = client.get_experiment_by_name(study) if slash and study else None
+    if experiment is None:
+        return name
+    runs = _trial_runs(client, [experiment.experiment_id])
     finished = {run.data.tags["mlflow.runName"]: run for run in runs if run.info.status == FINISHED}
     if trial not in finished:
         near = difflib.get_close_matches(trial, finished, n=1)

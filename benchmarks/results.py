@@ -20,7 +20,15 @@ from benchmarks.tracking import asking
 from benchmarks.verdicts import Beside, beside_published
 from benchmarks.work import AUDIT, SCORES, artifacts_of
 
-__all__ = ["STUDY", "Comparison", "compare_recorded", "compare_study", "recorded_on_disk", "scored_trials"]
+__all__ = [
+    "STUDY",
+    "Comparison",
+    "compare_recorded",
+    "compare_study",
+    "recorded_on_disk",
+    "scored_trials",
+    "suite_trials",
+]
 
 STUDY = "study.json"
 """A study's own file: its suite, the keys of its trials, and what the guards found in its data."""
@@ -107,11 +115,8 @@ def recorded_on_disk(kept: Collection[Kept], about: Mapping[str, Any]) -> Record
 def compare_recorded(study: str, recorded: RecordedStudy) -> Comparison:
     """The result of a study as it is recorded."""
     about = recorded.files.get(STUDY, {})
-    places = {key: place for place, key in enumerate(about.get("keys", ()))}
-    trials, diverged = list(recorded.trials), list(recorded.diverged)
-    if places:
-        trials = sorted((t for t in trials if t.tags["trial_key"] in places), key=lambda t: places[t.tags["trial_key"]])
-        diverged = [tags for tags in diverged if tags["trial_key"] in places]
+    places, trials = _places(about), suite_trials(recorded)
+    diverged = [tags for tags in recorded.diverged if not places or tags["trial_key"] in places]
     fallen, scored = [_fallen(tags) for tags in diverged], scored_trials(trials)
     rows = compare_scores(scored)
     claims = [(first, second) for first, second in about.get("suite", {}).get("claims", ())]
@@ -124,6 +129,20 @@ def compare_recorded(study: str, recorded: RecordedStudy) -> Comparison:
     differences = compare_pairs(scored, claims)
     published = beside_published(rows)
     return Comparison(study, rows, differences, published, fallen, warnings, _notes(rows), about)
+
+
+def suite_trials(recorded: RecordedStudy) -> list[FinishedTrial]:
+    """The finished trials of the study's suite as it was last run, in its order; all where that is not known."""
+    places = _places(recorded.files.get(STUDY, {}))
+    if not places:
+        return list(recorded.trials)
+    kept = (trial for trial in recorded.trials if trial.tags["trial_key"] in places)
+    return sorted(kept, key=lambda trial: places[trial.tags["trial_key"]])
+
+
+def _places(about: Mapping[str, Any]) -> dict[str, int]:
+    """The place of each trial in its suite, by key."""
+    return {key: place for place, key in enumerate(about.get("keys", ()))}
 
 
 def _fallen(tags: Mapping[str, str]) -> dict[str, Any]:

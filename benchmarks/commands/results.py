@@ -95,11 +95,13 @@ def reproduce(
     from benchmarks.reading import find_run
     from benchmarks.reproduction import reproduce as run_again
     from benchmarks.study_tables import reproduction_line
+    from benchmarks.tracking import asking
     from pipelines.storage import Location
     from vrnn.memory import keep_freed_memory
 
     at_least(0, "--tolerance", tolerance)
-    run_id = find_run(run_id)
+    with asking():
+        run_id = find_run(run_id)
     place = Location(out or str(Path("reproduced") / run_id)).absolute
     keep_freed_memory()
     with failing(), stopping("saving the run") as stop:
