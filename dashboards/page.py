@@ -21,8 +21,17 @@ __all__ = ["render"]
 TEMPLATES = files("dashboards") / "templates"
 
 
-def render(content: Mapping[str, object]) -> str:
-    """Fill `templates/report.html.j2`; every value in `content` is escaped on the way."""
+STYLES = ("base", "ahead", "trust", "learning", "samples", "data", "print")
+SCRIPTS = ("charts", "tables", "players", "replay", "theme")
+
+
+def render(template: str, content: Mapping[str, object]) -> str:
+    """Fill a template; every value in `content` is escaped on the way.
+
+    Args:
+        template: the file's name in `templates/`; it extends `base.html.j2`.
+        content: what it shows.
+    """
     environment = Environment(
         loader=PackageLoader("dashboards"),
         autoescape=True,
@@ -30,14 +39,18 @@ def render(content: Mapping[str, object]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    style = (TEMPLATES / "report.css").read_text(encoding="utf-8")
-    scripts = [_vega_runtime(), (TEMPLATES / "report.js").read_text(encoding="utf-8")]
-    return environment.get_template("report.html.j2").render(
+    style = "\n".join(_text(f"css/{name}.css") for name in STYLES)
+    scripts = [_vega_runtime(), *(_text(f"js/{name}.js") for name in SCRIPTS)]
+    return environment.get_template(template).render(
         policy=_policy(scripts, style),
         style=style,
         scripts=scripts,
         **content,
     )
+
+
+def _text(name: str) -> str:
+    return (TEMPLATES / name).read_text(encoding="utf-8")
 
 
 @functools.cache

@@ -8,7 +8,7 @@ fetched for one trial per model alone (the lowest seed that has any): they are w
 import json
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,11 @@ class Trial:
     Attributes:
         curves: one row per epoch, or None where training stopped before the first epoch ended.
         diverged_at_step: the step at which the loss stopped being finite, if it did.
+        tags: of its run, as MLflow has them.
+        params: the same.
+        metrics: the last value of each.
+        audit: `audit.json`; None where there is none.
+        latent: `samples/latent.json`, the latent state over a real sequence; None where there is none.
     """
 
     run_id: str
@@ -72,17 +77,30 @@ class Trial:
     diverged_at_step: int | None
     curves: pd.DataFrame | None
     samples: tuple[Sample, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    audit: Mapping[str, Any] | None = None
+    latent: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
 class Study:
-    """A study as MLflow holds it; `status` is the parent run's."""
+    """A study as MLflow holds it.
+
+    Attributes:
+        status: the parent run's.
+        about: `study.json`: suite, protocols, code, keys, leaks and warnings; empty where there is none.
+        corpora: `corpora.json`: the summary of each corpus's shards, by its name in the suite; empty where none.
+    """
 
     name: str
     run_id: str
     status: str
     comparison: Comparison
     trials: tuple[Trial, ...]
+    about: Mapping[str, Any] = field(default_factory=dict)
+    corpora: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_study(study: str, tracking_uri: str | None = None) -> Study:
@@ -105,10 +123,11 @@ def read_study(study: str, tracking_uri: str | None = None) -> Study:
             comparison = parse_comparison(store.read(parent.info.run_id, "comparison.json").decode())
             runs = _latest_of_each_trial(_child_runs(client, experiment, parent))
             trials = _with_samples(store, [_trial(store, run) for run in runs])
+            about, corpora = (store.json(parent.info.run_id, name) or {} for name in ("study.json", "corpora.json"))
     except MlflowException as error:
         reason = str(error).splitlines()[0]
         raise ReportError(f"MLflow cannot be read ({reason}): check MLFLOW_TRACKING_URI") from error
-    return Study(study, parent.info.run_id, parent.info.status, comparison, tuple(trials))
+    return Study(study, parent.info.run_id, parent.info.status, comparison, tuple(trials), about, corpora)
 
 
 def _experiment(client: MlflowClient, study: str) -> Experiment:
@@ -175,6 +194,19 @@ class _Artifacts:
     def read(self, run_id: str, name: str) -> bytes:
         return self.fetch(run_id, name).read_bytes()
 
+    def json(self, run_id: str, name: str) -> Mapping[str, Any] | None:
+        """A JSON object among a run's artifacts; None where it is not there."""
+        folder, _, _ = name.rpartition("/")
+        if name not in self.names(run_id, folder or None):
+            return None
+        try:
+            content = json.loads(self.read(run_id, name))
+        except json.JSONDecodeError as error:
+            raise ReportError(f"{name} of MLflow run {run_id} is not JSON ({error}): run the study again") from error
+        if not isinstance(content, dict):
+            raise ReportError(f"{name} of MLflow run {run_id} is not a JSON object: run the study again")
+        return content
+
 
 def _trial(store: _Artifacts, run: Run) -> Trial:
     run_id, tags = run.info.run_id, run.data.tags
@@ -192,6 +224,10 @@ def _trial(store: _Artifacts, run: Run) -> Trial:
             git_commit=tags["git_commit"],
             diverged_at_step=int(tags["diverged_at_step"]) if "diverged_at_step" in tags else None,
             curves=pd.read_parquet(store.fetch(run_id, "curves.parquet")) if has_curves else None,
+            tags=tags,
+            params=run.data.params,
+            metrics=run.data.metrics,
+            audit=store.json(run_id, "audit.json"),
         )
     except KeyError as error:
         raise ReportError(f"MLflow run {run_id} lacks the tag {error}: delete the run, or set it") from error
@@ -202,12 +238,14 @@ def _with_samples(store: _Artifacts, trials: Sequence[Trial]) -> list[Trial]:
     ordered = sorted(trials, key=lambda t: (t.corpus, t.protocol, t.model, t.seed, t.run_id))
     shown: set[tuple[str, str, str]] = set()
     result = []
-    for trial in ordered:
+    for plain in ordered:
+        trial = plain
         key = (trial.corpus, trial.protocol, trial.model)
         samples = _samples(store, trial.run_id) if key not in shown else ()
         if samples:
             shown.add(key)
-        result.append(replace(trial, samples=samples))
+            trial = replace(trial, samples=samples, latent=store.json(trial.run_id, "samples/latent.json"))
+        result.append(trial)
     return result
 
 

@@ -87,7 +87,7 @@ def build_report(study: str, tracking_uri: str | None = None) -> str:
         "roles": ROLES,
         "wave_box": f"0 0 {WAVE_COLUMNS} {WAVE_HEIGHT}",
     }
-    return render(content)
+    return render("report.html.j2", content)
 
 
 def write_report(study: str, out: Path, tracking_uri: str | None = None) -> None:
