@@ -78,13 +78,27 @@ class Generator:
         return [self._reconstruction(real, position, frames) for position in positions]
 
     def _reconstruction(self, real: Recordings, position: int, frames: int | None) -> Passage:
-        if not isinstance(self._model, LatentModel):
-            raise StudyError(f"{self._name} has no latent to reconstruct from; use --mode continuation")
         batch = self._batch(real, np.array([position]), frames)
-        expected = self._model.reconstruct(batch.frames, batch.mask, self._noise(batch))
+        expected = self._latent_model().reconstruct(batch.frames, batch.mask, self._noise(batch))
         values = self._checkpoint.framing.recorded_scale(expected[:, 0].numpy())
         name = real.source.ids[position]
         return Passage("reconstruction", f"{name}, as {self._name} expects it, seed {self._seed}", values, source=name)
+
+    def latent_path(self, real: Recordings, position: int, frames: int) -> tuple[Values, Values]:
+        """KL(q || p) in nats, `[T]`, and the posterior's mean, `[T, Z]`, along the first `frames` of a real sequence.
+
+        Raises:
+            StudyError: the model has no latent.
+        """
+        model = self._latent_model()
+        batch = self._batch(real, np.array([position]), frames)
+        kl, mean = model.latent_path(batch.frames, batch.mask, self._noise(batch))
+        return kl[:, 0].double().numpy(), mean[:, 0].double().numpy()
+
+    def _latent_model(self) -> LatentModel:
+        if not isinstance(self._model, LatentModel):
+            raise StudyError(f"{self._name} has no latent to reconstruct from; use --mode continuation")
+        return self._model
 
     def _draw(self, frames: int, count: int, state: State | None) -> list[Values]:
         generator = torch.Generator().manual_seed(self._seed)

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from benchmarks.drawing import Strokes, svg_to_png, to_strokes, to_svg, units_per_point
 from benchmarks.errors import NotFiniteError, StudyError
 from benchmarks.generation import Generator
+from benchmarks.latents import write_latent
 from benchmarks.passages import Passage, Recordings
 from benchmarks.sound import FADE_SAMPLES, SAMPLE_RATE, Container, encode, to_sound
 from pipelines.shard_set import ShardSet
@@ -129,8 +130,8 @@ def _passages(checkpoint: Checkpoint, shards: ShardSet | None, request: Generate
 def write_samples(checkpoint: Checkpoint, shards: ShardSet, target: Path, *, count: int, seed: int) -> None:
     """Write what a study keeps of a trial: `count` real and generated sequences, and what becomes of a real one.
 
-    The first real sequence is continued and, where the model has a latent, reconstructed. A passage that is not finite
-    is left out with a warning: a study does not end for it.
+    The first real sequence is continued and, where the model has a latent, reconstructed and followed (`latent.json`).
+    A passage that is not finite is left out with a warning: a study does not end for it.
     """
     kind = checkpoint.framing.protocol.kind
     real = Recordings(shards, checkpoint.framing, checkpoint.report_split)
@@ -146,7 +147,10 @@ def write_samples(checkpoint: Checkpoint, shards: ShardSet, target: Path, *, cou
         if not passage.is_finite:
             logging.getLogger(__name__).warning("left out, not finite: %s, %s", passage.role, passage.caption)
     kept = [passage for passage in passages if passage.is_finite]
-    _write(kept, Location(str(target)), kind, seed, for_person=False)
+    entries = _write(kept, Location(str(target)), kind, seed, for_person=False)
+    if checkpoint.spec.architecture.latent:
+        shown = entries[0]["file"]
+        write_latent(Location(str(target)), checkpoint, generator, real, int(first[0]), most, shown)
 
 
 def _write(passages: Sequence[Passage], target: Location, kind: str, seed: int, *, for_person: bool) -> list[Entry]:

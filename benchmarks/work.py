@@ -53,7 +53,7 @@ ENVIRONMENT = "environment.json"
 OUTCOME = "outcome.json"
 SCORES = "scores.parquet"
 _ARTIFACTS = "artifacts"
-_VERSION = 2
+_VERSION = 3
 """Of what an outcome and its artifacts hold: those of another are made again, from the fitted model."""
 
 _log = logging.getLogger(__name__)

@@ -7,6 +7,7 @@ number of steps, nothing is dropped, and N ranks see what one rank would see.
 Shape letters: T frames, B sequences, D frame size. Time-major, right-padded with zeros.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain
@@ -125,6 +126,15 @@ class FrameSource:
         """The frames of one sequence, `[T, D]`; dequantisation noise belongs to `noise_key` and the sequence."""
         noise = keyed_generator("dequantise", *noise_key, self.ids[position])
         return self._framing.frames(self.signal(position), noise)
+
+    def start(self, position: int) -> int:
+        """Where one sequence begins in what was recorded, in samples or points."""
+        protocol, offset = self._framing.protocol, int(self._shards.index["offset"].iloc[self.rows[position]])
+        return offset + self._windows[position] * (protocol.window_frames or 0) * protocol.frame_size
+
+    def attributes(self, position: int) -> dict[str, str]:
+        """What the raw form says of the recording that one sequence is of; see `SourceItem.attributes`."""
+        return json.loads(self._shards.index["attributes"].iloc[self.rows[position]])
 
     def signal(self, position: int) -> Signal:
         """The recorded signal that the frames of one sequence are made of; it may end in less than a frame."""

@@ -12,6 +12,8 @@ and RIFF in converted copies; the bytes tell, never the suffix. `.TXT` holds `ST
 Sentences: SA1 and SA2 are the same two for every speaker, and the corpus's own documentation says to leave
 them out of training and testing, so they are left out unless asked for.
 
+Phones: what `.PHN` says, `START END LABEL` a line, in samples, is kept as the attribute `phones`, as it is written.
+
 Split: TEST is test. TIMIT has no validation set: 5 % of the training speakers, by a seeded hash, are held
 out as `valid`. A copy without a TEST tree is split by speaker, 0.9 / 0.05 / 0.05, and says so.
 """
@@ -33,6 +35,7 @@ _UTTERANCE = re.compile(
     r"(?P<sentence>(?:sa|si|sx)[0-9]+)\.wav$",
     re.IGNORECASE,
 )
+_PHONE = re.compile(r"[0-9]+ [0-9]+ [a-z0-9#-]+")
 _VALID_FRACTION = 0.05
 
 
@@ -75,9 +78,18 @@ class Timit:
         refuse_doubles(raw, ((u.id, u.file.path) for u in utterances), what="utterance", remedy=remedy)
         kept = [u for u in utterances if options["include_sa"] or not u.sentence.startswith("sa")]
         splits, rule = _splits(kept)
-        texts = {file.path.lower(): file for file in files if file.path.lower().endswith(".txt")}
+        beside = {file.path.lower(): file for file in files if file.path.lower().endswith((".txt", ".phn"))}
         items = [
-            SourceItem(u.id, u.file, splits[u.speaker], u.speaker, u.speaker, _transcript(raw, texts, u)) for u in kept
+            SourceItem(
+                u.id,
+                u.file,
+                splits[u.speaker],
+                u.speaker,
+                u.speaker,
+                _transcript(raw, beside, u),
+                _phones(raw, beside, u),
+            )
+            for u in kept
         ]
         return Listing(sorted(items, key=lambda item: item.id), rule)
 
@@ -100,9 +112,19 @@ def _splits(utterances: list[_Utterance]) -> tuple[dict[str, Split], str]:
     return splits, "TEST tree is test; 5 % of the TRAIN speakers by a hash, seed 0, are valid"
 
 
-def _transcript(raw: Location, texts: dict[str, FoundFile], utterance: _Utterance) -> str | None:
-    file = texts.get(utterance.file.path[: -len(".wav")].lower() + ".txt")
-    if file is None:
-        return None
-    words = (raw / file.path).read_bytes().decode("latin-1").split(maxsplit=2)
+def _transcript(raw: Location, beside: dict[str, FoundFile], utterance: _Utterance) -> str | None:
+    words = (_text_beside(raw, beside, utterance, ".txt") or "").split(maxsplit=2)
     return words[2].strip() if len(words) == 3 else None
+
+
+def _phones(raw: Location, beside: dict[str, FoundFile], utterance: _Utterance) -> tuple[tuple[str, str], ...]:
+    """The attribute `phones`; none where a line is not two numbers and a label."""
+    lines = (_text_beside(raw, beside, utterance, ".phn") or "").strip().splitlines()
+    if not lines or not all(_PHONE.fullmatch(line.strip()) for line in lines):
+        return ()
+    return (("phones", "\n".join(line.strip() for line in lines)),)
+
+
+def _text_beside(raw: Location, beside: dict[str, FoundFile], utterance: _Utterance, suffix: str) -> str | None:
+    file = beside.get(utterance.file.path[: -len(".wav")].lower() + suffix)
+    return None if file is None else (raw / file.path).read_bytes().decode("latin-1")

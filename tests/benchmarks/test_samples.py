@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 from benchmarks.errors import NotFiniteError, StudyError
+from benchmarks.latents import LATENT
 from benchmarks.samples import LISTING, GenerateRequest, generate, write_samples
 from benchmarks.sound import FADE_SAMPLES
 from pipelines.batches import FrameSource
@@ -22,6 +23,7 @@ from pipelines.shard_set import ShardSet
 from pipelines.signals import Ink
 from pipelines.storage import Location
 from tests.benchmarks.untrained import untrained
+from tests.oracles.textbook import latent_terms
 from vrnn.errors import ModelError
 from vrnn.models import LatentModel
 from vrnn.training import Checkpoint
@@ -339,3 +341,48 @@ def test_wav_and_flac_hold_the_same_samples(speech: ShardSet, tmp_path: Path) ->
     kept, heard = (tmp_path / name for name in ("study/generated-0.flac", "person/generated-0.wav"))
     assert soundfile.info(io.BytesIO(heard.read_bytes())).subtype == "PCM_16"
     np.testing.assert_array_equal(soundfile.read(kept, dtype="int16")[0], soundfile.read(heard, dtype="int16")[0])
+
+
+@pytest.mark.parametrize("model", ["vrnn-gauss", "vrnn-i-gauss", "srnn-gauss"])
+def test_a_study_follows_the_latent_along_its_first_real_sequence(
+    model: str, speech: ShardSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = untrained(speech, model)
+    phones = "0 500 h#\n500 30000 sh\n30000 90000000 iy\n"
+    monkeypatch.setattr(FrameSource, "attributes", lambda *_: {"phones": phones})
+    write_samples(checkpoint, speech, tmp_path, count=2, seed=4)
+    found, listing = json.loads((tmp_path / LATENT).read_text()), json.loads((tmp_path / LISTING).read_text())
+    real = next(entry for entry in listing if entry["file"] == found["file"])
+    assert (real["role"], real["source"]) == ("real", found["source"])
+    frames = len(found["kl_nats"])
+    assert len(wave(tmp_path, real)) == frames * found["frame_size"]
+    ends = min(30000, frames * 200)
+    assert found["segments"][:2] == [[0, 500, "h#"], [500, ends, "sh"]]
+    assert found["segments"][2:] == ([[30000, frames * 200, "iy"]] if frames * 200 > 30000 else [])
+
+    row = speech.index["id"].tolist().index(found["source"])
+    source = FrameSource(speech, checkpoint.framing, np.array([row]))
+    batch, built = source.batch(np.array([0]), "generate", 4), checkpoint.model()
+    frames_read, mask = batch.frames[:frames], batch.mask[:frames]
+    cut = replace(batch, frames=frames_read, mask=mask, lengths=batch.lengths.clamp(max=frames))
+    noise = latent_noise(cut, built.latent_size, "generate", 4)
+    means: list[torch.Tensor] = []
+
+    def choose(t: int, posterior: torch.distributions.Normal) -> torch.Tensor:
+        means.append(posterior.mean)
+        return posterior.mean + posterior.stddev * noise[t]
+
+    with torch.no_grad():
+        terms = latent_terms(dict(built.named_parameters()), built.config, frames_read, choose)
+    assert math.fsum(found["kl_nats"]) == pytest.approx(float(terms.kl), rel=1e-3)
+    change = torch.stack(means).squeeze(1).diff(dim=0).square().sum(-1)
+    assert found["mean_change"][0] is None
+    np.testing.assert_allclose(found["mean_change"][1:], change.numpy(), rtol=1e-3, atol=1e-9)
+
+
+def test_a_model_without_a_latent_leaves_no_path(speech: ShardSet, ink: ShardSet, tmp_path: Path) -> None:
+    write_samples(untrained(speech, "rnn-gauss"), speech, tmp_path / "a", count=1, seed=0)
+    write_samples(untrained(ink, "vrnn-gauss"), ink, tmp_path / "b", count=1, seed=0)
+    assert not (tmp_path / "a" / LATENT).exists()
+    drawn = json.loads((tmp_path / "b" / LATENT).read_text())
+    assert (drawn["kind"], drawn["sample_rate"], drawn["segments"]) == ("pen", None, [])

@@ -58,6 +58,21 @@ def test_timit_transcripts_leave_out_the_sample_numbers(tmp_path: Path) -> None:
     assert item.transcript == "Critical equipment, needs care."
 
 
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("0 2520 h#\r\n2520 2800 dh\n2800 3799 ax-h\n", (("phones", "0 2520 h#\n2520 2800 dh\n2800 3799 ax-h"),)),
+        ("0 2520 h#\n2520 dh\n", ()),
+        ("", ()),
+    ],
+)
+def test_timit_phones_are_kept_as_they_are_written(text: str, kept: tuple[tuple[str, str], ...], tmp_path: Path) -> None:
+    touch(tmp_path, "TRAIN/DR1/FCJF0/SX37.WAV")
+    raw = touch(tmp_path, "TRAIN/DR1/FCJF0/SX37.PHN", text=text)
+    (item,) = find_corpus("timit").list_items(raw, {"include_sa": False}).items
+    assert item.attributes == kept
+
+
 def iam(root: Path, lines: dict[str, int], splits: dict[str, list[str]], text: str | None = None) -> Location:
     for form, count in lines.items():
         folder = form.rstrip("abcdefghijklmnopqrstuvwxyz")

@@ -310,3 +310,14 @@ def test_wrong_systems_are_refused():
             LinearGaussian(**(good | change))
     with pytest.raises(ModelError, match="posterior: expected"):
         LinearGaussian(**good).under("forward")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("posterior", POSTERIORS)
+def test_the_mean_of_the_latent_is_the_latent_without_noise(posterior: Posterior):
+    model = system(posterior=posterior)
+    batch = from_model(model, LENGTHS)
+    still = torch.zeros_like(batch.noise[0])
+    evidence, untouched = model.evidence(batch.x, batch.mask, model.initial_state(len(LENGTHS)))
+    trace, _ = model.follow(evidence, still, model.initial_state(len(LENGTHS))[len(untouched) :])
+    torch.testing.assert_close(model.posterior_mean(trace), trace[0])
+    torch.testing.assert_close(model.latent_path(batch.x, batch.mask, still)[1], trace[0])

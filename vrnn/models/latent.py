@@ -58,6 +58,10 @@ class LatentModel(SequenceModel):
     def divergence(self, trace: Trace, noise: Tensor) -> tuple[Tensor, Tensor]:
         """KL(q || p) and log p(z) - log q(z) of every frame at the latents made from `noise [..., Z]`, each `[...]`."""
 
+    @abstractmethod
+    def posterior_mean(self, trace: Trace) -> Tensor:
+        """The mean of q(z_t | z_<t, x) of every frame, `[..., Z]`, in the coordinates of z."""
+
     def forward(self, x: Tensor, mask: Tensor, noise: Tensor | None = None, state: State | None = None) -> Terms:
         """The terms at the latents that `noise` stands for; see `SequenceModel.forward`."""
         trace, noise, state = self._follow(x, mask, noise, state)
@@ -70,6 +74,16 @@ class LatentModel(SequenceModel):
         """The expected frames `[T, B, D]` given latents of the posterior and the real frames before each."""
         trace, _, _ = self._follow(x, mask, noise, None)
         return torch.stack([self.emission(features).mean for features in self.decode(trace).unbind()])
+
+    @torch.no_grad()
+    def latent_path(self, x: Tensor, mask: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """What the latent does along real frames: KL(q || p), `[T, B]`, and the posterior's mean, `[T, B, Z]`.
+
+        The quantities of Chung et al. (2015), figure 1.
+        """
+        trace, noise, _ = self._follow(x, mask, noise, None)
+        kl, _ = self.divergence(trace, noise)
+        return kl, self.posterior_mean(trace)
 
     def _follow(
         self, x: Tensor, mask: Tensor, noise: Tensor | None, state: State | None

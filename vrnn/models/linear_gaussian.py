@@ -135,15 +135,17 @@ class LinearGaussian(LatentModel):
         return (scale, *condition(scale, self._known_of(x, mask, state))), ()
 
     def follow(self, evidence: Evidence, noise: Tensor, state: State) -> tuple[Trace, State]:
-        """The trace is z_t, and mean and root of v_t, where z_t = E[z_t | z_{t-1}] + L v_t."""
+        """The trace is z_t, mean and root of v_t, where z_t = E[z_t | z_{t-1}] + L v_t, and the mean of z_t."""
         latents: list[Tensor] = []
         means: list[Tensor] = []
+        centres: list[Tensor] = []
         scale, gain, offset, root = (tiled(part, noise.shape[1]) for part in evidence)
         for t, noise_t in enumerate(noise):
             means.append(offset[t] - apply(gain[t], state[0]))
+            centres.append(state[0] + apply(scale[t], means[-1]))
             latents.append(state[0] + apply(scale[t], means[-1] + apply(root[t], noise_t)))
             state = self._after(latents[-1])
-        return (torch.stack(latents), torch.stack(means), root), state
+        return (torch.stack(latents), torch.stack(means), root, torch.stack(centres)), state
 
     def decode(self, trace: Trace) -> Tensor:
         """The latent z_t, `[..., Z]`."""
@@ -151,11 +153,15 @@ class LinearGaussian(LatentModel):
 
     def divergence(self, trace: Trace, noise: Tensor) -> tuple[Tensor, Tensor]:
         """KL(N(mean, root root') || N(0, I)), and the log ratio at v = mean + root noise: L cancels in both."""
-        _, mean, root = trace
+        _, mean, root, _ = trace
         log_det = root.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         kl = 0.5 * (root.square().sum((-2, -1)) - root.shape[-1] + mean.square().sum(-1)) - log_det
         standard = mean + apply(root, noise)
         return kl, 0.5 * (noise.square() - standard.square()).sum(-1) + log_det
+
+    def posterior_mean(self, trace: Trace) -> Tensor:
+        """E[z_t | z_{t-1}] + L mean of v_t."""
+        return trace[3]
 
     def predict(self, state: State, generator: torch.Generator) -> tuple[Tensor, State]:
         """The next latent, drawn from the prior: it is the emission's features."""

@@ -88,6 +88,10 @@ class SRNN(LatentModel):
         _, _, mean, std, prior_mean, prior_std = trace
         return gaussian_divergence(DiagonalGaussian(mean, std), DiagonalGaussian(prior_mean, prior_std), noise)
 
+    def posterior_mean(self, trace: Trace) -> Tensor:
+        """mu_q, which holds mu_p already."""
+        return trace[2]
+
     def predict(self, state: State, generator: torch.Generator) -> tuple[Tensor, State]:
         """Features of the next frame at a latent from the prior, and that latent."""
         h, _, previous = state

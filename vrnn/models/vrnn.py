@@ -99,6 +99,10 @@ class VRNN(LatentModel):
         hidden, _, mean, std = trace
         return gaussian_divergence(DiagonalGaussian(mean, std), self.prior_given(hidden), noise)
 
+    def posterior_mean(self, trace: Trace) -> Tensor:
+        """mu_q."""
+        return trace[2]
+
     def predict(self, state: State, generator: torch.Generator) -> tuple[Tensor, State]:
         """Features of the next frame at a latent from the prior, and phi_z of that latent."""
         features = self.phi_z(self.prior_given(state[0]).sample(generator))
