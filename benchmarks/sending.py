@@ -62,7 +62,8 @@ def begin_run(study: StudyRecord, record: TrialRecord) -> OpenRun:
 
 def log_epoch(study: StudyRecord, run: OpenRun, epoch: EpochRecord) -> None:
     """Log an epoch's figures, once, however often it is told of."""
-    _log(study, run, epoch.epoch, {f"system/{figure}": getattr(epoch, figure) for figure in _WATCHED})
+    figures = {f"system/{figure}": getattr(epoch, figure) for figure in _WATCHED}
+    _log(study, run, epoch.epoch, figures | {"valid/nats_per_frame": epoch.valid_nats_per_frame})
 
 
 def _log(study: StudyRecord, run: OpenRun, step: int, metrics: Mapping[str, float]) -> None:

@@ -31,10 +31,14 @@ from pipelines.protocol import find_protocol
 from pipelines.roles import assign_roles
 from pipelines.shard_set import ShardSet
 from pipelines.storage import Location
+from pipelines.summary import describe
 from vrnn.training.checkpoints import EpochRecord
 from vrnn.training.stopping import Stop
 
-__all__ = ["StudyWatcher", "run_study", "sync_study"]
+__all__ = ["CORPORA", "StudyWatcher", "run_study", "sync_study"]
+
+CORPORA = "corpora.json"
+"""A study's own file on its data: what each of its corpora holds, in the form of `pipelines.summary.describe`."""
 
 
 class StudyWatcher:
@@ -94,8 +98,10 @@ def run_study(
     directory, line = Location(suite.runs).absolute / suite.study, Line()
     with _alone(suite.study, directory), _runner(suite) as (run, dashboard):
         record = open_record(suite.study)
-        (directory / STUDY).write_bytes(json.dumps(about, indent=1).encode())
-        line.tell(lambda: record.log_study_files({STUDY: about}))
+        files = {STUDY: about, CORPORA: _corpora(suite)}
+        for name, content in files.items():
+            (directory / name).write_bytes(json.dumps(content, indent=1).encode())
+        line.tell(lambda: record.log_study_files(files))
         if dashboard is not None:
             line.tell(lambda: record.tag_study("ray_dashboard", dashboard))
             watcher.dashboard_opened(dashboard)
@@ -107,7 +113,7 @@ def run_study(
             raise StoppedError(stop.signal, f"study {suite.study}: stopped")
         if len(failed) == len(about["keys"]):
             raise FailedError(f"study {suite.study}: no trial was finished, {_told(failed)}")
-        return replace(_settle(suite.study, directory, about, record, line), failed=failed)
+        return replace(_settle(suite.study, directory, files, record, line), failed=failed)
 
 
 def _about(suite: Suite, trials: Sequence[Trial], coders: Sequence[Reference]) -> dict[str, Any]:
@@ -131,6 +137,11 @@ def _about(suite: Suite, trials: Sequence[Trial], coders: Sequence[Reference]) -
     }
 
 
+def _corpora(suite: Suite) -> dict[str, Any]:
+    """What each corpus's shards hold, by the corpus's name in the suite."""
+    return {entry.name: describe(ShardSet(Location(entry.shards))) for entry in suite.corpora}
+
+
 def _keys(suite: Suite, trials: Sequence[Trial], coders: Sequence[Reference]) -> list[str]:
     """The keys of all that a study scores, in the order of its table: corpus by corpus, untrained first."""
     keys: list[str] = []
@@ -145,12 +156,13 @@ def _send_all(record: StudyRecord, results: Sequence[Kept]) -> None:
         pass
 
 
-def _settle(study: str, directory: Location, about: Mapping[str, Any], record: StudyRecord, line: Line) -> Comparison:
+def _settle(study: str, directory: Location, files: Mapping[str, Any], record: StudyRecord, line: Line) -> Comparison:
     """Send what MLflow lacks, once more where it ceased to answer, and the comparison; or compare what is on disk."""
+    about = files[STUDY]
     try:
         with answering():
             if line.dead is not None:
-                record.log_study_files({STUDY: about})
+                record.log_study_files(files)
                 _send_all(record, kept_results(directory, set(about["keys"])))
             return _concluded(study, record)
     except UnreachableError as error:
@@ -173,11 +185,11 @@ def sync_study(
         UnreachableError: it ceased to answer.
         FailedError: the study is being run.
     """
-    about = _kept_about(directory)
-    study = about["suite"]["study"]
+    files = _kept_files(directory)
+    study = files[STUDY]["suite"]["study"]
     with _alone(study, directory), answering():
         record = open_record(study)
-        record.log_study_files({STUDY: about})
+        record.log_study_files(files)
         for kept in send(record, kept_results(directory)):
             sent(kept.record.name)
         return _concluded(study, record)
@@ -190,11 +202,12 @@ def _concluded(study: str, record: StudyRecord) -> Comparison:
     return comparison
 
 
-def _kept_about(directory: Location) -> dict[str, Any]:
-    place = directory / STUDY
-    if not place.is_file():
+def _kept_files(directory: Location) -> dict[str, Any]:
+    """The study's own files; one that was run before `CORPORA` was kept has none."""
+    if not (directory / STUDY).is_file():
         raise StudyError(f"{directory}: no study was run there ({STUDY} is missing); give RUNS/STUDY of its suite")
-    return json.loads(place.read_bytes())
+    places = {name: directory / name for name in (STUDY, CORPORA)}
+    return {name: json.loads(place.read_bytes()) for name, place in places.items() if place.is_file()}
 
 
 def _told(failed: Mapping[str, str]) -> str:

@@ -39,16 +39,19 @@ __all__ = [
     "COMPARISON",
     "DEFAULT_STORE",
     "FINISHED",
+    "REPORT",
     "StudyRecord",
     "answering",
     "asking",
     "client_of_store",
+    "log_report",
     "open_record",
     "store",
 ]
 
 DEFAULT_STORE = "sqlite:///mlflow.db"
 COMPARISON = "comparison.json"
+REPORT = "report.html"
 FINISHED = RunStatus.to_string(RunStatus.FINISHED)
 _DIGEST_LENGTH = 36
 _PARAM_LENGTH = 500
@@ -203,6 +206,21 @@ class StudyRecord:
         """Keep the table on the parent run and close it."""
         self.log_study_files({COMPARISON: comparison})
         self._client.set_terminated(self._parent_id, FINISHED)
+
+
+def log_report(study: str, html: str) -> None:
+    """Keep a study's report on its parent run, where MLflow's own viewer shows it; a later one takes its place.
+
+    Raises:
+        StudyError: the store does not answer, or has no such study.
+    """
+    with asking():
+        client = client_of_store()
+        experiment = client.get_experiment_by_name(study)
+        found = client.search_runs([experiment.experiment_id], "tags.role = 'study'") if experiment else []
+        if not found:
+            raise StudyError(f"{store()} has no study {study!r}: run it, or send it with vrnn-bench sync")
+        client.log_text(found[0].info.run_id, html, REPORT)
 
 
 @contextmanager

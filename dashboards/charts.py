@@ -7,26 +7,37 @@ of 3:1 on both backgrounds.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import altair as alt
-import numpy as np
-import pandas as pd
 
 from dashboards.comparison import ESTIMATORS, Row
-from dashboards.record import Trial
 
-__all__ = ["interval_chart", "learning_chart", "model_colours"]
+__all__ = ["Style", "colour_by_model", "interval_chart", "model_colours", "model_styles", "themed"]
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "currentColor", "#E69F00", "#56B4E9", "#F0E442")
+DASHES = ((1, 0), (7, 3), (2, 2), (10, 3, 2, 3), (4, 2))
+"""Of lines; as many as share no factor with the colours, so that the pairs repeat after 40 models."""
 ROW_HEIGHT = 30
-CURVE_HEIGHT = 260
-LOW_QUANTILE = 0.1
 
 
 def model_colours(models: Iterable[str]) -> dict[str, str]:
     """One colour per model, in order of first appearance; the ninth model repeats the first's."""
     return {model: PALETTE[i % len(PALETTE)] for i, model in enumerate(dict.fromkeys(models))}
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a model's lines are told apart: `dash` is the lengths of strokes and gaps, in pixels."""
+
+    colour: str
+    dash: tuple[int, ...]
+
+
+def model_styles(colours: Mapping[str, str]) -> dict[str, Style]:
+    """The page's colour of each model, and a dash that tells it from the others of that colour."""
+    return {model: Style(colour, DASHES[i % len(DASHES)]) for i, (model, colour) in enumerate(colours.items())}
 
 
 def interval_chart(rows: Sequence[Row], colours: Mapping[str, str]) -> dict[str, Any]:
@@ -36,7 +47,7 @@ def interval_chart(rows: Sequence[Row], colours: Mapping[str, str]) -> dict[str,
     families = [estimator for key, estimator in ESTIMATORS.items() if key in present]
     base = alt.Chart(alt.Data(values=figures)).encode(
         y=alt.Y("label:N", sort=[figure["label"] for figure in figures], title=None),
-        color=_colour_by_model(colours, [row.model for row in rows], legend=None),
+        color=colour_by_model(colours, [row.model for row in rows], legend=None),
         tooltip=[
             alt.Tooltip("label:N", title="model"),
             alt.Tooltip("nats:Q", title="nats per sequence", format=".2f"),
@@ -57,7 +68,7 @@ def interval_chart(rows: Sequence[Row], colours: Mapping[str, str]) -> dict[str,
         ),
     )
     chart = alt.layer(interval, dot).properties(width="container", height=ROW_HEIGHT * len(figures))
-    return _themed(chart)
+    return themed(chart)
 
 
 def _figure(row: Row) -> dict[str, Any]:
@@ -71,69 +82,15 @@ def _figure(row: Row) -> dict[str, Any]:
     }
 
 
-def learning_chart(
-    trials: Sequence[Trial], column: str, title: str, colours: Mapping[str, str], low: float | None = None
-) -> dict[str, Any] | None:
-    """A thin line per trial of one column of `curves.parquet` against the epoch.
-
-    Args:
-        trials: training runs of one corpus and protocol.
-        column: the column to draw; non-finite values are left out.
-        title: the axis title, with the unit.
-        colours: the colour of each model.
-        low: where the vertical axis starts. None leaves out the steep first epochs, which would flatten the
-            rest: it starts one interdecile range below the lowest tenth. Lines are cut there, never moved.
-
-    Returns:
-        the specification, or None where no trial has a finite value.
-    """
-    points = _points(trials, column)
-    if points.empty:
-        return None
-    models = list(dict.fromkeys(points["model"]))
-    domain = _domain(points["value"], low)
-    base = alt.Chart(alt.Data(values=points.to_dict(orient="records"))).encode(
-        x=alt.X("epoch:Q", title="epoch", axis=alt.Axis(tickMinStep=1, format="d")),
-        y=alt.Y("value:Q", title=title, scale=alt.Scale(domain=domain, nice=True)),
-        color=_colour_by_model(
-            colours, models, legend=alt.Legend(title=None, orient="bottom", columns=2, symbolType="stroke")
-        ),
-        detail="seed:N",
-        tooltip=["model:N", "seed:N", "epoch:Q", alt.Tooltip("value:Q", title=title, format=".3f")],
-    )
-    lines = base.mark_line(strokeWidth=1.3, clip=True, point=alt.OverlayMarkDef(size=12))
-    return _themed(lines.properties(width="container", height=CURVE_HEIGHT))
-
-
-def _points(trials: Sequence[Trial], column: str) -> pd.DataFrame:
-    frames = [
-        pd.DataFrame(
-            {
-                "model": trial.model,
-                "seed": trial.seed,
-                "epoch": trial.curves["epoch"].astype(int),
-                "value": trial.curves[column].astype(float),
-            }
-        )
-        for trial in trials
-        if trial.curves is not None
-    ]
-    points = pd.concat(frames) if frames else pd.DataFrame({"value": []})
-    return points[np.isfinite(points["value"].to_numpy(float))]
-
-
-def _domain(values: pd.Series, low: float | None) -> list[float]:
-    lowest, tenth, ninetieth, highest = np.quantile(values, [0, LOW_QUANTILE, 1 - LOW_QUANTILE, 1])
-    return [float(max(lowest, tenth - (ninetieth - tenth))) if low is None else low, float(highest)]
-
-
-def _colour_by_model(colours: Mapping[str, str], models: Sequence[str], legend: alt.Legend | None) -> alt.Color:
+def colour_by_model(colours: Mapping[str, str], models: Sequence[str], legend: alt.Legend | None) -> alt.Color:
+    """The page's colours, as an encoding of the field `model`."""
     domain = list(dict.fromkeys(models))
     scale = alt.Scale(domain=domain, range=[colours[model] for model in domain])
     return alt.Color("model:N", scale=scale, legend=legend)
 
 
-def _themed(chart: alt.TopLevelMixin) -> dict[str, Any]:
+def themed(chart: alt.TopLevelMixin) -> dict[str, Any]:
+    """The specification of a chart, in the page's type and ink."""
     ink = "currentColor"
     themed = (
         chart.configure(background="transparent", font="system-ui, sans-serif")

@@ -1,57 +1,26 @@
 """`comparison.json`, read strictly: what a study concluded, one row per model and estimator.
 
 The page repeats these numbers and computes none of its own, so a row that lacks a field, or carries a NaN,
-is refused instead of being drawn with a gap that a reader may not notice.
-
-An exact log-likelihood, an ELBO, an importance-weighted estimate and a particle filter's are different quantities.
-`ESTIMATORS` is the one place that says how each is named, signed and drawn, and how tight it is: Burda, Grosse and
-Salakhutdinov, "Importance Weighted Autoencoders", 2016, theorem 1 (IWAE-K is in expectation a lower bound that
-rises with K, and the ELBO is K = 1); FIVO-K (Maddison et al., 2017) is a bound too, of which neither is always the
-tighter, so that the higher of the two stands for a model.
+is refused instead of being drawn with a gap that a reader may not notice. What studies did not record at first
+(differences, published figures, warnings, failures) is empty where it is absent, and as strictly read where not.
 
 A density of normalised frames and a mass (the probability of the recorded integers) are different measures.
 """
 
 import json
 import math
-from dataclasses import dataclass
-from typing import Any, NoReturn
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from dashboards.differences import MEASURES, Difference, parse_differences
 from dashboards.errors import ReportError
+from dashboards.estimators import ESTIMATORS, Estimator, estimator_label
+from dashboards.fields import Fields
+from dashboards.published import Beside, parse_published
 
 __all__ = ["ESTIMATORS", "KINDS", "MEASURES", "Comparison", "Divergence", "Estimator", "Row", "parse_comparison"]
 
 KINDS = ("speech", "pen")
-
-
-@dataclass(frozen=True)
-class Estimator:
-    """How one estimator of the log-likelihood is shown.
-
-    Attributes:
-        name: the name in prose and in the legend.
-        sign: the relation of the log-likelihood to the figure.
-        shape: the Vega symbol; the bound's triangle points to where the true value lies.
-        tightness: rank of trust, for choosing the figure that stands for a model.
-        sampled: whether its name says how many samples it draws.
-    """
-
-    name: str
-    sign: str
-    shape: str
-    tightness: int
-    sampled: bool = False
-
-
-ESTIMATORS = {
-    "exact": Estimator("exact", "=", "circle", 2),
-    "code": Estimator("code length", "=", "square", 2),
-    "iwae": Estimator("IWAE", "~", "diamond", 1, sampled=True),
-    "fivo": Estimator("FIVO", "~", "cross", 1, sampled=True),
-    "elbo": Estimator("ELBO", "≥", "triangle-right", 0),
-}
-
-MEASURES = ("density", "mass")
 
 
 @dataclass(frozen=True)
@@ -105,8 +74,7 @@ class Row:
     @property
     def label(self) -> str:
         """The estimator's name, with K where it matters: "exact", "ELBO", "IWAE-40"."""
-        estimator = ESTIMATORS[self.estimator]
-        return f"{estimator.name}-{self.num_samples}" if estimator.sampled else estimator.name
+        return estimator_label(self.estimator, self.num_samples)
 
     @property
     def tightness(self) -> tuple[int, int, float]:
@@ -126,12 +94,23 @@ class Divergence:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The whole of `comparison.json`."""
+    """The whole of `comparison.json`.
+
+    Attributes:
+        differences: between models, paired by sequence; empty where they were not recorded.
+        published: figures beside ours.
+        warnings: of the guards.
+        failed: the reason of each trial that could not be finished, by its name.
+    """
 
     study: str
     rows: tuple[Row, ...]
     diverged: tuple[Divergence, ...]
     notes: tuple[str, ...]
+    differences: tuple[Difference, ...] = ()
+    published: tuple[Beside, ...] = ()
+    warnings: tuple[str, ...] = ()
+    failed: Mapping[str, str] = field(default_factory=dict)
 
 
 def parse_comparison(text: str) -> Comparison:
@@ -147,18 +126,20 @@ def parse_comparison(text: str) -> Comparison:
         document = json.loads(text)
     except json.JSONDecodeError as error:
         raise ReportError(f"comparison.json is not JSON ({error}): run the comparison again") from error
-    top = _Fields(document, "comparison.json")
-    rows = enumerate(top.items("rows"))
-    diverged = enumerate(top.items("diverged"))
+    top = Fields(document, "comparison.json")
     return Comparison(
         study=top.text("study"),
-        rows=tuple(_row(_Fields(row, f"comparison.json, row {i}")) for i, row in rows),
-        diverged=tuple(_divergence(_Fields(run, f"comparison.json, diverged run {i}")) for i, run in diverged),
-        notes=tuple(str(note) for note in top.items("notes")),
+        rows=tuple(map(_row, top.each("rows", "row"))),
+        diverged=tuple(map(_divergence, top.each("diverged", "diverged run"))),
+        notes=top.texts("notes"),
+        differences=parse_differences(top),
+        published=parse_published(top),
+        warnings=top.texts("warnings") if top.has("warnings") else (),
+        failed=_failed(top),
     )
 
 
-def _row(fields: "_Fields") -> Row:
+def _row(fields: Fields) -> Row:
     return Row(
         corpus=fields.text("corpus"),
         kind=fields.one_of("kind", KINDS),
@@ -183,66 +164,10 @@ def _row(fields: "_Fields") -> Row:
     )
 
 
-def _divergence(fields: "_Fields") -> Divergence:
+def _divergence(fields: Fields) -> Divergence:
     return Divergence(fields.text("corpus"), fields.text("model"), fields.count("seed"), fields.count("step"))
 
 
-class _Fields:
-    """A JSON object that knows where it stands, so that each refusal can say so in one line."""
-
-    def __init__(self, mapping: object, where: str) -> None:
-        self._where = where
-        if not isinstance(mapping, dict):
-            self._refuse("it", "an object", mapping)
-        self._mapping: dict[str, Any] = mapping
-
-    def _refuse(self, key: str, expected: str, value: object) -> NoReturn:
-        found = repr(value)[:60]
-        raise ReportError(f"{self._where}: {key} must be {expected}, not {found}: run the comparison again")
-
-    def text(self, key: str) -> str:
-        value = self._mapping.get(key)
-        if not isinstance(value, str):
-            self._refuse(key, "text", value)
-        return value
-
-    def one_of(self, key: str, choices: tuple[str, ...]) -> str:
-        value = self.text(key)
-        if value not in choices:
-            self._refuse(key, " or ".join(choices), value)
-        return value
-
-    def count(self, key: str) -> int:
-        value = self._mapping.get(key)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            self._refuse(key, "a count", value)
-        return value
-
-    def number(self, key: str) -> float:
-        return self._finite(key, self._mapping.get(key))
-
-    def optional_number(self, key: str) -> float | None:
-        return None if self._mapping.get(key) is None else self.number(key)
-
-    def optional_count(self, key: str) -> int | None:
-        return None if self._mapping.get(key) is None else self.count(key)
-
-    def interval(self, key: str) -> tuple[float, float]:
-        ends = self.items(key)
-        if ends == [-math.inf, math.inf]:
-            return -math.inf, math.inf
-        finite = [self._finite(key, end) for end in ends]
-        if len(finite) != 2 or finite[0] > finite[1]:
-            self._refuse(key, "[low, high]", ends)
-        return finite[0], finite[1]
-
-    def items(self, key: str) -> list[Any]:
-        value = self._mapping.get(key)
-        if not isinstance(value, list):
-            self._refuse(key, "a list", value)
-        return value
-
-    def _finite(self, key: str, value: object) -> float:
-        if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-            self._refuse(key, "a finite number", value)
-        return float(value)
+def _failed(top: Fields) -> Mapping[str, str]:
+    failed = top.optional_inner("failed")
+    return {} if failed is None else {name: failed.text(name) for name in failed.names()}

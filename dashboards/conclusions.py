@@ -6,12 +6,18 @@ order is open. So "is ahead" is written only where the follower's figure is exac
 and everything else says what was seen and no more. Each model is represented by its tightest figure: exact,
 else IWAE or FIVO with the most samples (the higher of the two), else the ELBO. Densities and masses are different
 measures, and are never ranked together.
+
+Where paired differences were recorded they are the authority: a paired test sees what two intervals of single models,
+which may well overlap, do not, and counts the seeds and the number of comparisons. Then "is ahead" is their verdict
+alone, and a pair that was not tested has none.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dashboards.comparison import Divergence, Row
+from dashboards.differences import Difference
+from dashboards.estimators import is_exact
 
 __all__ = ["Conclusion", "Group", "conclude", "group_rows"]
 
@@ -40,6 +46,11 @@ class Group:
         """What a trial shares with the group: a trial is scored on every split."""
         return self.corpus, self.protocol
 
+    @property
+    def place(self) -> tuple[str, str, str, str]:
+        """What a difference shares with the group: corpus, protocol, split, measure."""
+        return self.corpus, self.protocol, self.split, self.measure
+
 
 @dataclass(frozen=True)
 class Conclusion:
@@ -65,39 +76,72 @@ def _ranked(rows: Sequence[Row]) -> tuple[Row, ...]:
     return tuple(row for figures in models for row in figures)
 
 
-def conclude(group: Group, diverged: Sequence[Divergence] = ()) -> Conclusion:
+def conclude(group: Group, diverged: Sequence[Divergence] = (), differences: Sequence[Difference] = ()) -> Conclusion:
     """State who leads a group.
 
     Args:
         group: rows of one corpus, protocol and split.
         diverged: the study's diverged runs; those of this corpus become a caution.
+        differences: the study's paired differences; empty where none were recorded, and intervals are compared.
     """
     leader, *others = group.best
+    tested = {frozenset((d.first.model, d.second.model)): d for d in differences if d.key == group.place}
+
+    def compared(follower: Row) -> str:
+        if not differences:
+            return _comparison(leader, follower)
+        return _paired(leader, follower, tested.get(frozenset((leader.model, follower.model))))
+
     if not others:
         sentence = f"Only {leader.model} was scored: there is nothing to compare it with."
         return Conclusion(sentence, tuple(_lost_runs(group, diverged)))
-    sentence = _comparison(leader, others[0])
+    sentence = compared(others[0])
     rival = next((row for row in others if _is_exact(row) != _is_exact(leader)), others[0])
     cautions = _bound_cautions(leader, others[0])
     cautions += _seed_cautions(leader, others[0])
-    cautions += [_comparison(leader, rival)] if rival is not others[0] else []
+    cautions += [compared(rival)] if rival is not others[0] else []
     cautions += _data_cautions(group)
     cautions += _lost_runs(group, diverged)
     return Conclusion(sentence, tuple(cautions))
 
 
-def _comparison(leader: Row, follower: Row) -> str:
+def _paired(leader: Row, follower: Row, difference: Difference | None) -> str:
+    """What the paired test of two models says; without one, that there is none."""
+    if difference is None:
+        outcome = "this pair was not among the study's comparisons"
+    elif difference.verdict == "not enough seeds":
+        outcome = "there are not enough seeds for a verdict"
+    elif not difference.is_settled:
+        outcome = "the order is not settled: other sequences or other seeds could turn it round"
+    else:
+        return _settled(leader, follower, difference)
+    return f"{_gap(leader, 'scores higher than', follower)}; {outcome}."
+
+
+def _settled(leader: Row, follower: Row, difference: Difference) -> str:
+    winner = difference.order[0].model
+    tests = f"the paired tests over sequences and seeds say so, corrected for {difference.comparisons} comparisons"
+    if winner == leader.model:
+        return f"{_gap(leader, 'is ahead of', follower)}; {tests}."
+    return f"{_gap(leader, 'scores higher than', follower)}, but the paired tests put {winner} ahead."
+
+
+def _gap(leader: Row, verb: str, follower: Row) -> str:
     gap = leader.nats_per_sequence - follower.nats_per_sequence
     per_frame = leader.nats_per_frame - follower.nats_per_frame
+    return (
+        f"{leader.model} ({_figure(leader)}) {verb} {follower.model} ({_figure(follower)}) by {gap:.2f} nats "
+        f"per sequence ({per_frame:.3f} nats per frame)"
+    )
+
+
+def _comparison(leader: Row, follower: Row) -> str:
     known = leader.has_interval and follower.has_interval
     apart = known and not _overlap(leader, follower)
     verb = "is ahead of" if apart and _is_exact(follower) else "scores higher than"
     overlap = "overlap, so the order is not settled by them" if known else "are not known"
     intervals = "do not overlap" if apart else overlap
-    return (
-        f"{leader.model} ({_figure(leader)}) {verb} {follower.model} ({_figure(follower)}) by {gap:.2f} nats "
-        f"per sequence ({per_frame:.3f} nats per frame); their 95 % intervals {intervals}."
-    )
+    return f"{_gap(leader, verb, follower)}; their 95 % intervals {intervals}."
 
 
 def _figure(row: Row) -> str:
@@ -105,7 +149,7 @@ def _figure(row: Row) -> str:
 
 
 def _is_exact(row: Row) -> bool:
-    return row.sign == "="
+    return is_exact(row.estimator)
 
 
 def _overlap(a: Row, b: Row) -> bool:

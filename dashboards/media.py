@@ -1,10 +1,11 @@
-"""Samples as things that a page can hold: audio players, waveforms and pen drawings.
+"""Samples as things that a page can hold: audio players, waveforms, spectrograms and pen drawings.
 
-Waveforms of one corpus share one scale of amplitude and of time, and drawings of one corpus one size of ink, so that a
-generated whisper does not look like speech, nor a dot like a word.
+Clips of one corpus are played at one loudness, and their waveforms share one scale of amplitude and of time; drawings
+of one corpus share one size of ink, so that a dot does not look like a word.
 """
 
 import base64
+import hashlib
 import io
 import json
 import math
@@ -15,12 +16,16 @@ import numpy as np
 import soundfile
 
 from dashboards.errors import ReportError
+from dashboards.loudness import Levelled, Sound, equalise
 from dashboards.record import Sample
+from dashboards.sound_files import Container, encode
+from dashboards.spectrograms import Spectrogram, spectrograms
 
-__all__ = ["Clip", "Drawing", "clips", "drawings"]
+__all__ = ["WAVE_BOX", "Clip", "Drawing", "clips", "digest", "drawings"]
 
 WAVE_COLUMNS = 240
 WAVE_HEIGHT = 60
+WAVE_BOX = f"0 0 {WAVE_COLUMNS} {WAVE_HEIGHT}"
 INK_UNITS = 1000.0
 LEAST_EXTENT = 1e-6
 """Pen units; less than this is a point, which no scale makes larger."""
@@ -34,22 +39,42 @@ class Clip:
     """An utterance.
 
     Attributes:
-        url: a data URL of the FLAC file.
-        path: SVG path of the envelope in a box of `WAVE_COLUMNS` by `WAVE_HEIGHT`.
+        digest: of the file's content, which tells it from others of its source.
+        url: a data URL of the FLAC or OGG file, at the corpus's common loudness.
+        path: SVG path of the envelope of what is played in a box of `WAVE_COLUMNS` by `WAVE_HEIGHT`.
+        spectrogram: of what is played.
         seconds: duration.
+        rate: in Hz.
         share: duration as a fraction of the longest clip's, for drawing all on one time scale.
+        before: loudness of the file in LUFS; None where it has none.
+        gain: by how much it was scaled, or why it was not, in words.
+        after: loudness of what is played in LUFS; None where it has none.
         prime: where in the box the recorded beginning ends; None where there is none.
         prime_seconds: its duration.
     """
 
+    digest: str
     caption: str
     role: str
     url: str
     path: str
+    spectrogram: Spectrogram
     seconds: float
+    rate: int
     share: float
+    before: float | None
+    gain: str
+    after: float | None
     prime: float | None = None
     prime_seconds: float = 0.0
+
+    @property
+    def seen(self) -> str:
+        """What the waveform and the spectrogram show, in figures."""
+        level = f"at {self.after:.1f} LUFS".replace("-", "−") if self.after is not None else "not levelled"
+        picture = self.spectrogram
+        energy = f"{picture.share:.0%} of the energy lies at {picture.band}" if picture.band else "silence"
+        return f"{self.seconds:.2f} s {level}; {energy}"
 
 
 @dataclass(frozen=True)
@@ -58,6 +83,8 @@ class Drawing:
 
     Attributes:
         path: SVG path of the strokes, y downward; of those after the recorded beginning, where there is one.
+        points: how many the two paths hold, so many steps a replay has.
+        strokes: how many times the pen touches the paper.
         prime_path: of the recorded beginning.
         mark: where it ends; None where there is none.
         width: of the drawing's box, in units of which the largest drawing of the corpus measures `INK_UNITS`.
@@ -69,41 +96,71 @@ class Drawing:
     path: str
     width: float
     height: float
+    points: int
+    strokes: int
     prime_path: str = ""
     mark: tuple[float, float] | None = None
 
 
-def clips(samples: Sequence[Sample]) -> list[Clip]:
-    """The spoken samples, in order, scaled by the loudest and the longest of them.
+def clips(samples: Sequence[Sample], container: Container = "flac") -> list[Clip]:
+    """The spoken samples, in order, at one loudness, drawn on the scale of the highest and the longest of them.
+
+    Args:
+        samples: of one corpus; drawings among them are left out.
+        container: FLAC, which keeps every sample, or OGG Vorbis, a fifth of its size.
 
     Raises:
         ReportError: a file cannot be decoded.
     """
-    decoded = [(sample, *_decode(sample)) for sample in samples if sample.kind == "speech"]
-    peak = max((float(np.abs(signal).max(initial=0.0)) for _, signal, _ in decoded), default=0.0) or 1.0
-    longest = max((len(signal) / rate for _, signal, rate in decoded), default=0.0) or 1.0
+    spoken = [sample for sample in samples if sample.kind == "speech"]
+    levelled = equalise([_decode(sample) for sample in spoken])
+    pictures = spectrograms([level.sound for level in levelled])
+    peak = max((float(np.abs(level.sound.signal).max(initial=0.0)) for level in levelled), default=0.0) or 1.0
+    longest = max((level.sound.seconds for level in levelled), default=0.0) or 1.0
     return [
-        Clip(
-            caption=sample.caption,
-            role=sample.role,
-            url="data:audio/flac;base64," + base64.b64encode(sample.content).decode(),
-            path=_envelope(signal / peak),
-            seconds=len(signal) / rate,
-            share=len(signal) / rate / longest,
-            prime=round(WAVE_COLUMNS * sample.prime / len(signal), 1) if 0 < sample.prime < len(signal) else None,
-            prime_seconds=sample.prime / rate,
-        )
-        for sample, signal, rate in decoded
+        _clip(sample, level, picture, peak, longest, container)
+        for sample, level, picture in zip(spoken, levelled, pictures, strict=True)
     ]
 
 
-def _decode(sample: Sample) -> tuple[np.ndarray, int]:
-    """The first channel, as float64 in [-1, 1], and its rate in Hz."""
+def _clip(
+    sample: Sample, level: Levelled, picture: Spectrogram, peak: float, longest: float, container: Container
+) -> Clip:
+    sound, length = level.sound, len(level.sound.signal)
+    as_it_was = level.gain_db is None and container == "flac"
+    content = sample.content if as_it_was else encode(sound, container)
+    return Clip(
+        digest=digest(sample),
+        caption=sample.caption,
+        role=sample.role,
+        url=f"data:audio/{container};base64," + base64.b64encode(content).decode(),
+        path=_envelope(sound.signal / peak),
+        spectrogram=picture,
+        seconds=sound.seconds,
+        rate=sound.rate,
+        share=sound.seconds / longest,
+        before=level.before,
+        gain=f"{level.gain_db:+.1f} dB to equal loudness".replace("-", "−")
+        if level.gain_db is not None
+        else f"{level.left}: left as it is",
+        after=level.after,
+        prime=round(WAVE_COLUMNS * sample.prime / length, 1) if 0 < sample.prime < length else None,
+        prime_seconds=sample.prime / sound.rate,
+    )
+
+
+def digest(sample: Sample) -> str:
+    """Tells samples of different content apart."""
+    return hashlib.sha256(sample.content).hexdigest()[:16]
+
+
+def _decode(sample: Sample) -> Sound:
+    """The first channel."""
     try:
         signal, rate = soundfile.read(io.BytesIO(sample.content), dtype="float64", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise ReportError(f"sample {sample.file!r} cannot be decoded ({error}): generate it again") from error
-    return signal[:, 0], rate
+    return Sound(np.array(signal[:, 0], dtype=np.float64), rate)
 
 
 def _envelope(signal: np.ndarray) -> str:
@@ -163,6 +220,8 @@ def _drawing(sample: Sample, strokes: Strokes, scale: float) -> Drawing:
         path="".join(map(_stroke_path, made)),
         width=round(width * scale + 2 * margin, 1),
         height=round(height * scale + 2 * margin, 1),
+        points=sum(map(len, strokes)),
+        strokes=len(strokes),
         prime_path="".join(map(_stroke_path, given)),
         mark=(round(given[-1][-1][0], 1), round(given[-1][-1][1], 1)) if given else None,
     )

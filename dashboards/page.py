@@ -9,14 +9,16 @@ asks the network for nothing. Vega evaluates its expressions with its interprete
 import base64
 import functools
 import hashlib
-from collections.abc import Mapping
+import html
+import re
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 
 import altair as alt
 import vl_convert
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-__all__ = ["render"]
+__all__ = ["policy_of", "render"]
 
 TEMPLATES = files("dashboards") / "templates"
 
@@ -25,12 +27,22 @@ STYLES = ("base", "ahead", "trust", "learning", "samples", "data", "print")
 SCRIPTS = ("charts", "tables", "players", "replay", "theme")
 
 
-def render(template: str, content: Mapping[str, object]) -> str:
+def render(
+    template: str,
+    content: Mapping[str, object],
+    *,
+    styles: Sequence[str] = STYLES,
+    scripts: Sequence[str] = SCRIPTS,
+    served: bool = False,
+) -> str:
     """Fill a template; every value in `content` is escaped on the way.
 
     Args:
         template: the file's name in `templates/`; it extends `base.html.j2`.
         content: what it shows.
+        styles: names of the files in `templates/css/` that it takes.
+        scripts: names of those in `templates/js/`; Vega comes with `charts` alone.
+        served: whether it may ask the server that it came from for data and sound; a page on disk asks nobody.
     """
     environment = Environment(
         loader=PackageLoader("dashboards"),
@@ -39,12 +51,14 @@ def render(template: str, content: Mapping[str, object]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    style = "\n".join(_text(f"css/{name}.css") for name in STYLES)
-    scripts = [_vega_runtime(), *(_text(f"js/{name}.js") for name in SCRIPTS)]
+    style = "\n".join(_text(f"css/{name}.css") for name in styles)
+    texts = [_text(f"js/{name}.js") for name in scripts]
+    if "charts" in scripts:
+        texts.insert(0, _vega_runtime())
     return environment.get_template(template).render(
-        policy=_policy(scripts, style),
+        policy=_policy(texts, style, served),
         style=style,
-        scripts=scripts,
+        scripts=texts,
         **content,
     )
 
@@ -63,13 +77,21 @@ def _vega_runtime() -> str:
     return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", version)
 
 
-def _policy(scripts: list[str], style: str) -> str:
+def policy_of(page: str) -> str:
+    """The content security policy of a page that `render` made, for the header of the server that sends it."""
+    found = re.search(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)">', page)
+    assert found is not None
+    return html.unescape(found[1])
+
+
+def _policy(scripts: list[str], style: str, served: bool) -> str:
     allowed = {
         "default-src": "'none'",
         "script-src": " ".join(map(_source_hash, scripts)),
         "style-src": _source_hash(style),
         "img-src": "data:",
-        "media-src": "data:",
+        "media-src": "data: 'self'" if served else "data:",
+        **({"connect-src": "'self'"} if served else {}),
         "base-uri": "'none'",
         "form-action": "'none'",
     }

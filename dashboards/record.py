@@ -1,4 +1,4 @@
-"""What MLflow holds about a study, as typed records: the only module that speaks to MLflow.
+"""What MLflow holds about a finished study, as typed records; `following` reads one that is running.
 
 A study is one experiment: a parent run with `comparison.json`, and one child run per trial. Everything is read
 through the tracking client, so that a local sqlite store and a remote server give the same page. Samples are
@@ -16,6 +16,8 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, Run
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repo import ArtifactRepository
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from dashboards.comparison import KINDS, Comparison, parse_comparison
 from dashboards.errors import ReportError
@@ -177,19 +179,34 @@ def _names(client: MlflowClient, run_id: str, folder: str | None = None) -> set[
 
 
 class _Artifacts:
-    """Artifacts of any store, fetched into a folder that the caller removes."""
+    """Artifacts of any store, fetched into a folder that the caller removes.
+
+    A client asks the store for the run anew at each listing and each file; here a run is looked up and listed once.
+    """
 
     def __init__(self, client: MlflowClient, directory: Path) -> None:
         self._client = client
         self._directory = directory
+        self._repositories: dict[str, ArtifactRepository] = {}
+        self._listed: dict[tuple[str, str | None], set[str]] = {}
+
+    def _repository(self, run_id: str) -> ArtifactRepository:
+        if run_id not in self._repositories:
+            uri = self._client.get_run(run_id).info.artifact_uri
+            assert uri is not None
+            self._repositories[run_id] = get_artifact_repository(uri, tracking_uri=self._client.tracking_uri)
+        return self._repositories[run_id]
 
     def names(self, run_id: str, folder: str | None = None) -> set[str]:
-        return _names(self._client, run_id, folder)
+        key = run_id, folder
+        if key not in self._listed:
+            self._listed[key] = {artifact.path for artifact in self._repository(run_id).list_artifacts(folder)}
+        return self._listed[key]
 
     def fetch(self, run_id: str, name: str) -> Path:
         destination = self._directory / run_id
         destination.mkdir(exist_ok=True)
-        return Path(self._client.download_artifacts(run_id, name, str(destination)))
+        return Path(self._repository(run_id).download_artifacts(name, str(destination)))
 
     def read(self, run_id: str, name: str) -> bytes:
         return self.fetch(run_id, name).read_bytes()

@@ -10,6 +10,7 @@ from benchmarks.commands.models import generate, score, train
 from benchmarks.commands.results import compare, report, reproduce
 from benchmarks.commands.shards import export, inspect, verify
 from benchmarks.commands.studies import run, sync
+from benchmarks.commands.ui import ui
 
 __all__ = ["COMMANDS"]
 
@@ -28,4 +29,5 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "compare": compare,
     "reproduce": reproduce,
     "report": report,
+    "ui": ui,
 }

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from benchmarks.reproduction import Check
     from benchmarks.results import Comparison
 
-__all__ = ["compare", "report", "reproduce", "show_comparison"]
+__all__ = ["compare", "keep_report", "report", "reproduce", "show_comparison"]
 
 
 def compare(
@@ -124,15 +124,32 @@ def reproduce(
         raise FailedError(f"run {run_id} is not reproduced: {found.first_difference}")
 
 
-def report(study: Argument[str], out: Path) -> None:
+def report(study: Argument[str], out: Path, log: bool = True) -> None:
     """Write a study's report: one HTML page that opens offline.
 
     Args:
         study: its name, as in the suite.
         out: the file to write.
+        log: keep it in MLflow too, as report.html of the study's run.
     """
-    from benchmarks.tracking import store
-    from dashboards.report import write_report
+    from benchmarks.tracking import log_report, store
+    from dashboards.report import build_report
+    from dashboards.writing import write_page
 
-    write_report(study, out, store())
+    html = build_report(study, store())
+    write_page(html, out)
     say(f"{out}: written")
+    if log:
+        log_report(study, html)
+
+
+def keep_report(study: str) -> None:
+    """Keep the report in MLflow; a study does not fail for it."""
+    from benchmarks.tracking import REPORT, log_report, store
+    from dashboards.errors import ReportError
+    from dashboards.report import build_report
+
+    try:
+        log_report(study, build_report(study, store()))
+    except (ReportError, StudyError) as error:
+        say(f"{REPORT} was not written: {error}")

@@ -2,13 +2,16 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from benchmarks.commands.arguments import Argument, Json
 from benchmarks.errors import FailedError
 from benchmarks.output import progress_bar, say, show, summary_table, write_json
+
+if TYPE_CHECKING:
+    from pipelines.shard_set import ShardSet
 
 __all__ = ["export", "inspect", "verify"]
 
@@ -23,6 +26,7 @@ def inspect(
     verify: bool = True,
     speakers: Path | None = None,
     plots: Path | None = None,
+    html: Path | None = None,
     json_: Json = False,
 ) -> None:
     """Summarise a set of shards: counts, hours or points, lengths, moments, speakers, rejects.
@@ -32,6 +36,7 @@ def inspect(
         verify: check every shard's checksum first.
         speakers: write a CSV file with a row for every speaker and split; the 20 longest are shown.
         plots: write pictures of lengths and of loudness (for pen, speed) into this directory, as SVG and PNG.
+        html: write the corpus report to this file: one page that opens offline, with a few sequences of the corpus.
         json_: print one JSON object on stdout.
     """
     from benchmarks.shard_tables import MOST_SPEAKERS, reject_table, speaker_table
@@ -50,6 +55,8 @@ def inspect(
         from pipelines.plots import write_plots
 
         say(", ".join(str(path) for path in write_plots(opened, plots)))
+    if html:
+        _write_report(opened, html)
     if json_:
         longest = by_speaker.head(MOST_SPEAKERS).to_dict("records")
         examples = dict(zip(rejects["code"], rejects["message"], strict=True))
@@ -59,6 +66,17 @@ def inspect(
     show(speaker_table(by_speaker, opened.manifest.sample_rate))
     if len(rejects):
         show(reject_table(rejects))
+
+
+def _write_report(shards: "ShardSet", out: Path) -> None:
+    from benchmarks.excerpts import excerpts
+    from dashboards.corpus_report import write_corpus_report
+    from dashboards.record import Sample
+    from pipelines.summary import describe
+
+    samples = [Sample(one.file, one.kind, "real", one.caption, one.content) for one in excerpts(shards)]
+    write_corpus_report(describe(shards), out, samples)
+    say(f"{out}: written")
 
 
 def verify(shards: Argument[str], json_: Json = False) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.commands.arguments import Argument, Json
 from benchmarks.commands.ending import stopping
-from benchmarks.commands.results import show_comparison
+from benchmarks.commands.results import keep_report, show_comparison
 from benchmarks.errors import FailedError, StoppedError
 from benchmarks.output import say, show, write_json
 
@@ -63,6 +63,8 @@ def run(
         _show_plan(loaded, as_json=json_)
         return
     comparison = _run(loaded)
+    if comparison.unsent is None:
+        keep_report(comparison.study)
     show_comparison(comparison, as_json=json_)
     _fail_for_the_unsent(comparison, loaded)
     _fail_for_the_missing(comparison, suite)
@@ -136,5 +138,6 @@ def sync(directory: Argument[str], json_: Json = False) -> None:
         say(f"{name}: sent")
 
     comparison = sync_study(Location(directory).absolute, open_record, tell)
+    keep_report(comparison.study)
     say(f"study {comparison.study}: {len(sent)} results sent")
     show_comparison(comparison, as_json=json_)

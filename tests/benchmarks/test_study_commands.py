@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.suite import Suite
-from benchmarks.tracking import client_of_store
+from benchmarks.tracking import REPORT, client_of_store
 from tests.benchmarks.conftest import Alter
 from tests.benchmarks.small_studies import run_of, write_suite
 from tests.benchmarks.test_cli import bench, json_of
@@ -49,6 +49,33 @@ def test_a_study_is_repeated_beside_itself_and_found_identical(recorded: Suite, 
     assert [(change["model"], change["identical"]) for change in found["changes"]] == [("rnn-gauss", True)]
     assert found["only_before"] == ["ink/clean/vrnn-gauss"]
     assert "identical" in bench("compare", "small", "again", cwd=Path.cwd()).stdout
+
+
+def test_a_report_is_written_and_kept_beside_the_study_in_mlflow(recorded: Suite, tmp_path: Path) -> None:
+    client, study = client_of_store(), client_of_store().get_experiment_by_name("small")
+    assert study is not None
+    (parent,) = client.search_runs([study.experiment_id], "tags.role = 'study'")
+
+    def kept() -> list[str]:
+        return [artifact.path for artifact in client.list_artifacts(parent.info.run_id)]
+
+    alone = bench("report", "small", "--out", tmp_path / "deep" / "r.html", "--no-log", cwd=Path.cwd())
+    assert alone.returncode == 0, alone.stderr
+    assert REPORT not in kept()
+    bench("report", "small", "--out", tmp_path / "r.html", cwd=Path.cwd())
+    logged = Path(client.download_artifacts(parent.info.run_id, REPORT, str(tmp_path)))
+    assert logged.read_bytes() == (tmp_path / "r.html").read_bytes() == (tmp_path / "deep" / "r.html").read_bytes()
+    assert "rnn-gauss" in logged.read_text()
+
+
+def test_a_run_leaves_its_report_in_mlflow(recorded: Suite, tmp_path: Path) -> None:
+    suite = write_suite(recorded.model_copy(update={"models": ("rnn-gauss",), "study": "told"}), tmp_path)
+    assert bench("run", suite, cwd=Path.cwd()).returncode == 0
+    study = client_of_store().get_experiment_by_name("told")
+    assert study is not None
+    (parent,) = client_of_store().search_runs([study.experiment_id], "tags.role = 'study'")
+    assert REPORT in [artifact.path for artifact in client_of_store().list_artifacts(parent.info.run_id)]
+    assert (parent.info.status, parent.data.tags["study"]) == ("FINISHED", "told")
 
 
 def test_sync_says_what_it_sent(recorded: Suite) -> None:

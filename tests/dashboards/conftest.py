@@ -2,8 +2,10 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 # Read when MLflow is imported.
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
@@ -11,6 +13,7 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 from mlflow import MlflowClient
 
 from dashboards.report import build_report
+from tests.dashboards.browsers import ARGUMENTS, CHROMIUM
 from tests.dashboards.studies import (
     HOSTILE_STUDY,
     STUDY,
@@ -45,3 +48,11 @@ def page(store: Store) -> str:
 @pytest.fixture(scope="session")
 def hostile_page(store: Store) -> str:
     return build_report(HOSTILE_STUDY, store.uri)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from dashboards.comparison import Divergence, Row, parse_comparison
 from dashboards.conclusions import Conclusion, conclude, group_rows
+from dashboards.differences import Difference
+from tests.dashboards.ahead_cases import difference
 from tests.dashboards.studies import comparison, row
 
 
@@ -29,6 +31,41 @@ def figure(model: str, nats: float, half: float, estimator: str = "exact", **cha
 def concluded(*changes: dict[str, Any], diverged: tuple[Divergence, ...] = ()) -> Conclusion:
     (group,) = group_rows(rows(*changes))
     return conclude(group, diverged)
+
+
+def differences_of(*records: dict[str, Any]) -> tuple[Difference, ...]:
+    return parse_comparison(json.dumps(comparison(differences=records))).differences
+
+
+def paired(verdict: str, first: str = "B", second: str = "A", **changes: Any) -> Conclusion:
+    (group,) = group_rows(rows(figure("A", 100, 20), figure("B", 130, 20)))
+    return conclude(group, (), differences_of(difference(first, second, verdict=verdict, **changes)))
+
+
+def test_a_paired_verdict_settles_what_overlapping_intervals_do_not():
+    assert paired("ahead").sentence == (
+        "B (exact = 130.00) is ahead of A (exact = 100.00) by 30.00 nats per sequence (0.300 nats per frame); the "
+        "paired tests over sequences and seeds say so, corrected for 4 comparisons."
+    )
+    assert paired("behind", "A", "B").sentence == paired("ahead").sentence
+
+
+def test_intervals_apart_settle_nothing_where_the_paired_test_does_not():
+    (group,) = group_rows(rows(figure("A", 100, 1), figure("B", 130, 1)))
+    pairs = {"not settled": "the order is not settled", "not enough seeds": "there are not enough seeds for a verdict"}
+    for verdict, words in pairs.items():
+        sentence = conclude(group, (), differences_of(difference("B", "A", verdict=verdict))).sentence
+        assert "ahead" not in sentence
+        assert words in sentence
+
+
+def test_a_verdict_against_the_table_is_said_to_be_so():
+    assert paired("behind").sentence.endswith(", but the paired tests put A ahead.")
+
+
+def test_a_pair_without_a_test_or_of_another_corpus_has_no_verdict():
+    assert paired("ahead", "B", "C").sentence.endswith("this pair was not among the study's comparisons.")
+    assert paired("ahead", corpus="elsewhere").sentence.endswith("this pair was not among the study's comparisons.")
 
 
 def test_a_bound_above_an_exact_figure_with_intervals_apart_is_ahead_by_at_least_the_gap():

@@ -31,13 +31,48 @@ def pen(strokes: list[list[list[float]]]) -> Sample:
     return Sample("s.json", "pen", "real", "caption", json.dumps({"strokes": strokes}).encode())
 
 
-def test_the_player_holds_the_file_byte_for_byte():
-    sample = speech(np.zeros(1600))
-    (clip,) = clips([sample])
-    header, _, content = clip.url.partition(",")
+def tone(seconds: float, amplitude: float, hertz: float = 1000) -> np.ndarray:
+    return amplitude * np.sin(2 * np.pi * hertz * np.arange(round(16000 * seconds)) / 16000)
+
+
+def played(url: str) -> np.ndarray:
+    header, _, content = url.partition(",")
     assert header == "data:audio/flac;base64"
-    assert base64.b64decode(content) == sample.content
-    assert clip.seconds == pytest.approx(0.1)
+    signal, rate = soundfile.read(io.BytesIO(base64.b64decode(content)), dtype="int16")
+    assert rate == 16000
+    return signal
+
+
+def test_what_cannot_be_levelled_is_played_byte_for_byte_and_says_why():
+    short, silent = speech(tone(0.39, 0.5)), speech(np.zeros(16000))
+    for sample, why in ((short, "shorter than 0.4 s"), (silent, "silent (below −70 LUFS)")):
+        (clip,) = clips([sample])
+        assert base64.b64decode(clip.url.partition(",")[2]) == sample.content
+        assert clip.gain == f"{why}: left as it is"
+        assert (clip.before, clip.after) == (None, None)
+
+
+def test_what_is_played_is_the_file_scaled_by_the_gain_that_is_told():
+    loud, quiet = clips([speech(tone(1.0, 0.5)), speech(tone(1.0, 0.05))])
+    assert loud.gain == "−13.9 dB to equal loudness"
+    assert quiet.gain == "+6.1 dB to equal loudness"
+    difference = played(loud.url).astype(int) - played(quiet.url)
+    assert np.abs(played(loud.url)).max() > 3000
+    assert np.abs(difference).max() <= 5
+
+
+def test_a_lowered_target_leaves_no_clip_clipped():
+    click = tone(1.0, 0.003)
+    click[8000] = 0.9
+    for clip in clips([speech(click), speech(tone(1.0, 0.5))]):
+        assert np.abs(played(clip.url).astype(int)).max() < 2**15 - 1
+        assert "dB to equal loudness" in clip.gain
+
+
+def test_the_figures_of_a_clip_are_in_its_description():
+    (clip,) = clips([speech(tone(1.0, 0.5, 1400))])
+    assert clip.seen == "1.00 s at −23.0 LUFS; 100% of the energy lies at 1000 to 2000 Hz"
+    assert clips([speech(np.zeros(1600))])[0].seen == "0.10 s not levelled; silence"
 
 
 def test_a_single_click_is_never_lost_from_the_waveform():
@@ -50,11 +85,12 @@ def test_a_single_click_is_never_lost_from_the_waveform():
     assert outline[outline[:, 1].argmin(), 0] / WAVE_COLUMNS == pytest.approx(20001 / 32000, abs=0.005)
 
 
-def test_waveforms_share_amplitude_and_time():
-    loud, quiet = clips([speech(np.full(8000, 0.8)), speech(np.full(2000, 0.2))])
-    assert points(loud.path)[:, 1].min() == pytest.approx(0, abs=0.1)
-    assert points(quiet.path)[:, 1].min() == pytest.approx(0.75 * WAVE_HEIGHT / 2, abs=0.1)
-    assert (loud.share, quiet.share) == (1.0, 0.25)
+def test_waveforms_share_amplitude_and_time_as_they_are_played():
+    loud, soft, short = clips([speech(tone(1.0, 0.8)), speech(tone(0.5, 0.2)), speech(tone(0.25, 0.02))])
+    heights = [WAVE_HEIGHT / 2 - points(clip.path)[:, 1].min() for clip in (loud, soft, short)]
+    assert heights[:2] == pytest.approx([30, 30], abs=1.0)
+    assert heights[2] == pytest.approx(30 * 0.02 / 0.1, rel=0.05)
+    assert (loud.share, soft.share, short.share) == (1.0, 0.5, 0.25)
 
 
 @pytest.mark.parametrize("length", [1, 3, WAVE_COLUMNS, WAVE_COLUMNS + 1])
@@ -138,4 +174,11 @@ def test_what_is_not_strokes_is_refused_by_name(content: bytes):
 @pytest.mark.parametrize("strokes", [[], [[]]])
 def test_an_empty_drawing_is_drawn_empty(strokes: list):
     (drawing,) = drawings([pen(strokes)])
-    assert drawing.path == ""
+    assert (drawing.path, drawing.points, drawing.strokes) == ("", 0, 0)
+
+
+def test_points_and_strokes_are_counted_with_the_recorded_beginning():
+    sample = pen([[[0, 0], [1, 1], [2, 0]], [[5, 5]]])
+    for prime in (0, 2):
+        (drawing,) = drawings([replace(sample, prime=prime)])
+        assert (drawing.points, drawing.strokes) == (4, 2)

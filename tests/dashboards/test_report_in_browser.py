@@ -1,62 +1,15 @@
 """The report in a real browser, opened from disk: it draws, plays, sorts and asks the network for nothing."""
 
 import math
-import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser
 
-CHROMIUM = shutil.which("chromium")
-ARGUMENTS = [
-    "--no-sandbox",
-    "--headless",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--no-first-run",
-]
-LOCAL = ("file:", "data:", "blob:")
+from tests.dashboards.browsers import LOCAL, Opened, needs_chromium, opened, serious
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium: apt-get install -y chromium")
-
-
-@dataclass
-class Opened:
-    """An open page, what it asked for, and what it complained about."""
-
-    page: Page
-    requests: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
-def opened(browser: Browser, html: str, path: Path, width: int = 1280) -> Opened:
-    """Write the page to disk, open it, and wait until its charts are drawn."""
-    path.write_text(html, encoding="utf-8")
-    page = browser.new_page(viewport={"width": width, "height": 900})
-    result = Opened(page)
-    page.on("request", lambda request: result.requests.append(request.url))
-    page.on("pageerror", lambda error: result.complaints.append(str(error)))
-    page.on(
-        "console",
-        lambda message: result.complaints.append(message.text) if message.type in ("error", "warning") else None,
-    )
-    page.goto(path.as_uri())
-    page.wait_for_function(
-        "[...document.querySelectorAll('.chart')].every(c => c.querySelector('svg .mark-symbol, svg .mark-line'))"
-    )
-    return result
+pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")
@@ -176,4 +129,48 @@ def test_the_policy_stops_a_script_that_is_not_the_pages_own(browser: Browser, p
     result = opened(browser, injected, tmp_path / "report.html")
     assert result.page.evaluate("window.hacked") is None
     assert len(result.complaints) == 1
+    result.page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1600])
+def test_axe_finds_nothing_serious(
+    browser: Browser, page: str, tmp_path: Path, width: int, scheme: Literal["light", "dark"]
+):
+    result = opened(browser, page, tmp_path / "report.html", width)
+    result.page.emulate_media(color_scheme=scheme)
+    result.page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
+    assert serious(result.page) == []
+    result.page.close()
+
+
+GROUND = "getComputedStyle(document.body).backgroundColor"
+
+
+def test_the_button_switches_the_theme_and_back(browser: Browser, page: str, tmp_path: Path):
+    result = opened(browser, page, tmp_path / "report.html")
+    button = result.page.locator("button.theme")
+    light = result.page.evaluate(GROUND)
+    assert button.get_attribute("aria-label") == "Switch to the dark theme"
+    button.focus()
+    result.page.keyboard.press("Enter")
+    dark = result.page.evaluate(GROUND)
+    assert dark != light
+    assert button.get_attribute("aria-label") == "Switch to the light theme"
+    result.page.emulate_media(color_scheme="dark")
+    button.click()
+    assert result.page.evaluate(GROUND) == light
+    assert result.complaints == []
+    result.page.close()
+
+
+def test_print_is_black_on_white_with_every_chart_and_no_player(browser: Browser, page: str, tmp_path: Path):
+    result = opened(browser, page, tmp_path / "report.html")
+    result.page.locator("button.theme").click()
+    result.page.emulate_media(media="print")
+    assert result.page.evaluate(GROUND) in ("rgb(255, 255, 255)", "rgba(0, 0, 0, 0)")
+    hidden = "[...document.querySelectorAll('audio, nav, .theme, .skip')].map(e => getComputedStyle(e).display)"
+    assert set(result.page.evaluate(hidden)) == {"none"}
+    charts = "[...document.querySelectorAll('.chart svg')].every(s => s.getBoundingClientRect().height > 0)"
+    assert result.page.evaluate(charts)
     result.page.close()

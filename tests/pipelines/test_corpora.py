@@ -66,7 +66,9 @@ def test_timit_transcripts_leave_out_the_sample_numbers(tmp_path: Path) -> None:
         ("", ()),
     ],
 )
-def test_timit_phones_are_kept_as_they_are_written(text: str, kept: tuple[tuple[str, str], ...], tmp_path: Path) -> None:
+def test_timit_phones_are_kept_as_they_are_written(
+    text: str, kept: tuple[tuple[str, str], ...], tmp_path: Path
+) -> None:
     touch(tmp_path, "TRAIN/DR1/FCJF0/SX37.WAV")
     raw = touch(tmp_path, "TRAIN/DR1/FCJF0/SX37.PHN", text=text)
     (item,) = find_corpus("timit").list_items(raw, {"include_sa": False}).items

@@ -1,3 +1,5 @@
+import json
+from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
@@ -5,7 +7,7 @@ import pytest
 
 from pipelines.shard_set import ShardSet
 from pipelines.storage import Location
-from pipelines.summary import rejects_by_code, speakers_by_length, summarise
+from pipelines.summary import describe, length_histogram, rejects_by_code, speakers_by_length, summarise
 from tests.conftest import prepare_here
 from tests.pipelines.sound_files import sphere, tone
 
@@ -52,3 +54,57 @@ def test_each_reject_code_comes_with_its_count_and_an_example(tmp_path: Path) ->
     assert (row["count"], row["path"]) == (2, "TRAIN/DR1/FAAA0/SX2.WAV")
     assert isinstance(row["message"], str)
     assert not pd.isna(row["code"])
+
+
+def test_a_description_holds_the_summary_and_is_plain_json(speech: ShardSet, ink: ShardSet) -> None:
+    for shards in (speech, ink):
+        described = describe(shards)
+        assert described.items() >= summarise(shards).items()
+        assert json.loads(json.dumps(described, allow_nan=False)) == described
+        assert described["licence"] == shards.manifest.licence
+        entries = shards.manifest.splits.items()
+        assert described["bytes"] == {name: sum(part.bytes for part in split.shards) for name, split in entries}
+
+
+def test_lengths_are_counted_in_bins_that_splits_share(ink: ShardSet) -> None:
+    found = length_histogram(ink)
+    edges, counts = found["edges"], found["counts"]
+    assert isinstance(edges, list)
+    assert isinstance(counts, dict)
+    assert 2 <= len(edges) <= 41
+    assert edges[0] == ink.index["length"].min()
+    assert len({high - low for low, high in pairwise(edges)}) == 1
+    for split, rows in ink.index.groupby("split"):
+        lengths = rows["length"]
+        expected = [int(lengths.between(low, high, inclusive="left").sum()) for low, high in pairwise(edges)]
+        assert counts[split] == expected
+        assert sum(expected) == len(rows)
+
+
+def test_the_last_bin_holds_the_longest_whatever_the_range(speech: ShardSet) -> None:
+    rows = len(speech.index)
+    for low, high in ((7, 7), (1, 40), (1, 41), (3, 10**12)):
+        speech.index["length"] = [low] * (rows - 1) + [high]
+        found = length_histogram(speech)
+        edges, counts = found["edges"], found["counts"]
+        assert isinstance(edges, list)
+        assert isinstance(counts, dict)
+        assert edges[0] == low
+        assert edges[-2] <= high < edges[-1]
+        assert sum(map(sum, counts.values())) == rows
+
+
+def test_a_description_is_bounded_whatever_files_and_speakers_are_called(speech: ShardSet) -> None:
+    speech.index["speaker"] = [f"{number}-" + "é" * 5000 for number in range(len(speech.index))]
+    described = describe(speech)
+    speakers = described["by_speaker"]
+    assert isinstance(speakers, list)
+    assert (len(speakers), described["speaker_rows"]) == (20, len(speech.index))
+    assert len(json.dumps(described, ensure_ascii=False).encode()) < 20_000
+    assert all(row["speaker"].endswith("…") for row in speakers)
+
+
+def test_the_split_by_sequence_is_counted_apart(speech: ShardSet) -> None:
+    speech.index["split_by_sequence"] = "valid"
+    expected = {"sequences": len(speech.index), "samples": int(speech.index["length"].sum())}
+    assert describe(speech)["by_sequence"] == {"valid": expected}

@@ -1,0 +1,189 @@
+"""Vega-Lite specifications of learning curves.
+
+Their data is a row per curve, whose columns are unfolded in the browser: keys that repeat at every point would be most
+of the page. The legend is the page's own, beside all charts of a corpus, and sets the parameter `focus`.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import altair as alt
+import numpy as np
+import numpy.typing as npt
+
+from dashboards.charts import Style, colour_by_model, themed
+
+__all__ = ["Axis", "Band", "Line", "axis_of", "curves_chart"]
+
+Array = npt.NDArray[np.float64]
+HEIGHT = 300
+LOW_QUANTILE = 0.1
+END_SHAPES = {"best": "circle", "diverged after": "cross"}
+FEW_LINES = 12
+POINTS_WITH_TOOLTIPS = 1500
+DIGITS = 6
+FOCUSED = "focus === '' || datum.model === focus"
+DIMMED = 0.12
+
+
+@dataclass(frozen=True)
+class Line:
+    """One training run's figures, finite, by epoch.
+
+    Attributes:
+        best: epoch and figure of the epoch whose weights are scored; None where the run has none.
+        diverged: whether the run ended since its loss stopped being finite.
+    """
+
+    model: str
+    seed: int
+    epochs: Array
+    values: Array
+    best: tuple[int, float] | None = None
+    diverged: bool = False
+
+
+@dataclass(frozen=True)
+class Band:
+    """From the lowest to the highest of a model's runs, at the epochs that all of them reached."""
+
+    model: str
+    epochs: Array
+    low: Array
+    high: Array
+
+
+@dataclass(frozen=True)
+class Axis:
+    """The vertical axis of a chart of curves.
+
+    Attributes:
+        unit: its title.
+        low: its lower end; lines are cut there, never moved.
+        high: its upper end.
+    """
+
+    unit: str
+    low: float
+    high: float
+
+    def cuts(self, values: Array) -> int:
+        """How many of the values lie below it."""
+        return int((values < self.low).sum())
+
+
+def axis_of(values: Array, unit: str) -> Axis:
+    """An axis that leaves out steep first epochs, which would flatten the rest.
+
+    It starts one interdecile range below the lowest tenth of the values, or at the lowest, whichever is higher.
+    """
+    lowest, tenth, ninetieth, highest = np.quantile(values, [0, LOW_QUANTILE, 1 - LOW_QUANTILE, 1])
+    return Axis(unit, float(max(lowest, tenth - (ninetieth - tenth))), float(highest))
+
+
+def curves_chart(
+    lines: Sequence[Line], bands: Sequence[Band], axis: Axis, styles: Mapping[str, Style]
+) -> dict[str, Any]:
+    """A thin line per training run against the epoch, a band per model, and a dot at each run's best epoch.
+
+    The parameter `focus` names the model that is not dimmed; empty, none is.
+    """
+    models = list(dict.fromkeys(line.model for line in lines))
+    encoding = _Encoding(axis, models, {model: styles[model] for model in models})
+    figures = {
+        "bands": [_band_row(band) for band in bands],
+        "lines": [_line_row(line) for line in lines],
+        "ends": [end for line in lines for end in _ends_of(line)],
+    }
+    points = sum(len(line.epochs) for line in lines)
+    layers = [_bands(encoding), _lines(encoding, len(lines), pointed=points <= POINTS_WITH_TOOLTIPS), _ends(encoding)]
+    chart = alt.layer(*layers).add_params(alt.param(name="focus", value=""))
+    # altair copies and checks the data that a chart holds at every step, which takes minutes of a large study.
+    return themed(chart.properties(width="container", height=HEIGHT)) | {"datasets": figures}
+
+
+class _Encoding:
+    """What the layers share."""
+
+    def __init__(self, axis: Axis, models: Sequence[str], styles: Mapping[str, Style]) -> None:
+        self._unit = axis.unit
+        self._scale = alt.Scale(domain=[axis.low, axis.high], nice=True, zero=False)
+        self.x = alt.X("epoch:Q", title="epoch", axis=alt.Axis(tickMinStep=1, format="d"))
+        self.colour = colour_by_model({m: style.colour for m, style in styles.items()}, models, legend=None)
+        dashes = alt.Scale(domain=list(models), range=[list(styles[m].dash) for m in models])
+        self.dash = alt.StrokeDash("model:N", scale=dashes, legend=None)
+        self.value = alt.Tooltip("value:Q", title=axis.unit, format=".3f")
+
+    def y(self, field: str) -> alt.Y:
+        return alt.Y(f"{field}:Q", title=self._unit, scale=self._scale)
+
+    def opacity(self, opacity: float) -> Any:  # noqa: ANN401 - altair's own type is private
+        return alt.condition(FOCUSED, alt.value(opacity), alt.value(round(opacity * DIMMED, 3)))
+
+
+def _lines(encoding: _Encoding, count: int, *, pointed: bool) -> alt.Chart | alt.LayerChart | alt.FacetChart:
+    """Lines that tell which run they are, and with few points the figures of each."""
+    data = alt.NamedData(name="lines")
+    curves = alt.Chart(data).transform_flatten(["epoch", "value"]).encode(x=encoding.x, y=encoding.y("value"))
+    drawn = curves.mark_line(strokeWidth=1.4, clip=True).encode(
+        color=encoding.colour,
+        strokeDash=encoding.dash,
+        detail="seed:N",
+        opacity=encoding.opacity(0.9 if count <= FEW_LINES else 0.5),
+        tooltip=["model:N", "seed:N", alt.Tooltip("ended:N", title="best")],
+    )
+    if not pointed:
+        return drawn
+    points = curves.mark_point(opacity=0, size=60, clip=True, filled=True)
+    return alt.layer(drawn, points.encode(tooltip=["model:N", "seed:N", "epoch:Q", encoding.value]))
+
+
+def _line_row(line: Line) -> dict[str, Any]:
+    ended = f"epoch {line.best[0]}" if line.best else "none"
+    row = {"model": line.model, "seed": line.seed, "ended": ended}
+    return row | {"epoch": _whole(line.epochs), "value": _rounded(line.values)}
+
+
+def _bands(encoding: _Encoding) -> alt.Chart:
+    area = alt.Chart(alt.NamedData(name="bands")).mark_area(clip=True, tooltip=None)
+    return area.transform_flatten(["epoch", "low", "high"]).encode(
+        x=encoding.x, y=encoding.y("low"), y2="high:Q", color=encoding.colour, opacity=encoding.opacity(0.14)
+    )
+
+
+def _band_row(band: Band) -> dict[str, Any]:
+    columns = {"epoch": _whole(band.epochs), "low": _rounded(band.low), "high": _rounded(band.high)}
+    return {"model": band.model} | columns
+
+
+def _ends(encoding: _Encoding) -> alt.Chart:
+    shapes = alt.Scale(domain=list(END_SHAPES), range=list(END_SHAPES.values()))
+    marks = alt.Chart(alt.NamedData(name="ends")).mark_point(filled=True, size=50, clip=True)
+    return marks.encode(
+        x=encoding.x,
+        y=encoding.y("value"),
+        color=encoding.colour,
+        shape=alt.Shape("what:N", scale=shapes, legend=None),
+        opacity=encoding.opacity(1.0),
+        tooltip=["model:N", "seed:N", "what:N", "epoch:Q", encoding.value],
+    )
+
+
+def _ends_of(line: Line) -> Iterator[dict[str, Any]]:
+    """The marks on a line: its best epoch, and where it diverged."""
+    shared = {"model": line.model, "seed": line.seed}
+    if line.best is not None:
+        yield shared | {"what": "best", "epoch": line.best[0], "value": _rounded([line.best[1]])[0]}
+    if line.diverged and len(line.epochs):
+        last = {"epoch": int(line.epochs[-1]), "value": _rounded(line.values[-1:])[0]}
+        yield shared | {"what": "diverged after"} | last
+
+
+def _whole(values: Array) -> list[int]:
+    return [int(value) for value in values]
+
+
+def _rounded(values: Iterable[float]) -> list[float]:
+    """To so many significant digits that no screen shows the difference."""
+    return [float(f"{value:.{DIGITS}g}") for value in values]

@@ -1,0 +1,66 @@
+"""A study's suite as the TOML file that it can be run from again."""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from dashboards.errors import ReportError
+
+__all__ = ["suite_toml"]
+
+
+def suite_toml(suite: Mapping[str, Any]) -> str:
+    """The suite as TOML; what is null is left out, which is how a suite file says it.
+
+    Args:
+        suite: JSON values, as `study.json` has them: single values, lists, tables, and lists of tables.
+
+    Raises:
+        ReportError: it holds what is none of these.
+    """
+    plain = {key: value for key, value in suite.items() if value is not None}
+    tables = {key: value for key, value in plain.items() if isinstance(value, Mapping)}
+    arrays = {key: value for key, value in plain.items() if _is_tables(value)}
+    lines = _pairs({key: value for key, value in plain.items() if key not in tables and key not in arrays})
+    for key, value in tables.items():
+        lines += ["", f"[{_key(key)}]", *_pairs(value)]
+    for key, members in arrays.items():
+        for member in members:
+            lines += ["", f"[[{_key(key)}]]", *_pairs(member)]
+    return "\n".join(lines) + "\n"
+
+
+def _is_tables(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(member, Mapping) for member in value)
+
+
+def _pairs(table: Mapping[str, Any]) -> list[str]:
+    return [f"{_key(key)} = {_value(value)}" for key, value in table.items() if value is not None]
+
+
+def _key(key: str) -> str:
+    bare = key.isascii() and key.replace("_", "").replace("-", "").isalnum()
+    return key if bare else _string(key)
+
+
+def _string(text: str) -> str:
+    """JSON's escapes are TOML's too, but for DEL, which JSON leaves as it is."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _value(value: object) -> str:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case int():
+            return str(value)
+        case float() if math.isfinite(value):
+            return repr(value)
+        case str():
+            return _string(value)
+        case list():
+            return f"[{', '.join(_value(member) for member in value if member is not None)}]"
+        case Mapping():
+            return f"{{ {', '.join(_pairs(value))} }}" if _pairs(value) else "{}"
+    raise ReportError(f"study.json: suite: {value!r} is no value of a suite; run the study again")
