@@ -209,14 +209,14 @@ def estimators_of(scoring: Scoring, config: ModelConfig) -> list[tuple[Estimator
 
 
 def _training_metrics(state: TrainingState) -> dict[str, float]:
-    """Of the whole run; shares and rates are means over its time."""
+    """Of the whole run; shares and rates are means over its time, and `valid` is of the weights that are scored."""
     seconds = math.fsum(epoch.seconds for epoch in state.history)
 
     def mean(figure: str) -> float:
         return math.fsum(getattr(epoch, figure) * epoch.seconds for epoch in state.history) / seconds
 
     return {
-        "valid/best_nats_per_frame": state.best_valid,
+        "valid/nats_per_frame": state.best_valid,
         "train/epochs": float(state.epoch),
         "train/steps": float(state.step),
         "train/seconds": seconds,

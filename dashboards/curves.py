@@ -97,10 +97,18 @@ def curves_chart(
         "ends": [end for line in lines for end in _ends_of(line)],
     }
     points = sum(len(line.epochs) for line in lines)
-    layers = [_bands(encoding), _lines(encoding, len(lines), pointed=points <= POINTS_WITH_TOOLTIPS), _ends(encoding)]
+    drawn = {
+        "bands": _bands(encoding),
+        "lines": _lines(encoding, len(lines), pointed=points <= POINTS_WITH_TOOLTIPS),
+        "ends": _ends(encoding),
+    }
+    # Vega warns of the extent of a layer without data.
+    layers = [layer for name, layer in drawn.items() if figures[name]]
     chart = alt.layer(*layers).add_params(alt.param(name="focus", value=""))
     # altair copies and checks the data that a chart holds at every step, which takes minutes of a large study.
-    return themed(chart.properties(width="container", height=HEIGHT)) | {"datasets": figures}
+    return themed(chart.properties(width="container", height=HEIGHT)) | {
+        "datasets": {name: rows for name, rows in figures.items() if rows}
+    }
 
 
 class _Encoding:

@@ -214,10 +214,8 @@ class Follower:
         )
 
     def _kept(self, run_id: str) -> tuple[Epoch, ...]:
-        """The epochs of a trial that ended; the validation of older ones is in its artifact alone."""
+        """The epochs of a trial that ended, as its artifact has them: the last figures logged are of the whole run."""
         epochs = self._logged(run_id)
-        if any(epoch.valid is not None for epoch in epochs):
-            return epochs
         if CURVES not in {file.path for file in self._client.list_artifacts(run_id)}:
             return epochs
         with tempfile.TemporaryDirectory() as directory:
