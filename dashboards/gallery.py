@@ -5,7 +5,7 @@ shown once. The page shows the sources of the first samples at once and folds th
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from statistics import fmean
 
@@ -20,6 +20,7 @@ __all__ = ["Gallery", "Source", "by_corpus", "galleries"]
 SAMPLES_SHOWN = 16
 FLAC_BYTES = 3 * 2**20
 REAL = "Real"
+SPARING = "One sample of each role and model is shown, to keep the page small; the others are artifacts in MLflow."
 
 
 @dataclass(frozen=True)
@@ -82,25 +83,36 @@ def galleries(trials: Sequence[Trial], colours: Mapping[str, str]) -> list[Galle
         ReportError: a sample or a latent figure is malformed.
     """
     container = container_for(trials)
-    made = ((key, _sources(members, colours, container), members) for key, members in by_corpus(trials).items())
-    return [_gallery(*key, sources, members, colours) for key, sources, members in made if sources]
+    shown = trials if container == "flac" else [replace(trial, samples=_one_a_role(trial.samples)) for trial in trials]
+    left = sum(len(trial.samples) for trial in trials) - sum(len(trial.samples) for trial in shown)
+    made = ((key, _sources(members, colours, container), members) for key, members in by_corpus(shown).items())
+    return [_gallery(*key, sources, members, colours, left) for key, sources, members in made if sources]
+
+
+def _one_a_role(samples: Iterable[Sample]) -> tuple[Sample, ...]:
+    return tuple({sample.role: sample for sample in reversed(tuple(samples))}.values())[::-1]
 
 
 def container_for(trials: Iterable[Trial]) -> Container:
-    """FLAC where all sounds of a page have room as such, else OGG."""
+    """FLAC where all sounds of a page have room as such; else OGG, and of each trial one sample of each role."""
     size = sum(len(s.content) for trial in trials for s in trial.samples if s.kind == "speech")
     return "flac" if size <= FLAC_BYTES else "ogg"
 
 
 def _gallery(
-    corpus: str, protocol: str, sources: Sequence[Source], members: Sequence[Trial], colours: Mapping[str, str]
+    corpus: str,
+    protocol: str,
+    sources: Sequence[Source],
+    members: Sequence[Trial],
+    colours: Mapping[str, str],
+    left: int,
 ) -> Gallery:
     heard = [clip for source in sources for clip in source.clips]
     longest = max((clip.seconds for clip in heard), default=0.0)
     counts = accumulate(len(source.clips) + len(source.drawings) for source in sources)
     at_once = max(2, sum(count <= SAMPLES_SHOWN for count in counts))
     real = [clip for source in sources for clip in source.clips if clip.role == "real"]
-    findings = (_loudness_finding(sources), _pen_finding(sources))
+    findings = (_loudness_finding(sources), _pen_finding(sources), SPARING if left else "")
     return Gallery(
         corpus,
         protocol,

@@ -1,5 +1,6 @@
 """The verbs about a recorded study, at the command line: what they print, and how they end."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -7,6 +8,9 @@ import pytest
 
 from benchmarks.suite import Suite
 from benchmarks.tracking import REPORT, client_of_store
+from pipelines.shard_set import ShardSet
+from pipelines.storage import Location
+from pipelines.summary import describe
 from tests.benchmarks.conftest import Alter
 from tests.benchmarks.small_studies import run_of, write_suite
 from tests.benchmarks.test_cli import bench, json_of
@@ -74,7 +78,11 @@ def test_a_run_leaves_its_report_in_mlflow(recorded: Suite, tmp_path: Path) -> N
     study = client_of_store().get_experiment_by_name("told")
     assert study is not None
     (parent,) = client_of_store().search_runs([study.experiment_id], "tags.role = 'study'")
-    assert REPORT in [artifact.path for artifact in client_of_store().list_artifacts(parent.info.run_id)]
+    kept = {artifact.path for artifact in client_of_store().list_artifacts(parent.info.run_id)}
+    assert kept == {"study.json", "corpora.json", "comparison.json", REPORT}
+    place = client_of_store().download_artifacts(parent.info.run_id, "corpora.json", str(tmp_path))
+    (corpus,) = recorded.corpora
+    assert json.loads(Path(place).read_text()) == {corpus.name: describe(ShardSet(Location(corpus.shards)))}
     assert (parent.info.status, parent.data.tags["study"]) == ("FINISHED", "told")
 
 

@@ -8,6 +8,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
+from tests.processes import wait_until
+
 CHROMIUM = shutil.which("chromium")
 ARGUMENTS = [
     "--no-sandbox",
@@ -61,8 +63,20 @@ def draw_all(page: Page) -> None:
     page.locator(".chart:not([data-drawn])").first.wait_for(state="detached")
 
 
-def serious(page: Page) -> list[str]:
-    """What axe finds of serious or critical faults: the rule, and the first place."""
-    found = Axe().run(page).response["violations"]
+def serious(page: Page, *rules: str) -> list[str]:
+    """What axe finds of serious or critical faults, by these rules or all: the rule, and the first place."""
+    options = {"resultTypes": ["violations"]} | ({"runOnly": list(rules)} if rules else {})
+    found = Axe().run(page, options=options).response["violations"]
     grave = [fault for fault in found if fault["impact"] in ("serious", "critical")]
     return [f"{fault['id']}: {fault['nodes'][0]['html'][:200]}" for fault in grave]
+
+
+def until(page: Page, condition: str) -> None:
+    """Wait for a JavaScript expression to be true, asked again from here: a page's policy forbids its own polling."""
+    wait_until(lambda: page.evaluate(condition), 10, condition)
+
+
+def open_details(page: Page) -> None:
+    """Unfold all that is folded away, and draw what was in it."""
+    page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
+    draw_all(page)

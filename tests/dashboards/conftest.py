@@ -14,15 +14,8 @@ from mlflow import MlflowClient
 
 from dashboards.report import build_report
 from tests.dashboards.browsers import ARGUMENTS, CHROMIUM
-from tests.dashboards.studies import (
-    HOSTILE_STUDY,
-    STUDY,
-    UNFINISHED_STUDY,
-    Store,
-    Writer,
-    write_hostile_study,
-    write_study,
-)
+from tests.dashboards.demo import write_hostile_study, write_study
+from tests.dashboards.studies import HOSTILE_STUDY, STUDY, UNFINISHED_STUDY, Store, Writer
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,8 @@ from tests.dashboards.studies import COMMIT, STUDY, comparison, curves
 
 FINGERPRINT = "sha256:91b0c4e8a77d"
 LOCK = "ab" * 32
+PROTOCOL = {"kind": "speech", "frame_size": 200, "normalisation": "per_channel", "dequantise": False, "flip_y": False}
+PROTOCOL |= {"split_column": "split_by_sequence", "window_frames": 40, "rest_kept": False, "rule": "fit on train"}
 
 
 def document(**changes: Any) -> dict[str, Any]:
@@ -47,6 +49,27 @@ def document(**changes: Any) -> dict[str, Any]:
         "options": {"include_sa": False, "form": "whole"},
         "software": {"numpy": "2.4.6"},
     } | changes
+
+
+def pen_document(**changes: Any) -> dict[str, Any]:
+    """The same of handwriting."""
+    lengths, writers = document()["lengths"], document()["by_speaker"]
+    values: dict[str, Any] = {
+        "corpus": "iamondb",
+        "kind": "pen",
+        "fingerprint": "sha256:0c57aa19de02",
+        "sample_rate": None,
+        "seconds": {"train": None, "test": None},
+        "lengths": lengths,
+        "by_speaker": [writer | {"seconds": None} for writer in writers],
+        "rejects": {},
+        "reject_examples": {},
+        "reject_paths": {},
+        "mean": [8.0, 0.25],
+        "std": [41.5, 37.25],
+        "licence": "for research alone",
+    }
+    return document(**(values | changes))
 
 
 def trial(**changes: Any) -> Trial:

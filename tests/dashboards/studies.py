@@ -162,6 +162,11 @@ class Writer:
         self.client.set_terminated(run, status)
         return run
 
+    def beside(self, run: str, **files: Any) -> None:
+        """Log JSON artifacts of a run by their names without `.json`."""
+        for name, content in files.items():
+            self.client.log_text(run, json.dumps(content), f"{name}.json")
+
     def curves(self, run: str, frame: pd.DataFrame) -> None:
         with tempfile.TemporaryDirectory() as directory:
             frame.to_parquet(Path(directory) / "curves.parquet")
@@ -188,41 +193,18 @@ def pen_samples(seed: int, caption: str = "generated") -> list[tuple[dict[str, s
     return [(entry, strokes(0)), (made, strokes(seed + 3))]
 
 
-def samples_of_every_role(kind: str) -> list[tuple[dict[str, Any], bytes]]:
-    """A real sequence, its reconstruction, its continuation after a half, and a generated one."""
+def samples_of_every_role(kind: str, seed: int = 0) -> list[tuple[dict[str, Any], bytes]]:
+    """A real sequence, its reconstruction, its continuation after a half, and a generated one.
+
+    Args:
+        kind: of the corpus.
+        seed: of all but the real one.
+    """
     make, end, prime = (flac, "flac", 8000) if kind == "speech" else (strokes, "json", 120)
     entries: list[tuple[dict[str, Any], bytes]] = []
-    for seed, role in enumerate(("real", "reconstruction", "continuation", "generated")):
+    for number, role in enumerate(("real", "reconstruction", "continuation", "generated")):
         entry = {"kind": kind, "role": role, "file": f"{role}-0.{end}", "caption": f"caption of {role}"}
         entry |= {"prime_steps": prime if role == "continuation" else 0}
-        entries.append((entry, make(1.0, seed) if kind == "speech" else make(seed)))
+        own = number + 10 * seed if number else 0
+        entries.append((entry, make(1.0, own) if kind == "speech" else make(own)))
     return entries
-
-
-def write_study(client: MlflowClient, root: Path) -> dict[str, Any]:
-    writer, document = Writer(client, STUDY, root), comparison()
-    parent = writer.parent(document)
-    for model in MODELS:
-        for seed in (0, 1):
-            diverged: dict[str, Any] = {"diverged_at_step": 4210} if (model, seed) == ("VRNN-GMM", 1) else {}
-            run = writer.child(parent, corpus="speech", model=model, seed=seed, **diverged)
-            writer.curves(run, curves(model, seed, 30 if diverged else 40, 120.0))
-            if not diverged:
-                writer.samples(run, speech_samples(seed + 10 * MODELS.index(model), f"{model} take {seed}"))
-    for model in MODELS[:2]:
-        run = writer.child(parent, corpus="handwriting", model=model, seed=0)
-        writer.curves(run, curves(model, 0, 25, 2.2))
-        writer.samples(run, pen_samples(MODELS.index(model)))
-    return document
-
-
-def write_hostile_study(client: MlflowClient, root: Path) -> dict[str, Any]:
-    """Every text that a corpus, a configuration or a caption supplies tries to leave its place."""
-    writer = Writer(client, HOSTILE_STUDY, root)
-    texts: dict[str, Any] = dict.fromkeys(("corpus", "protocol", "model", "split", "fingerprint"), HOSTILE_TEXT)
-    document = comparison(HOSTILE_STUDY, rows=[row(**texts)], notes=[HOSTILE_TEXT])
-    document["diverged"] = [{"corpus": HOSTILE_TEXT, "model": HOSTILE_TEXT, "seed": 1, "step": 2}]
-    run = writer.child(writer.parent(document), seed=0, git_commit=HOSTILE_TEXT, **texts)
-    writer.curves(run, curves(MODELS[0], 0, 5, 1.0))
-    writer.samples(run, speech_samples(1, HOSTILE_TEXT) + pen_samples(1, HOSTILE_TEXT))
-    return document

@@ -16,7 +16,7 @@ from dashboards.corpus_words import (
 )
 from dashboards.data_section import data_section
 from dashboards.errors import ReportError
-from tests.dashboards.corpora import FINGERPRINT, document, study
+from tests.dashboards.corpora import FINGERPRINT, PROTOCOL, document, study
 
 ALL_EQUAL = dict.fromkeys(("min", "p05", "median", "p95", "max"), 20000)
 
@@ -115,10 +115,6 @@ def test_each_split_has_a_histogram_of_all_its_sequences_on_one_axis():
     assert bars == [[(1.0, 1), (24001 / 16000, 1)], [(1.0, 1)]]
     assert {tuple(chart["encoding"]["x"]["scale"]["domain"]) for _, chart in charts} == {(1.0, 32002 / 16000)}
     assert [chart["encoding"]["x"]["axis"]["labels"] for _, chart in charts] == [False, True]
-
-
-PROTOCOL = {"kind": "speech", "frame_size": 200, "normalisation": "per_channel", "dequantise": False, "flip_y": False}
-PROTOCOL |= {"split_column": "split_by_sequence", "window_frames": 40, "rest_kept": False, "rule": "fit on train"}
 
 
 def test_a_protocol_is_told_in_sentences():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from dashboards.gallery import SAMPLES_SHOWN, Gallery, by_corpus, galleries
+from dashboards.gallery import FLAC_BYTES, SAMPLES_SHOWN, SPARING, Gallery, by_corpus, container_for, galleries
 from dashboards.record import Sample, Trial
 
 
@@ -119,3 +119,27 @@ def test_corpora_keep_the_order_in_which_they_come():
 def test_samples_without_a_recording_are_shown_alone(role: str):
     made = gallery(trial("A", [sound(role, 0.5)]))
     assert [source.name for source in made.shown] == ["A, seed 0"]
+
+
+def test_sounds_are_flac_until_those_of_the_page_have_no_room_as_such():
+    half = Sample("s.flac", "speech", "real", "", bytes(FLAC_BYTES // 2))
+    drawing = Sample("s.json", "pen", "real", "", bytes(2 * FLAC_BYTES))
+    assert container_for([]) == "flac"
+    assert container_for([trial("A", [half, drawing]), trial("B", [half])]) == "flac"
+    more = Sample("t.flac", "speech", "real", "", bytes(1))
+    assert container_for([trial("A", [half]), trial("B", [half], corpus="ink"), trial("C", [more])]) == "ogg"
+
+
+def test_a_page_that_has_no_room_for_flac_plays_ogg_and_less_of_it_and_says_so(monkeypatch: pytest.MonkeyPatch):
+    made = trial("A", [sound("real", 0.5), sound("generated", 0.3), sound("generated", 0.2)])
+    whole = gallery(made)
+    assert [len(source.clips) for source in whole.shown] == [1, 2]
+    assert whole.shown[0].clips[0].url.startswith("data:audio/flac;")
+    assert SPARING not in whole.findings
+    monkeypatch.setattr("dashboards.gallery.FLAC_BYTES", 100)
+    sparing = gallery(made)
+    assert [[clip.digest for clip in source.clips] for source in sparing.shown] == [
+        [clip.digest for clip in source.clips[:1]] for source in whole.shown
+    ]
+    assert sparing.shown[0].clips[0].url.startswith("data:audio/ogg;")
+    assert SPARING in sparing.findings

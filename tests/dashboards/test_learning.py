@@ -42,7 +42,7 @@ def learn(*trials: Trial) -> Learning:
 
 
 def rows_of(chart: dict[str, Any], name: str) -> list[dict[str, Any]]:
-    return chart["datasets"][name]
+    return chart["datasets"].get(name, [])
 
 
 def test_each_seed_is_a_line_and_the_band_is_from_their_lowest_to_their_highest():
@@ -59,6 +59,23 @@ def test_one_seed_has_no_band():
     part = learn(trial("A", 0, [1, 4, 3]))
     assert rows_of(part.figures[0].chart, "bands") == []
     assert "band" not in part.figures[0].remarks
+
+
+def drawn_names(chart: dict[str, Any]) -> set[str]:
+    """The data that the layers of a chart draw."""
+    names = {chart["data"]["name"]} if "name" in chart.get("data", {}) else set()
+    return names.union(*map(drawn_names, chart.get("layer", [])))
+
+
+def test_no_layer_is_without_data():
+    banded = learn(trial("A", 0, [1, 4, 3]), trial("A", 1, [2, 3, 5])).figures[0].chart
+    single = learn(trial("A", 0, [1, 4, 3])).figures[0].chart
+    endless = learn(trial("A", 0, [np.nan, 4, np.nan]), trial("A", 1, [np.nan, np.nan])).figures[0].chart
+    assert drawn_names(banded) == {"bands", "lines", "ends"}
+    assert drawn_names(single) == {"lines", "ends"}
+    for chart in (banded, single, endless):
+        assert drawn_names(chart) == set(chart["datasets"])
+        assert all(chart["datasets"].values())
 
 
 def test_the_reconstruction_is_the_elbo_and_the_kl_and_of_latent_models_alone():

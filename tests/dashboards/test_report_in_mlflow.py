@@ -24,6 +24,7 @@ def test_mlflows_viewer_shows_the_report(browser: Browser, page: str, tmp_path: 
         frame = viewer.frame_locator("iframe").first
         frame.locator("h1").wait_for(timeout=120_000)
         assert frame.locator("h1").inner_text() == "demo"
+        frame.locator(".chart").first.scroll_into_view_if_needed()
         frame.locator(".chart svg").first.wait_for(timeout=60_000)
         frame.locator("button.theme").click()
         assert frame.locator("html").get_attribute("data-theme") in ("dark", "light")

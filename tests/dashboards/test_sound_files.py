@@ -4,7 +4,6 @@ import io
 import time
 
 import numpy as np
-import pytest
 import soundfile
 
 from dashboards.loudness import Sound
@@ -33,8 +32,8 @@ def test_ogg_is_decoded_to_nearly_the_same_and_is_much_smaller():
     assert len(content) < len(encode(sound, "flac")) / 3
 
 
-@pytest.mark.parametrize("container", ["flac", "ogg"])
-def test_the_same_sound_gives_the_same_bytes(container: Container):
-    first = encode(tone(), container)
+def test_the_same_sound_gives_the_same_bytes():
+    containers: tuple[Container, ...] = ("flac", "ogg")
+    first = [encode(tone(), container) for container in containers]
     time.sleep(1.1)
-    assert encode(tone(), container) == first
+    assert [encode(tone(), container) for container in containers] == first
