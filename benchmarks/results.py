@@ -5,8 +5,10 @@ Computed anew from per-sequence scores each time it is asked for, from MLflow or
 
 import json
 import math
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from typing import Any
 
 import pandas as pd
@@ -30,6 +32,7 @@ __all__ = [
     "suite_trials",
 ]
 
+_NUMBER = re.compile(r"-?[0-9][0-9.,e+-]*")
 STUDY = "study.json"
 """A study's own file: its suite, the keys of its trials, and what the guards found in its data."""
 
@@ -175,7 +178,7 @@ def _cut_off(trials: Sequence[FinishedTrial]) -> list[str]:
 
 
 def _audit_warnings(trials: Sequence[FinishedTrial]) -> list[str]:
-    """The audits' warnings, each once for all seeds of a model: the first seed's, and how many seeds have any."""
+    """The audits' warnings: each kind once for all seeds of a model, as the first of them has it, and how many do."""
     found: dict[str, list[list[str]]] = {}
     for trial in trials:
         tags = trial.tags
@@ -183,8 +186,12 @@ def _audit_warnings(trials: Sequence[FinishedTrial]) -> list[str]:
         found.setdefault(name, []).append(json.loads(tags.get("audit_warnings", "[]")))
     told: list[str] = []
     for name, seeds in found.items():
-        warned = [warnings for warnings in seeds if warnings]
-        told += [f"{name}, {len(warned)} of {len(seeds)} seeds: {warning}" for warning in (warned[0] if warned else ())]
+        kinds: dict[str, list[str]] = {}
+        for warning in chain.from_iterable(seeds):
+            kinds.setdefault(_NUMBER.sub("", warning), []).append(warning)
+        for warned in kinds.values():
+            others = " (figures of the first)" if len(set(warned)) > 1 else ""
+            told.append(f"{name}, {len(warned)} of {len(seeds)} seeds: {warned[0]}{others}")
     return told
 
 

@@ -4,6 +4,7 @@ A study that is run again skips the trials whose record is finished and goes on 
 """
 
 import json
+import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from benchmarks.suite import Reference, Suite, Trial, expand, references
 from benchmarks.tracking import StudyRecord, answering
 from benchmarks.work import Outcome
 from pipelines.cluster import ray_session
+from pipelines.errors import InputError
 from pipelines.exclusive import BusyError, exclusive
 from pipelines.protocol import find_protocol
 from pipelines.roles import assign_roles
@@ -36,6 +38,8 @@ from vrnn.training.checkpoints import EpochRecord
 from vrnn.training.stopping import Stop
 
 __all__ = ["CORPORA", "StudyWatcher", "run_study", "sync_study"]
+
+_log = logging.getLogger(__name__)
 
 CORPORA = "corpora.json"
 """A study's own file on its data: what each of its corpora holds, in the form of `pipelines.summary.describe`."""
@@ -138,8 +142,14 @@ def _about(suite: Suite, trials: Sequence[Trial], coders: Sequence[Reference]) -
 
 
 def _corpora(suite: Suite) -> dict[str, Any]:
-    """What each corpus's shards hold, by the corpus's name in the suite."""
-    return {entry.name: describe(ShardSet(Location(entry.shards))) for entry in suite.corpora}
+    """What each corpus's shards hold, by the corpus's name in the suite; damaged ones fail where they are used."""
+    found: dict[str, Any] = {}
+    for entry in suite.corpora:
+        try:
+            found[entry.name] = describe(ShardSet(Location(entry.shards)))
+        except InputError as error:
+            _log.warning("%s is left out of %s: %s", entry.name, CORPORA, error)
+    return found
 
 
 def _keys(suite: Suite, trials: Sequence[Trial], coders: Sequence[Reference]) -> list[str]:

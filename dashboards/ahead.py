@@ -116,9 +116,10 @@ def _by_pair(differences: Sequence[Difference], places: Mapping[Place, str]) -> 
 
 
 def _open(differences: Sequence[Difference]) -> list[str]:
-    unsettled = sum(d.verdict == "not settled" for d in differences)
+    unsettled = [d for d in differences if d.verdict == "not settled"]
+    open_to = max((d.open_to for d in unsettled), key=len, default="")
     few = sum(d.verdict == "not enough seeds" for d in differences)
-    told = [f"{unsettled} not settled: other sequences or other seeds could turn the order round."] if unsettled else []
+    told = [f"{len(unsettled)} not settled: {open_to} could turn the order round."] if unsettled else []
     return [*told, f"{few} without a verdict: a trained model needs at least three seeds for one."] if few else told
 
 

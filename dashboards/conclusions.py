@@ -112,7 +112,7 @@ def _paired(leader: Row, follower: Row, difference: Difference | None) -> str:
     elif difference.verdict == "not enough seeds":
         outcome = "there are not enough seeds for a verdict"
     elif not difference.is_settled:
-        outcome = "the order is not settled: other sequences or other seeds could turn it round"
+        outcome = f"the order is not settled: {difference.open_to} could turn it round"
     else:
         return _settled(leader, follower, difference)
     return f"{_gap(leader, 'scores higher than', follower)}; {outcome}."

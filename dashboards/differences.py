@@ -13,6 +13,8 @@ from dashboards.fields import Fields
 __all__ = ["MEASURES", "VERDICTS", "Difference", "Gap", "Side", "parse_differences"]
 
 MEASURES = ("density", "mass")
+LEVEL = 0.05
+"""Below it a corrected p-value counts."""
 VERDICTS = ("ahead", "behind", "not settled", "not enough seeds")
 Interval = tuple[float, float]
 
@@ -101,6 +103,13 @@ class Difference:
     def is_settled(self) -> bool:
         """Whether the tests say which model is ahead."""
         return self.verdict in ("ahead", "behind")
+
+    @property
+    def open_to(self) -> str:
+        """What could turn an unsettled order round: of these trained models, or only of models trained anew."""
+        sequences, joint = self.p_sequences_corrected, self.p_joint_corrected
+        seeds_alone = sequences is not None and joint is not None and sequences < LEVEL <= joint
+        return "other seeds" if seeds_alone else "other sequences or other seeds"
 
     @property
     def order(self) -> tuple[Side, Side]:

@@ -37,7 +37,8 @@ def forest_chart(differences: Sequence[Difference], colours: Mapping[str, str]) 
         y=alt.Y("place:O", axis=None, scale=alt.Scale(paddingOuter=0.3)),
         tooltip=_tooltips(),
     )
-    zero = alt.Chart(alt.Data(values=[{"zero": 0}])).mark_rule(strokeDash=[4, 3], aria=False).encode(x=_axis("zero:Q"))
+    rule = alt.Chart(alt.Data(values=[{"zero": 0}])).mark_rule(strokeDash=[4, 3], color="currentColor", aria=False)
+    zero = rule.encode(x=_axis("zero:Q"))
     layers = [zero, *_intervals(base, marks), _dots(base, colours, models), *_labels(base)]
     return themed(alt.layer(*layers).properties(width="container", height=ROW_HEIGHT * len(marks)))
 

@@ -148,10 +148,9 @@ def _panels(members: Sequence[tuple[Trial, Latent]], colours: Mapping[str, str])
     for trial, latent in members:
         change = _changes(latent)
         title = f"KL divergence, nats per {unit}"
-        yield _panel(title, trial.model, colours[trial.model], dict(enumerate(latent.kl_nats)), low, top)
-        yield _panel(
-            "Squared change of the posterior mean", trial.model, colours[trial.model], change, 0.0, _highest(change)
-        )
+        model, colour = trial.model, colours[trial.model]
+        yield _panel(title, model, colour, dict(enumerate(latent.kl_nats)), low, top, unit)
+        yield _panel("Squared change of the posterior mean", model, colour, change, 0.0, _highest(change), unit)
 
 
 def _changes(latent: Latent) -> dict[int, float]:
@@ -162,14 +161,18 @@ def _highest(values: Mapping[int, float]) -> float:
     return max(values.values(), default=0.0)
 
 
-def _panel(title: str, model: str, colour: str, values: Mapping[int, float], low: float, top: float) -> Panel:
+def _panel(
+    title: str, model: str, colour: str, values: Mapping[int, float], low: float, top: float, unit: str
+) -> Panel:
     span = (top - low) or 1.0
     heights = {frame: f"{PANEL_HEIGHT * (1 - (value - low) / span):.1f}" for frame, value in values.items()}
     first = min(values, default=0)
     steps = "".join(f"V{height}H{frame + 1}" for frame, height in heights.items())
     if values:
         peak = max(values, key=values.__getitem__)
-        seen = f"mean {fmean(values.values()):.2f}, highest {values[peak]:.2f} at frame {peak + 1} of {max(values) + 1}"
+        seen = (
+            f"mean {fmean(values.values()):.2f}, highest {values[peak]:.2f} at {unit} {peak + 1} of {max(values) + 1}"
+        )
     else:
         seen = "no value"
     return Panel(title, model, colour, f"M{first} {PANEL_HEIGHT}{steps}V{PANEL_HEIGHT}Z", low, top, seen)
@@ -205,13 +208,17 @@ def _mean(series: Sequence[float | None], frames: range) -> float | None:
 
 
 def _finding(model: str, latent: Latent) -> str:
-    """How much more the posterior's mean moves at phone boundaries than between them."""
+    """How much more the posterior's mean moves at phone boundaries than between them.
+
+    What comes before the first boundary is left out: there a model starts from nothing.
+    """
     near = {
         edge // latent.frame_size + offset
         for edge in latent.boundaries
         for offset in range(-NEAR_FRAMES, NEAR_FRAMES + 1)
     }
     change = _changes(latent)
+    change = {frame: value for frame, value in change.items() if frame >= min(near, default=0)}
     at = [value for frame, value in change.items() if frame in near]
     between = [value for frame, value in change.items() if frame not in near]
     if not at or not between:
@@ -221,7 +228,8 @@ def _finding(model: str, latent: Latent) -> str:
     ratio, count = fmean(at) / fmean(between), len(latent.boundaries)
     return (
         f"{model}: the posterior mean changes {ratio:.1f} times as much within one frame of a phone boundary as "
-        f"elsewhere ({count} {'boundary' if count == 1 else 'boundaries'}, {len(at)} of {len(change)} frames)."
+        f"elsewhere after the first ({count} {'boundary' if count == 1 else 'boundaries'}, {len(at)} of {len(change)} "
+        "frames)."
     )
 
 

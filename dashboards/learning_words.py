@@ -22,6 +22,9 @@ def _best_epochs(outcomes: Sequence[Outcome]) -> str:
         parts = [f"{o.model} after {_epochs(best)} of {_epochs(all_)}" for o, best, all_ in known]
         return f"Best epoch: {', '.join(parts)}."
     first, last = (pick(known, key=lambda each: each[1].median) for pick in (min, max))
+    if first[1].median == last[1].median:
+        low, high = min(best.low for _, best, _ in known), max(best.high for _, best, _ in known)
+        return f"The best epoch of every model came after {_epochs(Range(first[1].median, low, high, len(known)))}."
     return (
         f"The best epoch came after {_epochs(first[1])} of {_epochs(first[2])} ({first[0].model}, the soonest) "
         f"to {_epochs(last[1])} of {_epochs(last[2])} ({last[0].model}, the latest)."
@@ -70,6 +73,8 @@ def say_gaps(outcomes: Sequence[Outcome]) -> str:
     low, high = (pick(known, key=lambda each: each[0].median) for pick in (min, max))
     if _above(low[0].median) == _above(high[0].median):
         return f"At the best epoch the training figure is {_above(low[0].median)} that of validation{_whose(known)}."
+    if high[0].median < 0:
+        low, high = high, low
     return (
         f"At the best epoch the training figure is {_above(high[0].median)} that of validation for {high[1]}, "
         f"the most, and {_above(low[0].median)} it for {low[1]}, the least."
@@ -86,12 +91,12 @@ def _above(gap: float) -> str:
 
 def say_kl(courses: Sequence[Course]) -> str:
     """Which latent carries most, and which least."""
-    return _say_most(courses, "valid_kl_nats_per_frame", "The latent carries")
+    return _say_most(courses, "valid_kl_nats_per_frame", "The latent carries a median of")
 
 
 def say_reconstruction(courses: Sequence[Course]) -> str:
     """Which model explains a frame best once its latent is known."""
-    return _say_most(courses, None, "The reconstruction reaches")
+    return _say_most(courses, None, "The reconstruction reaches a median of")
 
 
 def _say_most(courses: Sequence[Course], column: str | None, opening: str) -> str:

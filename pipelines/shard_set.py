@@ -56,12 +56,19 @@ class ShardSet:
             return pq.read_table(stream).to_pandas()
 
     def rejects(self) -> pd.DataFrame:
-        """The rejected source items: path, id, split, code, message."""
+        """The rejected source items: path, id, split, code, message.
+
+        Raises:
+            InputError: their list is missing or cannot be read.
+        """
         place = self.location / REJECTS_NAME
         if not place.is_file():
             raise InputError(f"{place}: missing; run prepare again")
-        with place.open() as stream:
-            return pq.read_table(stream).to_pandas()
+        try:
+            with place.open() as stream:
+                return pq.read_table(stream).to_pandas()
+        except (pa.ArrowException, OSError) as error:
+            raise InputError(f"{place}: cannot be read ({error}); run prepare again") from error
 
     def verify(self) -> None:
         """Check every shard's bytes against the manifest.

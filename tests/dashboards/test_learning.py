@@ -88,8 +88,11 @@ def test_the_reconstruction_is_the_elbo_and_the_kl_and_of_latent_models_alone():
     kl, reconstruction = (rows_of(figure.chart, "lines") for figure in part.figures[1:])
     assert [(row["model"], row["value"]) for row in kl] == [("B", [0.25, 0.5, 1.0])]
     assert [(row["model"], row["value"]) for row in reconstruction] == [("B", [-0.75, 1.0, 3.0])]
-    assert part.figures[1].conclusion == "The latent carries 1.00 nats per frame at the best epoch for B."
-    assert part.figures[2].conclusion == "The reconstruction reaches 3.00 nats per frame at the best epoch for B."
+    assert part.figures[1].conclusion == "The latent carries a median of 1.00 nats per frame at the best epoch for B."
+    assert (
+        part.figures[2].conclusion
+        == "The reconstruction reaches a median of 3.00 nats per frame at the best epoch for B."
+    )
 
 
 def test_without_a_latent_there_is_one_chart_and_no_word_of_an_elbo():
