@@ -123,9 +123,9 @@ def read_study(study: str, tracking_uri: str | None = None) -> Study:
         with tempfile.TemporaryDirectory() as directory:
             store = _Artifacts(client, Path(directory))
             comparison = parse_comparison(store.read(parent.info.run_id, "comparison.json").decode())
-            runs = _latest_of_each_trial(_child_runs(client, experiment, parent))
-            trials = _with_samples(store, [_trial(store, run) for run in runs])
             about, corpora = (store.json(parent.info.run_id, name) or {} for name in ("study.json", "corpora.json"))
+            runs = _of_the_suite(_latest_of_each_trial(_child_runs(client, experiment, parent)), about)
+            trials = _with_samples(store, [_trial(store, run) for run in runs])
     except MlflowException as error:
         reason = str(error).splitlines()[0]
         raise ReportError(f"MLflow cannot be read ({reason}): check MLFLOW_TRACKING_URI") from error
@@ -172,6 +172,12 @@ def _latest_of_each_trial(newest_first: Sequence[Run]) -> list[Run]:
     for run in sorted(newest_first, key=lambda run: run.info.status != "FINISHED"):
         chosen.setdefault(run.data.tags.get("trial_key", run.info.run_id), run)
     return list(chosen.values())
+
+
+def _of_the_suite(runs: Sequence[Run], about: Mapping[str, Any]) -> list[Run]:
+    """The runs of the trials that the suite had when it was last run; all where that is not recorded."""
+    keys = set(about.get("keys", ()))
+    return [run for run in runs if not keys or run.data.tags.get("trial_key") in keys]
 
 
 def _names(client: MlflowClient, run_id: str, folder: str | None = None) -> set[str]:

@@ -187,7 +187,7 @@ def _hostile_about() -> dict[str, Any]:
     return {
         "suite": {"study": HOSTILE_STUDY, "corpora": [corpus], hostile("suite key"): hostile("suite value")},
         "protocols": {name: PROTOCOL | {"rule": HOSTILE_TEXT}},
-        "keys": [HOSTILE_TEXT],
+        "keys": [HOSTILE_TEXT, f"{HOSTILE_TEXT}-{HOSTILE_TEXT}-0"],
         "leaks": {name: leak(rule=hostile("leak rule"), warnings=[HOSTILE_TEXT])},
         "warnings": [HOSTILE_TEXT],
     }

@@ -135,3 +135,14 @@ def test_a_child_without_its_tags_is_refused_by_name(store: Store, tmp_path: Pat
 
 def test_names_are_read_as_written_however_odd(store: Store):
     assert read_study(HOSTILE_STUDY, store.uri).comparison.study == HOSTILE_STUDY
+
+
+def test_trials_that_the_suite_no_longer_has_are_left_out(tmp_path: Path):
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    writer = Writer(MlflowClient(uri), "narrowed", tmp_path / "artifacts")
+    parent = writer.parent(comparison("narrowed"))
+    for model in ("RNN-GMM", "VRNN-GMM"):
+        writer.child(parent, corpus="speech", model=model, seed=0)
+    assert [trial.model for trial in read_study("narrowed", uri).trials] == ["RNN-GMM", "VRNN-GMM"]
+    writer.client.log_text(parent, json.dumps({"keys": ["speech-VRNN-GMM-0"]}), "study.json")
+    assert [trial.model for trial in read_study("narrowed", uri).trials] == ["VRNN-GMM"]
