@@ -243,7 +243,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Answer a GET."""
         try:
             answer = self._listener.site.answer(self.path)
-        except Exception as error:  # noqa: BLE001
+        except (MlflowException, OSError, ValueError) as error:
             reason = f"this page could not be made ({type(error).__name__}); `vrnn-bench report` may say more"
             answer = _said(HTTPStatus.INTERNAL_SERVER_ERROR, reason)
         self._send(answer)
