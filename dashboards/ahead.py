@@ -15,6 +15,7 @@ from dashboards.differences import VERDICTS, Difference
 from dashboards.estimators import is_exact
 from dashboards.forest import forest_chart
 from dashboards.published import Beside
+from dashboards.words import counted, joined
 
 __all__ = ["Ahead", "Cell", "Figure", "Panel", "Sheet", "find_ahead", "place_names"]
 
@@ -98,9 +99,9 @@ def _headline(comparison: Comparison, places: Mapping[Place, str]) -> Conclusion
     for difference in settled:
         better, worse = difference.order
         wins.setdefault((better.model, worse.model), []).append(places[difference.key])
-    told = [f"{better} is ahead of {worse} on {_and(where)}" for (better, worse), where in wins.items()]
+    told = [f"{better} is ahead of {worse} on {joined(where)}" for (better, worse), where in wins.items()]
     verb = "is" if 1 in (len(settled), len(differences)) else "are"
-    count = f"{len(settled)} of {_counted(len(differences), 'comparison')} {verb} settled"
+    count = f"{len(settled)} of {counted(len(differences), 'comparison')} {verb} settled"
     sentence = f"{count}: {'; '.join(told)}." if 0 < len(told) <= PAIRS_LED else f"{count}."
     return Conclusion(sentence, (*_by_pair(differences, places), *_open(differences), *_bounds(settled)))
 
@@ -110,7 +111,7 @@ def _by_pair(differences: Sequence[Difference], places: Mapping[Place, str]) -> 
     for difference in differences:
         found.setdefault(difference.name, {}).setdefault(difference.verdict, []).append(places[difference.key])
     return [
-        f"{name}: {'; '.join(f'{verdict} on {_and(where[verdict])}' for verdict in VERDICTS if verdict in where)}."
+        f"{name}: {'; '.join(f'{verdict} on {joined(where[verdict])}' for verdict in VERDICTS if verdict in where)}."
         for name, where in found.items()
     ]
 
@@ -148,8 +149,8 @@ def _panel_sentence(group: Sequence[Difference]) -> str:
             "The one comparison is not settled." if len(group) == 1 else f"None of {len(group)} comparisons is settled."
         )
     told = [f"{better.model} is ahead of {worse.model}" for better, worse in (d.order for d in settled)]
-    count = f"{len(settled)} of {_counted(len(group), 'comparison')} settled"
-    return f"{count}: {_and(told)}." if len(told) <= PAIRS_LED else f"{count}."
+    count = f"{len(settled)} of {counted(len(group), 'comparison')} settled"
+    return f"{count}: {joined(told)}." if len(told) <= PAIRS_LED else f"{count}."
 
 
 def _sheet(comparison: Comparison, groups: tuple[Group, ...]) -> Sheet:
@@ -184,7 +185,7 @@ def _published_sentence(published: Sequence[Beside]) -> str:
         )
         return f"{none} be compared with ours."
     better = sum(_is_better(beside) for beside in comparable)
-    whole = f"{len(comparable)} of {_counted(len(published), 'published figure')} may be compared with ours"
+    whole = f"{len(comparable)} of {counted(len(published), 'published figure')} may be compared with ours"
     if len(comparable) == 1:
         return f"{whole}; ours is {'better' if better else 'not better'}."
     return f"{whole}; ours is better than {better} of them."
@@ -193,11 +194,3 @@ def _published_sentence(published: Sequence[Beside]) -> str:
 def _is_better(beside: Beside) -> bool:
     difference = beside.difference or 0.0
     return difference < 0 if beside.unit == "bits_per_sample" else difference > 0
-
-
-def _and(texts: Sequence[str]) -> str:
-    return " and ".join(filter(None, [", ".join(texts[:-1]), texts[-1]]))
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

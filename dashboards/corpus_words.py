@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dashboards.corpus import Corpus
+from dashboards.words import counted
 
 __all__ = [
     "duration",
@@ -39,11 +40,7 @@ def size_sentence(corpus: Corpus) -> str:
     if not sequences:
         return "It holds no sequence."
     parts = ", ".join(f"{name} {count:,} ({100 * count / sequences:.0f} %)" for name, count in corpus.sequences.items())
-    return f"{_counted(sequences, 'sequence')}, {_total(corpus)}: {parts}."
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    return f"{counted(sequences, 'sequence')}, {_total(corpus)}: {parts}."
 
 
 def length_sentence(corpus: Corpus) -> str:
@@ -109,7 +106,7 @@ def reject_sentence(corpus: Corpus) -> str:
     if not total:
         return "No source file was rejected."
     codes = ", ".join(f"{reject.code} {reject.count:,}" for reject in corpus.rejected)
-    return f"{_counted(total, 'source file')} {'was' if total == 1 else 'were'} rejected: {codes}."
+    return f"{counted(total, 'source file')} {'was' if total == 1 else 'were'} rejected: {codes}."
 
 
 def moment_rows(corpus: Corpus) -> list[tuple[str, float, float]]:

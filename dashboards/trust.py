@@ -15,6 +15,7 @@ from dashboards.conclusions import group_rows
 from dashboards.differences import Difference
 from dashboards.estimators import is_exact
 from dashboards.record import Study, Trial
+from dashboards.words import counted, joined
 
 __all__ = ["CutOff", "Spread", "Trust", "Warned", "find_trust"]
 
@@ -128,8 +129,8 @@ def _lead(
         "unfinished run": len(unfinished),
         "cut-off run": sum(part.count for part in cut),
     }
-    told = [_counted(count, noun) for noun, count in counts.items() if count]
-    return f"Against the figures stand {_and(told)}." if told else "No warning, and no run was lost or cut off."
+    told = [counted(count, noun) for noun, count in counts.items() if count]
+    return f"Against the figures stand {joined(told)}." if told else "No warning, and no run was lost or cut off."
 
 
 def _warned(warnings: Sequence[str]) -> tuple[Warned, ...]:
@@ -153,9 +154,9 @@ def _cut_off(trials: Sequence[Trial]) -> Iterable[CutOff]:
 
 def _runs_sentence(study: Study, unfinished: Sequence[Trial], cut: Sequence[CutOff]) -> str:
     finished = sum(trial.diverged_at_step is None for trial in study.trials) - len(unfinished)
-    text = f"{_counted(finished, 'run')} finished, {len(study.comparison.diverged)} diverged"
+    text = f"{counted(finished, 'run')} finished, {len(study.comparison.diverged)} diverged"
     text += f", {len(unfinished)} did not finish" if unfinished else ""
-    text += f"; {_counted(len(study.comparison.failed), 'run')} failed" if study.comparison.failed else ""
+    text += f"; {counted(len(study.comparison.failed), 'run')} failed" if study.comparison.failed else ""
     known, count = sum(part.known for part in cut), sum(part.count for part in cut)
     if not known:
         return f"{text}. Whether more epochs would have helped was not recorded."
@@ -178,7 +179,7 @@ def _seeds_sentence(rows: Sequence[Row], spreads: Sequence[Spread]) -> str:
     if known:
         beyond = sum((spread.ratio or 0.0) > 1 for spread in known)
         text += (
-            f" {beyond} of {_counted(len(known), 'difference')} {'is' if beyond == 1 else 'are'} larger than the "
+            f" {beyond} of {counted(len(known), 'difference')} {'is' if beyond == 1 else 'are'} larger than the "
             "larger seed std of the two models."
         )
     if len(known) < len(spreads):
@@ -192,10 +193,10 @@ def _error_sentence(rows: Sequence[tuple[str, Row]]) -> str:
     if not bounds:
         return "Every figure is exact: there is no Monte Carlo error."
     if not known:
-        return f"The Monte Carlo error of {_counted(len(bounds), 'bound')} is not known: each was estimated once."
+        return f"The Monte Carlo error of {counted(len(bounds), 'bound')} is not known: each was estimated once."
     error, row, place = max(known, key=lambda found: found[0])
     return (
-        f"The Monte Carlo error is known of {len(known)} of {_counted(len(bounds), 'bound')}; the largest is "
+        f"The Monte Carlo error is known of {len(known)} of {counted(len(bounds), 'bound')}; the largest is "
         f"{error:.2f} nats per sequence ({row.model}, {row.label}, {place})."
     )
 
@@ -205,9 +206,9 @@ def _audits_sentence(audits: Sequence[Audited]) -> str:
     if not found:
         return "No trial was audited: whether silence or a floor decides a figure is not known."
     warned = sum(bool(audit.warnings) for audit in found)
-    text = f"{warned} of {_counted(len(found), 'audited model')} {'has' if warned == 1 else 'have'} warnings"
+    text = f"{warned} of {counted(len(found), 'audited model')} {'has' if warned == 1 else 'have'} warnings"
     missing = sum(audit.trials - audit.audited for audit in audits)
-    return f"{text}; {_counted(missing, 'run')} had no audit." if missing else f"{text}."
+    return f"{text}; {counted(missing, 'run')} had no audit." if missing else f"{text}."
 
 
 def _leaks_sentence(leaks: Sequence[Leak] | None) -> str:
@@ -218,17 +219,9 @@ def _leaks_sentence(leaks: Sequence[Leak] | None) -> str:
     chosen = [leak.name for leak in leaks if leak.reported_that_select]
     unknown = [leak.name for leak in leaks if not leak.speakers_known]
     told = [
-        f"Reported signals or their sources were fitted on: {_and(signals) if signals else 'none found'}.",
-        f"Reported speakers were fitted on: {_and(voices) if voices else 'none found'}.",
+        f"Reported signals or their sources were fitted on: {joined(signals) if signals else 'none found'}.",
+        f"Reported speakers were fitted on: {joined(voices) if voices else 'none found'}.",
     ]
-    told += [f"Speakers are not known, so not checked: {_and(unknown)}."] if unknown else []
-    told += [f"The reported set also chose the checkpoint: {_and(chosen)}."] if chosen else []
+    told += [f"Speakers are not known, so not checked: {joined(unknown)}."] if unknown else []
+    told += [f"The reported set also chose the checkpoint: {joined(chosen)}."] if chosen else []
     return " ".join(told)
-
-
-def _and(texts: Sequence[str]) -> str:
-    return " and ".join(filter(None, [", ".join(texts[:-1]), texts[-1]]))
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
