@@ -88,7 +88,8 @@ def main(script: str, spec: str, out: str, result: str) -> None:
         )
         facts["finished"] = done.state.finished
 
-    training = threading.Thread(target=run)
+    # A daemon, which the end of a script that failed does not wait for.
+    training = threading.Thread(target=run, daemon=True)
     training.start()
     play(cluster, Path(out), facts)
     training.join()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from pyarrow import NativeFile
 
 from pipelines.storage import Location
 from tests.conftest import MakeSpec
@@ -166,6 +167,21 @@ def test_where_none_can_be_read_it_does_not_begin_anew(make_spec: MakeSpec, tmp_
         place.write_bytes(b"")
     with pytest.raises(CheckpointError, match="none of its 2 checkpoints can be read"):
         train(spec, Location(str(tmp_path)))
+
+
+def test_one_that_a_run_moves_away_as_another_process_reads_it_is_missed_by_name(
+    make_spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(make_spec(max_epochs=1), Location(str(tmp_path)))
+    opened = Location.open
+
+    def moved_before(place: Location) -> NativeFile:
+        Path(place.path).unlink()
+        return opened(place)
+
+    monkeypatch.setattr(Location, "open", moved_before)
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
+        load_checkpoint(Location(str(tmp_path / LAST)))
 
 
 def test_as_many_are_kept_as_were_asked_for(make_spec: MakeSpec, tmp_path: Path) -> None:

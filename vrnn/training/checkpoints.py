@@ -166,9 +166,10 @@ def load_checkpoint(place: Location) -> Checkpoint:
     """
     if place.is_directory():
         place = place / BEST
-    if not place.is_file():
-        raise CheckpointError(f"{place}: no such checkpoint; train makes one under its --out")
-    stored = place.read_bytes()
+    try:
+        stored = place.read_bytes()
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{place}: no such checkpoint; train makes one under its --out") from error
     damaged = CheckpointError(f"{place}: not a checkpoint of vrnn-bench, or damaged; train again")
     if not _is_whole(stored):
         raise damaged
