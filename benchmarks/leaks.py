@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pipelines.protocol import Protocol
+from pipelines.protocol import Protocol, window_lengths
 from pipelines.roles import assign_roles, split_rows
 from pipelines.shard_set import ShardSet
 
@@ -129,13 +129,15 @@ def find_leaks(shards: ShardSet, protocol: Protocol) -> Leaks:
     sequences: dict[Role, int] = {role: len(of_role) for role, of_role in rows.items()}
     speakers: dict[Role, int] = {role: _named(codes["speaker"][of_role]) for role, of_role in rows.items()}
     unknown: dict[Role, int] = {role: int((codes["speaker"][of_role] < 0).sum()) for role, of_role in rows.items()}
-    cut = _is_cut(shards.index.iloc[report], protocol)
+    lengths = shards.index["length"].to_numpy()[report]
+    windows = sum(len(window_lengths(protocol, int(length))) for length in lengths)
     warnings = (
         *_role_warnings(protocol, int(both.sum())),
         *(_shared_warning(found, sequences, protocol) for found in shared),
         *(_repeats_warning(found, sequences) for found in repeats),
         *_speaker_warnings(unknown, sequences),
-        *_few_speakers_warning(speakers["report"], sequences["report"], cut=cut),
+        *_few_speakers_warning(speakers["report"], sequences["report"], windows),
+        *_windows_warning(sequences["report"], windows),
     )
     return Leaks(protocol.name, assigned.rule, sequences, speakers, unknown, int(both.sum()), shared, repeats, warnings)
 
@@ -216,20 +218,21 @@ def _speaker_warnings(unknown: Mapping[Role, int], sequences: Mapping[Role, int]
         yield f"the index names no speaker for {counts} sequences: whether voices or hands are shared is not known"
 
 
-def _few_speakers_warning(speakers: int, sequences: int, *, cut: bool) -> Iterator[str]:
-    """Sequences of one speaker, or windows of one recording, are alike: docs/statistics.md has what that does."""
-    if 0 < speakers < _FEW_SPEAKERS and (speakers < sequences or cut):
+def _few_speakers_warning(speakers: int, sequences: int, windows: int) -> Iterator[str]:
+    """Sequences or windows of one speaker are alike: docs/statistics.md has what that does."""
+    if 0 < speakers < _FEW_SPEAKERS and speakers < max(sequences, windows):
         yield (
             f"the {sequences:,} reported recordings are of {_counted(speakers)}: intervals and tests over sequences "
             "say how sure a figure is of whom was heard, not of others"
         )
 
 
-def _is_cut(reported: pd.DataFrame, protocol: Protocol) -> bool:
-    """Whether a reported recording is cut into several windows."""
-    if protocol.window_frames is None:
-        return False
-    return bool((reported["length"] // protocol.frame_size > protocol.window_frames).any())
+def _windows_warning(sequences: int, windows: int) -> Iterator[str]:
+    if windows > sequences:
+        yield (
+            f"the {sequences:,} reported recordings are cut into {windows:,} windows, which are what is scored: those "
+            "of one recording are alike, and intervals and tests take them as independent, so both say too much"
+        )
 
 
 def _counted(speakers: int) -> str:

@@ -16,6 +16,7 @@ from dashboards.comparison import Row
 from dashboards.conclusions import Group
 from dashboards.estimators import ESTIMATORS
 from dashboards.forest import rounded
+from dashboards.words import typeset
 
 __all__ = ["Bounds", "Rise", "find_bounds"]
 
@@ -80,7 +81,11 @@ def _sentence(rises: Sequence[Rise]) -> str:
 
 
 def _of_known(known: Sequence[tuple[float, Rise]]) -> str:
-    told = [f"{rise.model} {nats:+.2f} ({rise.highest.label})" for nats, rise in known if rise.highest is not None]
+    told = [
+        f"{rise.model} {typeset(nats, '+.2f')} ({rise.highest.label})"
+        for nats, rise in known
+        if rise.highest is not None
+    ]
     fallen = [rise.model for nats, rise in known if nats < 0]
     text = f"Nats per sequence over the ELBO: {', '.join(told)}."
     return f"{text} {' and '.join(fallen)} fell: IWAE by noise alone, FIVO may do so in truth." if fallen else text

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from dashboards.comparison import Divergence, Row
 from dashboards.differences import Difference
 from dashboards.estimators import is_exact
+from dashboards.words import typeset
 
 __all__ = ["Conclusion", "Group", "conclude", "group_rows"]
 
@@ -130,8 +131,8 @@ def _gap(leader: Row, verb: str, follower: Row) -> str:
     gap = leader.nats_per_sequence - follower.nats_per_sequence
     per_frame = leader.nats_per_frame - follower.nats_per_frame
     return (
-        f"{leader.model} ({_figure(leader)}) {verb} {follower.model} ({_figure(follower)}) by {gap:.2f} nats "
-        f"per sequence ({per_frame:.3f} nats per frame)"
+        f"{leader.model} ({_figure(leader)}) {verb} {follower.model} ({_figure(follower)}) by "
+        f"{typeset(gap, '.2f')} nats per sequence ({typeset(per_frame, '.3f')} nats per frame)"
     )
 
 
@@ -145,7 +146,7 @@ def _comparison(leader: Row, follower: Row) -> str:
 
 
 def _figure(row: Row) -> str:
-    return f"{row.label} {row.sign} {row.nats_per_sequence:.2f}"
+    return f"{row.label} {row.sign} {typeset(row.nats_per_sequence, '.2f')}"
 
 
 def _is_exact(row: Row) -> bool:

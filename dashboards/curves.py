@@ -25,6 +25,7 @@ POINTS_WITH_TOOLTIPS = 1500
 DIGITS = 6
 FOCUSED = "focus === '' || datum.model === focus"
 DIMMED = 0.12
+MOST_TICKS = 5
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,7 @@ def curves_chart(
 
     The parameter `focus` names the model that is not dimmed; empty, none is.
     """
-    models = list(dict.fromkeys(line.model for line in lines))
-    encoding = _Encoding(axis, models, {model: styles[model] for model in models})
+    encoding = _Encoding(axis, lines, styles)
     figures = {
         "bands": [_band_row(band) for band in bands],
         "lines": [_line_row(line) for line in lines],
@@ -114,12 +114,13 @@ def curves_chart(
 class _Encoding:
     """What the layers share."""
 
-    def __init__(self, axis: Axis, models: Sequence[str], styles: Mapping[str, Style]) -> None:
+    def __init__(self, axis: Axis, lines: Sequence[Line], styles: Mapping[str, Style]) -> None:
+        models = list(dict.fromkeys(line.model for line in lines))
         self._unit = axis.unit
         self._scale = alt.Scale(domain=[axis.low, axis.high], nice=True, zero=False)
-        self.x = alt.X("epoch:Q", title="epoch", axis=alt.Axis(tickMinStep=1, format="d"))
-        self.colour = colour_by_model({m: style.colour for m, style in styles.items()}, models, legend=None)
-        dashes = alt.Scale(domain=list(models), range=[list(styles[m].dash) for m in models])
+        self.x = alt.X("epoch:Q", title="epoch", axis=alt.Axis(tickCount=_ticks(lines), format="d"))
+        self.colour = colour_by_model({model: styles[model].colour for model in models}, models, legend=None)
+        dashes = alt.Scale(domain=models, range=[list(styles[model].dash) for model in models])
         self.dash = alt.StrokeDash("model:N", scale=dashes, legend=None)
         self.value = alt.Tooltip("value:Q", title=axis.unit, format=".3f")
 
@@ -128,6 +129,12 @@ class _Encoding:
 
     def opacity(self, opacity: float) -> Any:  # noqa: ANN401 - altair's own type is private
         return alt.condition(FOCUSED, alt.value(opacity), alt.value(round(opacity * DIMMED, 3)))
+
+
+def _ticks(lines: Sequence[Line]) -> int:
+    """So few that none stands between two epochs."""
+    ends = [int(line.epochs[end]) for line in lines if len(line.epochs) for end in (0, -1)]
+    return max(1, min(MOST_TICKS, max(ends, default=1) - min(ends, default=1)))
 
 
 def _lines(encoding: _Encoding, count: int, *, pointed: bool) -> alt.Chart | alt.LayerChart | alt.FacetChart:

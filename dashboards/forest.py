@@ -20,6 +20,8 @@ __all__ = ["forest_chart", "rounded"]
 
 ROW_HEIGHT = 46
 LABEL_RISE = -8
+ZERO_SIZE = 28
+ZERO_FALL = 8
 PAPER = "var(--paper)"
 DIGITS = 6
 
@@ -37,10 +39,16 @@ def forest_chart(differences: Sequence[Difference], colours: Mapping[str, str]) 
         y=alt.Y("place:O", axis=None, scale=alt.Scale(paddingOuter=0.3)),
         tooltip=_tooltips(),
     )
-    rule = alt.Chart(alt.Data(values=[{"zero": 0}])).mark_rule(strokeDash=[4, 3], color="currentColor", aria=False)
-    zero = rule.encode(x=_axis("zero:Q"))
-    layers = [zero, *_intervals(base, marks), _dots(base, colours, models), *_labels(base)]
+    layers = [_zero(base), *_intervals(base, marks), _dots(base, colours, models), *_labels(base)]
     return themed(alt.layer(*layers).properties(width="container", height=ROW_HEIGHT * len(marks)))
+
+
+def _zero(base: alt.Chart) -> alt.Chart:
+    """The line of no difference, left out where the words stand."""
+    mark = base.mark_tick(
+        orient="vertical", size=ZERO_SIZE, yOffset=ZERO_FALL, opacity=1, color="currentColor", aria=False
+    )
+    return mark.encode(x=_axis("zero:Q")).transform_calculate(zero="0")
 
 
 def _intervals(base: alt.Chart, marks: Sequence[Mapping[str, Any]]) -> list[alt.Chart]:
@@ -66,7 +74,7 @@ def _dots(base: alt.Chart, colours: Mapping[str, str], models: Sequence[str]) ->
 
 
 def _labels(base: alt.Chart) -> list[alt.Chart]:
-    """The words over each line, on a halo that keeps the zero line off them."""
+    """The words over each line, on a halo that keeps the grid off them."""
     place = {"align": "left", "baseline": "bottom", "dy": LABEL_RISE, "fontSize": 12, "limit": {"expr": "width"}}
     halo = base.mark_text(**place, color=PAPER, stroke=PAPER, strokeWidth=5, aria=False)
     words = base.mark_text(**place, color="currentColor")

@@ -14,6 +14,7 @@ from dashboards.media import Clip, Drawing, clips, drawings
 from dashboards.record import Sample, Trial
 from dashboards.sound_files import Container
 from dashboards.spectrograms import Tick, frequency_ticks, ticks
+from dashboards.words import typeset
 
 __all__ = ["Gallery", "Source", "by_corpus", "galleries"]
 
@@ -167,7 +168,7 @@ def _loudness_finding(sources: Sequence[Source]) -> str:
         return ""
     levels = {source.name: _mean_loudness([source], "generated") for source in sources if source.name != REAL}
     told = [_beside(name, level - real) for name, level in levels.items() if level is not None]
-    start = f"Before they were levelled, real clips measured {real:.1f} LUFS on average".replace("-", "−")
+    start = f"Before they were levelled, real clips measured {typeset(real, '.1f')} LUFS on average"
     return f"{start}; generated clips were {', '.join(told)}." if told else f"{start}."
 
 

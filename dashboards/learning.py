@@ -19,6 +19,7 @@ from dashboards.learning_words import say_gaps, say_kl, say_outcomes, say_recons
 from dashboards.record import Trial
 from dashboards.thinning import points_per_curve, thin
 from dashboards.training import Course, Outcome, Speed, by_model, courses_of, outcome_of, speed_of
+from dashboards.words import typeset
 
 __all__ = ["Figure", "Learning", "learning_of"]
 
@@ -140,15 +141,13 @@ def _chart(
     axis = Axis(unit, min(0.0, float(finite.min())), float(finite.max())) if from_zero else axis_of(finite, unit)
     lines = [_line(course, values(course), budget) for course in courses]
     bands = [band for members in by_model(courses).values() if (band := _band(members, values, budget))]
-    return curves_chart(lines, bands, axis, styles), _remarks(axis, found, finite, bool(bands))
+    return curves_chart(lines, bands, axis, styles), _remarks(axis, found, finite)
 
 
-def _remarks(axis: Axis, found: Array, finite: Array, banded: bool) -> str:
-    said = ["A line per seed, a dot at its best epoch, a cross where it diverged."]
-    if banded:
-        said.append("A band runs from the lowest to the highest seed; it is no interval.")
+def _remarks(axis: Axis, found: Array, finite: Array) -> str:
+    said: list[str] = []
     if cut := axis.cuts(finite):
-        low = f"{axis.low:.4g}".replace("-", "−")
+        low = typeset(axis.low, ".4g")
         said.append(f"The axis starts near {low}: {cut} of {len(finite)} figures lie below and are cut off.")
     if missing := len(found) - len(finite):
         said.append(f"{missing} of {len(found)} figures are not finite and not drawn.")

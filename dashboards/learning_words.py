@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from dashboards.training import Course, Outcome, Range, Speed, by_model, range_of
+from dashboards.words import typeset
 
 __all__ = ["say_gaps", "say_kl", "say_outcomes", "say_reconstruction", "say_speeds"]
 
@@ -115,12 +116,16 @@ def _say_most(courses: Sequence[Course], column: str | None, opening: str) -> st
 
 
 def _rounded(found: Range) -> str:
-    return f"{found.median:.2f}"
+    return typeset(found.median, ".2f")
 
 
 def _spread(found: Range) -> str:
-    spread = f" ({found.low:.2f} to {found.high:.2f} over {found.count} seeds)" if found.count > 1 else ""
-    return f"{_rounded(found)}{spread}".replace("-", "−")
+    spread = (
+        f" ({typeset(found.low, '.2f')} to {typeset(found.high, '.2f')} over {found.count} seeds)"
+        if found.count > 1
+        else ""
+    )
+    return f"{_rounded(found)}{spread}"
 
 
 def say_speeds(speeds: Sequence[Speed]) -> str:

@@ -19,6 +19,7 @@ from dashboards.charts import model_colours
 from dashboards.following import Epoch, Followed, Follower, Look
 from dashboards.live_samples import latest_samples
 from dashboards.thinning import thin
+from dashboards.words import typeset
 
 __all__ = ["Live", "state_of"]
 
@@ -31,7 +32,6 @@ HOUR = 3_600_000
 QUIET = 600_000
 """Milliseconds; after so long without an epoch the page says how long nothing was heard."""
 REST = 5.0
-MINUS = "\u2212"
 OUTCOMES = ("running", "done", "diverged", "failed", "stopped")
 
 
@@ -197,8 +197,7 @@ def _panels(
 def _best(lines: Sequence[Mapping[str, Any]]) -> str:
     best = max(lines, key=lambda line: line["best"][1])
     epoch, value = best["best"]
-    figure = f"{value:.3f}".replace("-", MINUS)
-    return f"Highest so far: {best['name']}, {figure} after epoch {epoch}, of {len(lines)} drawn."
+    return f"Highest so far: {best['name']}, {typeset(value, '.3f')} after epoch {epoch}, of {len(lines)} drawn."
 
 
 def _thinned(points: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:

@@ -75,7 +75,7 @@ def equalise(sounds: Sequence[Sound]) -> list[Levelled]:
 def _levelled(sound: Sound, level: float | None, target: float) -> Levelled:
     if level is None:
         short = sound.seconds < BLOCK_SECONDS
-        left = f"shorter than {BLOCK_SECONDS:g} s" if short else "silent (below -70 LUFS)".replace("-", "−")
+        left = f"shorter than {BLOCK_SECONDS:g} s" if short else "silent (below −70 LUFS)"
         return Levelled(sound, None, None, left)
     gain = target - level
     return Levelled(Sound(sound.signal * 10 ** (gain / 20), sound.rate), level, gain)

@@ -20,6 +20,7 @@ from dashboards.loudness import Levelled, Sound, equalise
 from dashboards.record import Sample
 from dashboards.sound_files import Container, encode
 from dashboards.spectrograms import Spectrogram, spectrograms
+from dashboards.words import typeset
 
 __all__ = ["WAVE_BOX", "Clip", "Drawing", "clips", "digest", "drawings"]
 
@@ -71,7 +72,7 @@ class Clip:
     @property
     def seen(self) -> str:
         """What the waveform and the spectrogram show, in figures."""
-        level = f"at {self.after:.1f} LUFS".replace("-", "−") if self.after is not None else "not levelled"
+        level = f"at {typeset(self.after, '.1f')} LUFS" if self.after is not None else "not levelled"
         picture = self.spectrogram
         energy = f"{picture.share:.0%} of the energy lies at {picture.band}" if picture.band else "silence"
         return f"{self.seconds:.2f} s {level}; {energy}"
@@ -140,7 +141,7 @@ def _clip(
         rate=sound.rate,
         share=sound.seconds / longest,
         before=level.before,
-        gain=f"{level.gain_db:+.1f} dB to equal loudness".replace("-", "−")
+        gain=f"{typeset(level.gain_db, '+.1f')} dB to equal loudness"
         if level.gain_db is not None
         else f"{level.left}: left as it is",
         after=level.after,

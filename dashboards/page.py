@@ -18,13 +18,15 @@ import altair as alt
 import vl_convert
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-__all__ = ["policy_of", "render"]
+from dashboards.words import typeset
+
+__all__ = ["environment", "policy_of", "render"]
 
 TEMPLATES = files("dashboards") / "templates"
 
 
 STYLES = ("base", "ahead", "trust", "learning", "samples", "data", "print")
-SCRIPTS = ("charts", "tables", "players", "replay", "theme")
+SCRIPTS = ("charts", "tables", "players", "replay", "folds", "theme")
 
 
 def render(
@@ -44,23 +46,33 @@ def render(
         scripts: names of those in `templates/js/`; Vega comes with `charts` alone.
         served: whether it may ask the server that it came from for data and sound; a page on disk asks nobody.
     """
-    environment = Environment(
+    style = "\n".join(_text(f"css/{name}.css") for name in styles)
+    texts = [_text(f"js/{name}.js") for name in scripts]
+    if "charts" in scripts:
+        texts.insert(0, _vega_runtime())
+    return (
+        environment()
+        .get_template(template)
+        .render(
+            policy=_policy(texts, style, served),
+            style=style,
+            scripts=texts,
+            **content,
+        )
+    )
+
+
+def environment() -> Environment:
+    """Of the templates: every value is escaped, a missing one is an error."""
+    made = Environment(
         loader=PackageLoader("dashboards"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    style = "\n".join(_text(f"css/{name}.css") for name in styles)
-    texts = [_text(f"js/{name}.js") for name in scripts]
-    if "charts" in scripts:
-        texts.insert(0, _vega_runtime())
-    return environment.get_template(template).render(
-        policy=_policy(texts, style, served),
-        style=style,
-        scripts=texts,
-        **content,
-    )
+    made.filters["typeset"] = typeset
+    return made
 
 
 def _text(name: str) -> str:

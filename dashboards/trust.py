@@ -127,10 +127,12 @@ def _lead(
         "diverged run": len(comparison.diverged),
         "failed run": len(comparison.failed),
         "unfinished run": len(unfinished),
-        "cut-off run": sum(part.count for part in cut),
     }
     told = [counted(count, noun) for noun, count in counts.items() if count]
-    return f"Against the figures stand {joined(told)}." if told else "No warning, and no run was lost or cut off."
+    said = [f"Against the figures stand {joined(told)}."] if told else []
+    if cut_off := sum(part.count for part in cut):
+        said.append(f"{counted(cut_off, 'run')} {'was' if cut_off == 1 else 'were'} cut off while still improving.")
+    return " ".join(said) or "No warning, and no run was lost or cut off."
 
 
 def _warned(warnings: Sequence[str]) -> tuple[Warned, ...]:

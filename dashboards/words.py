@@ -1,8 +1,10 @@
-"""Counts and lists in words, for the sentences of every section."""
+"""Counts, numbers and lists as the sentences and tables of every section write them."""
 
 from collections.abc import Sequence
 
-__all__ = ["counted", "joined"]
+__all__ = ["counted", "joined", "typeset"]
+
+_MINUS = "−"
 
 
 def counted(count: int, noun: str) -> str:
@@ -13,3 +15,8 @@ def counted(count: int, noun: str) -> str:
 def joined(texts: Sequence[str]) -> str:
     """One text or more as a list: "a", "a and b", "a, b and c"."""
     return " and ".join(filter(None, [", ".join(texts[:-1]), texts[-1]]))
+
+
+def typeset(value: float, form: str) -> str:
+    """A number in a format such as ".2f" or "+.1f", with a true minus sign."""
+    return f"{value:{form}}".replace("-", _MINUS)

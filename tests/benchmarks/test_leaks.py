@@ -189,3 +189,16 @@ def test_intervals_over_sequences_of_few_speakers_are_warned_of(each: int, warne
     windowed = PAPER.model_copy(update={"window_frames": 10})
     told = f"reported recordings are of {8 // each} speakers"
     assert any(told in warning for warning in leaks_of(windowed, **columns).warnings), "windows of one voice are alike"
+
+
+@pytest.mark.parametrize(("frames", "windows"), [(10, 40), (50, None), (30, None)])
+def test_windows_of_one_recording_are_warned_of(frames: int, windows: int | None) -> None:
+    """Eight recordings of 50 frames; of windows of 30 each has but one."""
+    splits = ["train", "valid", *["test"] * 8]
+    protocol = PAPER.model_copy(update={"window_frames": frames, "rest_kept": False})
+    length = [50 * PAPER.frame_size] * 10
+    leaks = leaks_of(protocol, id=[f"r{n}" for n in range(10)], split=splits, length=length)
+    told = [warning for warning in leaks.warnings if "windows" in warning]
+    assert [f"the 8 reported recordings are cut into {windows} windows" in warning for warning in told] == (
+        [True] if windows else []
+    )

@@ -3,12 +3,11 @@
 import json
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from dashboards.ahead import find_ahead
 from dashboards.charts import interval_chart, model_colours
 from dashboards.comparison import parse_comparison
 from dashboards.conclusions import conclude, group_rows
+from dashboards.page import environment
 from dashboards.record import Study, Trial
 from dashboards.trust import find_trust
 from tests.dashboards.studies import comparison, row
@@ -137,14 +136,7 @@ def sections(record: Study) -> str:
     """Both sections as the report has them."""
     colours = model_colours([r.model for r in record.comparison.rows] + [t.model for t in record.trials])
     groups = group_rows(record.comparison.rows)
-    environment = Environment(
-        loader=PackageLoader("dashboards"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.from_string(SECTIONS).render(content(record, colours, groups))
+    return environment().from_string(SECTIONS).render(content(record, colours, groups))
 
 
 def content(record: Study, colours: Any, groups: Any) -> dict[str, Any]:

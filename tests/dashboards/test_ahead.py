@@ -122,7 +122,7 @@ def test_the_table_of_differences_sorts_by_raw_values_and_keeps_small_p_values_h
     page = sections(study(differences=[difference()]))
     assert '<td class="number" data-value="4e-05">&lt; 0.0001</td>' in page
     assert '<td class="number" data-value="0.0004">0.0004</td>' in page
-    assert '<td class="number" data-value="15.0">[15.00, 25.00]</td>' in page
+    assert '<td class="number" data-value="15.0">[15.00, 25.00]<br>[12.00, 28.00]</td>' in page
 
 
 def test_hostile_text_stays_text_and_charts_stay_json():

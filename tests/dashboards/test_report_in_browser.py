@@ -7,7 +7,7 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser
 
-from tests.dashboards.browsers import LOCAL, Opened, needs_chromium, open_details, opened, serious, until
+from tests.dashboards.browsers import LOCAL, Opened, needs_chromium, open_details, opened, serious, until, watched
 from tests.dashboards.demo import hostile
 
 pytestmark = needs_chromium
@@ -186,4 +186,19 @@ def test_print_is_black_on_white_with_every_chart_and_no_player(browser: Browser
     assert set(result.page.evaluate(hidden)) == {"none"}
     charts = "[...document.querySelectorAll('.chart svg')].every(s => s.getBoundingClientRect().height > 0)"
     assert result.page.evaluate(charts)
+    result.page.close()
+
+
+def test_print_unfolds_corpora_and_tables_and_folds_them_again(browser: Browser, page: str, tmp_path: Path):
+    (tmp_path / "report.html").write_text(page, encoding="utf-8")
+    result = watched(browser)
+    result.page.goto((tmp_path / "report.html").as_uri())
+    folded = result.page.locator("details.corpus:not([open]), details.table:not([open])")
+    before = folded.count()
+    assert before > 0
+    assert result.page.locator("#samples details.corpus[open]").count() == 1
+    result.page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert folded.count() == 0
+    result.page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert folded.count() == before
     result.page.close()

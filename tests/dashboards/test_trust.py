@@ -24,7 +24,8 @@ def test_the_lead_counts_all_that_stands_against_the_figures():
     trials = [trial(tags={"cut_off": "yes"}), trial(seed=1, status="RUNNING")]
     found = trusted(*trials, warnings=["w"], failed={"t": "out of memory"})
     assert found.sentence == (
-        "Against the figures stand 1 warning, 1 diverged run, 1 failed run, 1 unfinished run and 1 cut-off run."
+        "Against the figures stand 1 warning, 1 diverged run, 1 failed run and 1 unfinished run. "
+        "1 run was cut off while still improving."
     )
     assert trusted(trial(), diverged=[]).sentence == "No warning, and no run was lost or cut off."
 
@@ -153,7 +154,7 @@ def test_bounds_are_drawn_as_what_they_gain_over_the_elbo():
 
 def test_a_bound_that_falls_is_said_to_be_noise():
     (bounds,) = find_bounds(group_rows(bounded(("elbo", 1, 100.0), ("iwae", 40, 98.0))), COLOURS)
-    assert "VRNN-Gauss -2.00 (IWAE-40). VRNN-Gauss fell: IWAE by noise alone" in bounds.sentence
+    assert "VRNN-Gauss −2.00 (IWAE-40). VRNN-Gauss fell: IWAE by noise alone" in bounds.sentence
 
 
 def test_an_elbo_alone_leaves_the_gap_unknown_and_draws_nothing():

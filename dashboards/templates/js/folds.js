@@ -1,0 +1,13 @@
+"use strict";
+
+// Paper cannot be unfolded: printing opens what is folded for the sake of a short page, and closes it again.
+const folds = [...document.querySelectorAll("details.corpus, details.table")];
+let opened = [];
+
+window.addEventListener("beforeprint", () => {
+  opened = folds.filter((fold) => !fold.open);
+  for (const fold of opened) fold.open = true;
+});
+window.addEventListener("afterprint", () => {
+  for (const fold of opened) fold.open = false;
+});
