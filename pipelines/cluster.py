@@ -62,6 +62,7 @@ def ray_session(workers: int, address: str | None = None, *, gpus: float = 0.0) 
 
     Raises:
         InputError: no cluster answers at `address`, or this machine has too few GPUs.
+        TimeoutError: a fresh one did not start in the time that Ray gives it.
     """
     if ray.is_initialized():
         yield None
@@ -88,6 +89,11 @@ def _connect(workers: int, chosen: str) -> str | None:
     except (ConnectionError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"no Ray cluster answers at {chosen}: {reason}; start one, or leave --address out") from error
+    except Exception as error:
+        # Ray has no name for a node that does not come up in time: it raises a bare Exception.
+        if type(error) is not Exception:
+            raise
+        raise TimeoutError("Ray did not start in its time: the machine is too busy; repeat the command") from error
     if callable(handler) and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, handler)
     return f"http://{context.dashboard_url}" if context.dashboard_url else None

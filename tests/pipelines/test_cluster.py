@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import ray
 import torch
 
 from pipelines import cluster
-from pipelines.cluster import RoomWatch
+from pipelines.cluster import RoomWatch, ray_session
 
 BENCH = Path(sys.executable).parent / "vrnn-bench"
 
@@ -36,6 +37,20 @@ def test_gpus_that_this_machine_lacks_are_not_waited_for(
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines()[-1] == f"vrnn-bench: {told}"
+
+
+@pytest.mark.parametrize(("raised", "expected"), [(Exception("timed out"), TimeoutError), (KeyError("x"), KeyError)])
+def test_a_ray_that_does_not_start_in_time_has_a_name_and_no_other_error_gets_it(
+    raised: Exception, expected: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def init(**options: object) -> None:
+        raise raised
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(expected), ray_session(1):
+        pass
 
 
 def test_what_waits_for_room_says_so_once(
