@@ -1,6 +1,6 @@
 """What MLflow holds about a study that is being run, read again and again at little cost.
 
-`dashboards.record` reads a study that is done, once and whole; here only what a live page shows is read. What
+`dashboards.reading` reads a study that is done, once and whole; here only what a live page shows is read. What
 cannot change any more (the epochs and samples of a trial that ended) is kept, in caches that forget.
 """
 
@@ -8,8 +8,7 @@ import json
 import re
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,10 @@ from mlflow.exceptions import MlflowException
 
 from dashboards.bounded import Recent
 from dashboards.errors import ReportError
-from dashboards.record import DEFAULT_EXPERIMENT_ID, PARENT_TAG
+from dashboards.looks import Epoch, Followed, Look, StudyLine
+from dashboards.store import DEFAULT_EXPERIMENT_ID, PARENT_TAG, runs_of
 
-__all__ = ["Epoch", "Followed", "Follower", "Look", "StudyLine"]
+__all__ = ["LONGEST_TEXT", "Follower"]
 
 SPEED = "system/frames_per_second"
 VALID = "valid/nats_per_frame"
@@ -38,80 +38,6 @@ LARGEST_VALUE = 1e15
 """MLflow stores an infinity as a large number."""
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,200}")
 _OUTCOMES = {"RUNNING": "running", "SCHEDULED": "running", "FINISHED": "done", "KILLED": "stopped"}
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """An epoch that was logged.
-
-    Attributes:
-        at: when, in milliseconds since 1970.
-        frames_per_second: of its training; None where it was not logged.
-        valid: validation log-likelihood in nats per frame; None where it was not logged.
-    """
-
-    number: int
-    at: int
-    frames_per_second: float | None
-    valid: float | None
-
-
-@dataclass(frozen=True)
-class Followed:
-    """A trial as it stands.
-
-    Attributes:
-        outcome: `running`, `done`, `diverged`, `failed`, or `stopped` where it is to be taken up again.
-        trained: whether it is a training run, and no untrained reference.
-        started: in milliseconds since 1970.
-        ended: the same; 0 while it runs.
-        most: epochs that it is allowed; 0 where that is unknown.
-    """
-
-    run_id: str
-    key: str
-    corpus: str
-    protocol: str
-    model: str
-    seed: str
-    outcome: str
-    trained: bool
-    started: int
-    ended: int
-    most: int
-
-    @property
-    def name(self) -> str:
-        """What the page calls it."""
-        return f"{self.corpus}, {self.protocol}, {self.model}, seed {self.seed}"
-
-
-@dataclass(frozen=True)
-class Look:
-    """One look at a study.
-
-    Attributes:
-        status: the parent run's, as MLflow has it.
-        planned: how many trials it is to have; None where the store does not say.
-        models: in the order of its plan.
-        trials: the latest run of each that was begun, the newest first.
-        version: changes whenever a run of it began or ended.
-    """
-
-    status: str
-    planned: int | None
-    models: tuple[str, ...]
-    trials: tuple[Followed, ...]
-    version: tuple[object, ...]
-
-
-@dataclass(frozen=True)
-class StudyLine:
-    """A study in the list of studies; `started` in milliseconds since 1970."""
-
-    name: str
-    status: str
-    started: int
 
 
 class Follower:
@@ -152,7 +78,7 @@ class Follower:
         Raises:
             ReportError: it is unknown, or was never begun.
         """
-        runs = list(self._runs(self.experiment(study).experiment_id))
+        runs = list(runs_of(self._client, self.experiment(study).experiment_id))
         parents = [run for run in runs if PARENT_TAG not in run.data.tags]
         parents.sort(key=lambda run: run.data.tags.get("role") != "study")
         if not parents:
@@ -170,15 +96,6 @@ class Follower:
             trials=tuple(trials),
             version=(parent.info.run_id, parent.info.status, parent.info.end_time, len(children), last),
         )
-
-    def _runs(self, experiment_id: str) -> Iterable[Run]:
-        token = None
-        while True:
-            page = self._client.search_runs([experiment_id], order_by=["attributes.start_time DESC"], page_token=token)
-            yield from page
-            token = page.token
-            if not token:
-                return
 
     def _about(self, parent: Run) -> Mapping[str, Any]:
         run_id = parent.info.run_id

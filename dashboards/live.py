@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from dashboards.charts import model_colours
-from dashboards.following import Epoch, Followed, Follower, Look
+from dashboards.following import Follower
 from dashboards.live_samples import latest_samples
+from dashboards.looks import Epoch, Followed, Look
 from dashboards.thinning import thin
 from dashboards.words import typeset
 

@@ -5,7 +5,8 @@ from typing import Any
 from urllib.parse import quote
 
 from dashboards.errors import ReportError
-from dashboards.following import LONGEST_TEXT, Followed, Follower
+from dashboards.following import LONGEST_TEXT, Follower
+from dashboards.looks import Followed
 from dashboards.media import drawings
 from dashboards.record import ROLES, Sample
 

@@ -19,7 +19,8 @@ from dashboards.gallery import galleries
 from dashboards.learning import learning_of
 from dashboards.media import WAVE_BOX
 from dashboards.page import render
-from dashboards.record import ROLES, Trial, read_study
+from dashboards.reading import read_study
+from dashboards.record import ROLES, Trial
 from dashboards.reproduce import reproduction
 from dashboards.spectrograms import RANGE_DB, palette_bar
 from dashboards.trust import find_trust

@@ -9,8 +9,9 @@ import pytest
 
 from dashboards.bounded import Recent
 from dashboards.errors import ReportError
-from dashboards.following import Epoch, Followed, Follower, Look
+from dashboards.following import Follower
 from dashboards.live import Live, _rest, _thinned, state_of
+from dashboards.looks import Epoch, Followed, Look
 from tests.dashboards.running import RunningStudy, copy_of
 from tests.dashboards.studies import HOSTILE_STUDY, HOSTILE_TEXT, Store, pen_samples, speech_samples
 
