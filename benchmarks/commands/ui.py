@@ -18,7 +18,8 @@ from benchmarks.errors import FailedError, StoppedError, StudyError
 from benchmarks.output import say, say_result
 
 if TYPE_CHECKING:
-    from dashboards.server import Site, StudyServer
+    from dashboards.server import StudyServer
+    from dashboards.site import Site
 
 __all__ = ["ui"]
 
@@ -41,7 +42,8 @@ def ui(host: str = "127.0.0.1", port: int = 8700, mlflow_port: int = 5000, mlflo
         mlflow: whether to start MLflow's server.
     """
     from benchmarks.tracking import asking, store
-    from dashboards.server import Site, is_loopback
+    from dashboards.server import is_loopback
+    from dashboards.site import Site
 
     if not is_loopback(host):
         say(f"warning: --host {host}: anybody on the network can read the studies, and with MLflow change them")
@@ -195,7 +197,7 @@ def _end_group(child: "subprocess.Popen[bytes]") -> None:
 
 
 def _show_links(server: "StudyServer", site: "Site") -> None:
-    from dashboards.server import study_path
+    from dashboards.site import study_path
 
     say_result(f"studies: {server.url}/")
     studies = site.follower.studies()

@@ -14,7 +14,8 @@ from mlflow import MlflowClient
 
 from dashboards.errors import ReportError
 from dashboards.page import policy_of, render
-from dashboards.server import MOST_THREADS, Site, StudyServer, is_loopback, study_path
+from dashboards.server import MOST_THREADS, StudyServer, is_loopback
+from dashboards.site import Site, study_path
 from tests.dashboards.running import RunningStudy, copy_of
 from tests.dashboards.studies import HOSTILE_STUDY, HOSTILE_TEXT, Store, speech_samples
 
