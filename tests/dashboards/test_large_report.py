@@ -15,10 +15,11 @@ from tests.dashboards.large_study import CORPORA, LARGE_STUDY, MODELS, SEEDS, wr
 pytestmark = pytest.mark.slow
 MOST_BYTES = 10_000_000
 # One promise: what a page polls for is evaluated there again and again, which its policy forbids.
-IN_SIGHT = """() => new Promise((resolve) => {
+IN_SIGHT = """() => new Promise((resolve, reject) => {
+  setTimeout(() => reject(new Error("a chart in sight is not drawn")), 20000);
   const drawn = (chart) => {
     const { top, bottom } = chart.getBoundingClientRect();
-    return bottom < 0 || top > innerHeight || 'drawn' in chart.dataset;
+    return bottom < 0 || top > innerHeight || !chart.checkVisibility() || 'drawn' in chart.dataset;
   };
   const look = () => {
     if ([...document.querySelectorAll('.chart')].every(drawn)) resolve(performance.now());
@@ -77,6 +78,7 @@ def test_it_opens_and_draws_what_is_in_sight_alone(browser: Browser, report: Pat
     charts, drawn = (watch.page.locator(each) for each in (".chart", ".chart[data-drawn]"))
     watch.page.evaluate(IN_SIGHT)
     assert drawn.count() < charts.count()
+    watch.page.locator("#learning details.corpus > summary").last.click()
     watch.page.locator("#learning .chart").last.scroll_into_view_if_needed()
     watch.page.locator("#learning .chart[data-drawn]").last.wait_for()
     watch.page.evaluate(IN_SIGHT)
