@@ -43,6 +43,11 @@ class Group:
         return tuple({row.model: row for row in reversed(self.rows)}.values())[::-1]
 
     @property
+    def is_alone(self) -> bool:
+        """Whether there is but one model, and so nothing to compare with."""
+        return len(self.best) == 1
+
+    @property
     def key(self) -> tuple[str, str]:
         """What a trial shares with the group: a trial is scored on every split."""
         return self.corpus, self.protocol

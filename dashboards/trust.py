@@ -1,9 +1,10 @@
 """Is it trustworthy: what the guards found, what was lost, how runs and estimates vary; each with what it comes to.
 
 Nothing bad is left out, and what was not recorded is said to be unknown. Equal warnings of several models or corpora
-are written once, with all that they are of.
+are written once, with all that they are of, and those that differ by their numbers alone stand together.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,9 @@ from dashboards.record import Study, Trial
 from dashboards.words import counted, joined
 
 __all__ = ["CutOff", "Spread", "Trust", "Warned", "find_trust"]
+
+
+NUMBER = re.compile(r"-?\d[\d.,]*")
 
 
 @dataclass(frozen=True)
@@ -58,10 +62,10 @@ class Spread:
 
 @dataclass(frozen=True)
 class Trust:
-    """The section. Every `*_sentence` is the conclusion of its part."""
+    """The section. Every `*_sentence` is the conclusion of its part; `warnings` has a tuple for each kind of them."""
 
     sentence: str
-    warnings: tuple[Warned, ...]
+    warnings: tuple[tuple[Warned, ...], ...]
     notes: tuple[str, ...]
     runs_sentence: str
     diverged: tuple[Divergence, ...]
@@ -120,29 +124,34 @@ def find_trust(study: Study, colours: Mapping[str, str]) -> Trust:
 
 
 def _lead(
-    comparison: Comparison, warnings: Sequence[Warned], unfinished: Sequence[Trial], cut: Sequence[CutOff]
+    comparison: Comparison, warnings: Sequence[Sequence[Warned]], unfinished: Sequence[Trial], cut: Sequence[CutOff]
 ) -> str:
+    warned, kinds = sum(map(len, warnings)), len(warnings)
+    alike = f" of {counted(kinds, 'kind')}" if kinds < warned else ""
     counts = {
-        "warning": len(warnings),
         "diverged run": len(comparison.diverged),
         "failed run": len(comparison.failed),
         "unfinished run": len(unfinished),
     }
-    told = [counted(count, noun) for noun, count in counts.items() if count]
+    told = [counted(warned, "warning") + alike] if warned else []
+    told += [counted(count, noun) for noun, count in counts.items() if count]
     said = [f"Against the figures stand {joined(told)}."] if told else []
     if cut_off := sum(part.count for part in cut):
         said.append(f"{counted(cut_off, 'run')} {'was' if cut_off == 1 else 'were'} cut off while still improving.")
     return " ".join(said) or "No warning, and no run was lost or cut off."
 
 
-def _warned(warnings: Sequence[str]) -> tuple[Warned, ...]:
-    """Equal warnings together. A guard's warning begins with what it is of: "corpus/protocol: " and the like."""
+def _warned(warnings: Sequence[str]) -> tuple[tuple[Warned, ...], ...]:
+    """Equal warnings as one, and by kind. A guard's warning begins with what it is of, such as "corpus/protocol: "."""
     found: dict[str, list[str]] = {}
     for warning in dict.fromkeys(warnings):
         of, colon, text = warning.partition(": ")
         known = bool(colon) and "/" in of
         found.setdefault(text if known else warning, []).extend([of] if known else [])
-    return tuple(Warned(text, tuple(of)) for text, of in found.items())
+    kinds: dict[str, list[Warned]] = {}
+    for text, of in found.items():
+        kinds.setdefault(NUMBER.sub("", text), []).append(Warned(text, tuple(of)))
+    return tuple(map(tuple, kinds.values()))
 
 
 def _cut_off(trials: Sequence[Trial]) -> Iterable[CutOff]:

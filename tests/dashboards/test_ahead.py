@@ -162,5 +162,5 @@ def test_no_style_attribute_and_no_handler_gets_on_the_page():
 def test_a_hundred_trials_make_a_small_page_and_fold_their_tables():
     page = sections(many())
     assert len(page) < 300_000
-    assert page.count('<details class="corpus">') == 5
+    assert page.count('<details class="fold"><summary><h3 id="result-') == 5
     assert page == sections(many())

@@ -78,7 +78,7 @@ def test_it_opens_and_draws_what_is_in_sight_alone(browser: Browser, report: Pat
     charts, drawn = (watch.page.locator(each) for each in (".chart", ".chart[data-drawn]"))
     watch.page.evaluate(IN_SIGHT)
     assert drawn.count() < charts.count()
-    watch.page.locator("#learning details.corpus > summary").last.click()
+    watch.page.locator("#learning article > details.fold > summary").last.click()
     watch.page.locator("#learning .chart").last.scroll_into_view_if_needed()
     watch.page.locator("#learning .chart[data-drawn]").last.wait_for()
     watch.page.evaluate(IN_SIGHT)

@@ -193,10 +193,10 @@ def test_print_unfolds_corpora_and_tables_and_folds_them_again(browser: Browser,
     (tmp_path / "report.html").write_text(page, encoding="utf-8")
     result = watched(browser)
     result.page.goto((tmp_path / "report.html").as_uri())
-    folded = result.page.locator("details.corpus:not([open]), details.table:not([open])")
+    folded = result.page.locator("details.fold:not([open])")
     before = folded.count()
     assert before > 0
-    assert result.page.locator("#samples details.corpus[open]").count() == 1
+    assert result.page.locator("#samples details.fold[open]").count() == 1
     result.page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
     assert folded.count() == 0
     result.page.evaluate("window.dispatchEvent(new Event('afterprint'))")

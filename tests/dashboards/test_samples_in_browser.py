@@ -203,7 +203,7 @@ def test_without_scripts_players_and_drawings_are_there_and_nothing_that_would_n
     shown = context.new_page()
     shown.goto(path.as_uri())
     assert shown.locator("#samples audio").first.is_visible()
-    shown.locator("#samples details.corpus > summary").last.click()
+    shown.locator("#samples details.fold > summary").last.click()
     assert shown.locator("#samples .ink").first.is_visible()
     for selector in (".replay", ".seek", ".hear"):
         assert shown.locator(f"#samples {selector}").count() > 0

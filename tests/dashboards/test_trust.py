@@ -33,9 +33,21 @@ def test_the_lead_counts_all_that_stands_against_the_figures():
 def test_equal_warnings_are_written_once_with_all_they_are_of():
     found = trusted(warnings=["a/p/M, 2 of 3 seeds: quiet: very", "a/p/N, 1 of 3 seeds: quiet: very", "52 of 79: lost"])
     assert found.warnings == (
-        Warned("quiet: very", ("a/p/M, 2 of 3 seeds", "a/p/N, 1 of 3 seeds")),
-        Warned("52 of 79: lost", ()),
+        (Warned("quiet: very", ("a/p/M, 2 of 3 seeds", "a/p/N, 1 of 3 seeds")),),
+        (Warned("52 of 79: lost", ()),),
     )
+
+
+def test_warnings_that_differ_by_their_numbers_alone_stand_together_and_are_counted():
+    warnings = ["a/p: 3 of 9 trials were cut", "b/p: 1,024 of 9 trials were cut", "a/p: quiet: -3.5 nats"]
+    found = trusted(warnings=warnings, diverged=[])
+    cut, quiet = found.warnings
+    assert [warned.of for warned in cut] == [("a/p",), ("b/p",)]
+    assert [warned.text for warned in quiet] == ["quiet: -3.5 nats"]
+    assert found.sentence.startswith("Against the figures stand 3 warnings of 2 kinds.")
+    page = sections(study(warnings=warnings))
+    assert "<summary>1 more of this kind</summary>" in page
+    assert "1,024 of 9 trials were cut <small>b/p</small>" in page
 
 
 def test_runs_are_counted_by_how_they_ended():

@@ -1,7 +1,7 @@
 "use strict";
 
 // Paper cannot be unfolded: printing opens what is folded for the sake of a short page, and closes it again.
-const folds = [...document.querySelectorAll("details.corpus, details.table")];
+const folds = [...document.querySelectorAll("details.fold")];
 let opened = [];
 
 window.addEventListener("beforeprint", () => {
