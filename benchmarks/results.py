@@ -231,8 +231,8 @@ def _notes(rows: list[ComparisonRow]) -> list[str]:
         "Nats per sequence, higher is better. exact is log p(x); elbo is a lower bound; iwae-K and fivo-K are, in "
         "expectation, lower bounds too, tighter with K: compare a bound with an exact value knowing that it can only "
         "be too low.",
-        "The interval is a 95 % bootstrap over sequences; the standard deviation is over training seeds; the Monte "
-        "Carlo error is a bound's own, from repetitions with other noise.",
+        "The interval of a single figure is a 95 % bootstrap over sequences; the standard deviation is over training "
+        "seeds; the Monte Carlo error is a bound's own, from repetitions with other noise.",
     ]
     if any(row.protocol == "clean" and row.measure == "density" for row in rows):
         notes.append(

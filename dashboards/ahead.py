@@ -5,6 +5,7 @@ is ahead, where behind and where neither. Published figures stand beside ours wh
 what stands in the way.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ from dashboards.differences import VERDICTS, Difference
 from dashboards.estimators import is_exact
 from dashboards.forest import forest_chart
 from dashboards.published import Beside
-from dashboards.words import counted, joined
+from dashboards.words import counted, joined, typeset
 
 __all__ = ["Ahead", "Cell", "Figure", "Panel", "Sheet", "find_ahead", "place_names"]
 
@@ -58,9 +59,14 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Ahead:
-    """The section; `headline` is None and `panels` and `differences` are empty where none were recorded."""
+    """The section; `headline` is None and `panels` and `differences` are empty where none were recorded.
+
+    Attributes:
+        coded: a sentence for each lossless coder and corpus: its rate beside that of the best model.
+    """
 
     headline: Conclusion | None
+    coded: tuple[str, ...]
     panels: tuple[Panel, ...]
     differences: tuple[Difference, ...]
     places: Mapping[Place, str]
@@ -77,7 +83,34 @@ def find_ahead(comparison: Comparison, colours: Mapping[str, str]) -> Ahead:
     differences, groups = comparison.differences, group_rows(comparison.rows)
     places = place_names([*(group.place for group in groups), *(difference.key for difference in differences)])
     headline = _headline(comparison, places) if differences else None
-    return Ahead(headline, tuple(_panels(differences, colours)), differences, places, _sheet(comparison, groups))
+    return Ahead(
+        headline,
+        tuple(_coded(groups)),
+        tuple(_panels(differences, colours)),
+        differences,
+        places,
+        _sheet(comparison, groups),
+    )
+
+
+def _coded(groups: Sequence[Group]) -> Iterable[str]:
+    """What a coder needs beside the lowest rate of a model on the same split: rates compare, whatever the measure."""
+    for coded in (group for group in groups if group.is_code):
+        rivals = [
+            row
+            for group in groups
+            if (group.key, group.split) == (coded.key, coded.split)
+            for row in group.rows
+            if row.estimator != "code" and row.bits_per_sample is not None
+        ]
+        best = min(rivals, key=lambda row: row.bits_per_sample or 0.0, default=None)
+        for row in coded.rows:
+            if best is not None and row.bits_per_sample is not None and best.bits_per_sample is not None:
+                more = typeset(best.bits_per_sample - row.bits_per_sample, "+.3f")
+                yield (
+                    f"{coded.corpus}, protocol {coded.protocol}: {row.model} needs {row.bits_per_sample:.3f}, the best "
+                    f"model ({best.model}, {best.label}) {best.bits_per_sample:.3f}, {more}."
+                )
 
 
 def place_names(places: Iterable[Place]) -> dict[Place, str]:
@@ -118,9 +151,14 @@ def _by_pair(differences: Sequence[Difference], places: Mapping[Place, str]) -> 
 
 def _open(differences: Sequence[Difference]) -> list[str]:
     unsettled = [d for d in differences if d.verdict == "not settled"]
-    open_to = max((d.open_to for d in unsettled), key=len, default="")
+    open_to = Counter(d.open_to for d in unsettled)
     few = sum(d.verdict == "not enough seeds" for d in differences)
-    told = [f"{len(unsettled)} not settled: {open_to} could turn the order round."] if unsettled else []
+    told = []
+    if len(open_to) == 1:
+        told = [f"{len(unsettled)} not settled: {next(iter(open_to))} could turn the order round."]
+    elif open_to:
+        parts = [f"{count} by {what}" for what, count in open_to.items()]
+        told = [f"{len(unsettled)} not settled: orders that could be turned round, {joined(parts)}."]
     return [*told, f"{few} without a verdict: a trained model needs at least three seeds for one."] if few else told
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from dashboards.fields import Fields
 from dashboards.record import Trial
+from dashboards.words import kind_of
 
 __all__ = ["Audited", "Leak", "Shared", "find_audits", "find_leaks"]
 
@@ -34,7 +35,7 @@ class Audited:
         below_zero: share of frames whose density on the recorded integers is above 1; None for a mass.
         gained: nats per frame that these gain; None for a mass.
         not_finite: frames without a finite score, in all seeds.
-        warnings: each once, with the number of seeds that have it.
+        warnings: one of each kind, with the number of seeds that have it.
     """
 
     corpus: str
@@ -109,10 +110,10 @@ def _condensed(key: tuple[str, str, str], trials: Sequence[Trial]) -> Audited:
     found = [_Audit(trial) for trial in trials if trial.audit is not None]
     if not found:
         return Audited(*key, len(trials), 0)
-    warnings: dict[str, int] = {}
+    warnings: dict[str, list[str]] = {}
     for audit in found:
-        for warning in dict.fromkeys(audit.warnings):
-            warnings[warning] = warnings.get(warning, 0) + 1
+        for kind, warning in {kind_of(warning): warning for warning in audit.warnings}.items():
+            warnings.setdefault(kind, []).append(warning)
     return Audited(
         *key,
         len(trials),
@@ -124,7 +125,7 @@ def _condensed(key: tuple[str, str, str], trials: Sequence[Trial]) -> Audited:
         _worst(audit.below_zero for audit in found),
         _worst(audit.gained for audit in found),
         sum(audit.not_finite for audit in found),
-        tuple(warnings.items()),
+        tuple((alike[0], len(alike)) for alike in warnings.values()),
     )
 
 

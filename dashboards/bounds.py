@@ -21,6 +21,8 @@ from dashboards.words import typeset
 __all__ = ["Bounds", "Rise", "find_bounds"]
 
 HEIGHT = 200
+SHAPES = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down", "triangle-right")
+"""Of models; as many as share no factor with the colours."""
 
 
 @dataclass(frozen=True)
@@ -97,23 +99,27 @@ def _chart(rises: Sequence[Rise], colours: Mapping[str, str]) -> dict[str, Any] 
         return None
     has_fivo = any(point["family"] == "FIVO" for point in points)
     samples = sorted({point["K"] for point in points})
-    models = list(dict.fromkeys(point["model"] for point in points))
-    families = ["IWAE", "FIVO"]
-    legend = alt.Legend(title=None, orient="bottom", symbolStrokeColor="currentColor") if has_fivo else None
+    drawn = {point["model"] for point in points}
+    models = [model for model in colours if model in drawn]
+    shapes = [SHAPES[list(colours).index(model) % len(SHAPES)] for model in models]
+    legend = alt.Legend(title=None, orient="bottom", columns=2)
+    dashes = alt.Scale(domain=["IWAE", "FIVO"], range=[[1, 0], [4, 3]])
     chart = (
         alt.Chart(alt.Data(values=points))
-        .mark_line(point=alt.OverlayMarkDef(size=70, opacity=1), strokeWidth=1.8)
+        .mark_line(point=alt.OverlayMarkDef(size=90, opacity=1, filled=False, strokeWidth=2), strokeWidth=1.2)
         .encode(
             x=alt.X("K:Q", title="samples K", scale=alt.Scale(type="log"), axis=alt.Axis(values=samples, format="d")),
             y=alt.Y("gain:Q", title="nats per sequence over the ELBO", scale=alt.Scale(zero=True)),
             color=alt.Color(
                 "model:N",
                 scale=alt.Scale(domain=models, range=[colours[model] for model in models]),
-                legend=alt.Legend(title=None, orient="bottom", columns=2, symbolType="stroke"),
+                legend=legend,
             ),
-            shape=alt.Shape("family:N", scale=alt.Scale(domain=families, range=["circle", "cross"]), legend=legend),
+            shape=alt.Shape("model:N", scale=alt.Scale(domain=models, range=shapes), legend=legend),
             strokeDash=alt.StrokeDash(
-                "family:N", scale=alt.Scale(domain=families, range=[[1, 0], [4, 3]]), legend=legend
+                "family:N",
+                scale=dashes,
+                legend=alt.Legend(title=None, orient="bottom", symbolStrokeColor="currentColor") if has_fivo else None,
             ),
             tooltip=[
                 "model:N",

@@ -44,8 +44,13 @@ class Group:
 
     @property
     def is_alone(self) -> bool:
-        """Whether there is but one model, and so nothing to compare with."""
+        """Whether there is but one model, and so nothing to compare with in nats."""
         return len(self.best) == 1
+
+    @property
+    def is_code(self) -> bool:
+        """Whether lossless coders alone were scored, which are compared with models in bits per sample."""
+        return all(row.estimator == "code" for row in self.rows)
 
     @property
     def key(self) -> tuple[str, str]:
@@ -99,7 +104,8 @@ def conclude(group: Group, diverged: Sequence[Divergence] = (), differences: Seq
         return _paired(leader, follower, tested.get(frozenset((leader.model, follower.model))))
 
     if not others:
-        sentence = f"Only {leader.model} was scored: there is nothing to compare it with."
+        beside = "no model by the same measure; bits per sample compare" if group.is_code else "nothing to compare with"
+        sentence = f"Only {leader.model} was scored: {beside}."
         return Conclusion(sentence, tuple(_lost_runs(group, diverged)))
     sentence = compared(others[0])
     rival = next((row for row in others if _is_exact(row) != _is_exact(leader)), others[0])
@@ -179,7 +185,7 @@ def _seed_cautions(leader: Row, follower: Row) -> list[str]:
     spread = max(row.seed_std or 0.0 for row in (leader, follower))
     if leader.nats_per_sequence - follower.nats_per_sequence > spread:
         return []
-    return [f"The difference is within the spread between training seeds (std {spread:.2f})."]
+    return [f"The difference is within the spread between training seeds (std {spread:.2f} nats per sequence)."]
 
 
 def _data_cautions(group: Group) -> list[str]:

@@ -149,7 +149,7 @@ _NORMALISATIONS = {
 }
 _SPLITS = {
     "split": "Splits never cut a speaker, page or recording.",
-    "split_by_sequence": "Where no split is official, sequences are split one by one: a speaker may be in several.",
+    "split_by_sequence": "Where the split by sequence differs from the table's, a speaker may be in several.",
 }
 
 

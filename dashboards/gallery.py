@@ -168,8 +168,8 @@ def _loudness_finding(sources: Sequence[Source]) -> str:
         return ""
     levels = {source.name: _mean_loudness([source], "generated") for source in sources if source.name != REAL}
     told = [_beside(name, level - real) for name, level in levels.items() if level is not None]
-    start = f"Before they were levelled, real clips measured {typeset(real, '.1f')} LUFS on average"
-    return f"{start}; generated clips were {', '.join(told)}." if told else f"{start}."
+    start = f"Before clips were levelled, those shown of the recordings measured {typeset(real, '.1f')} LUFS on average"
+    return f"{start}; generated ones were {', '.join(told)}." if told else f"{start}."
 
 
 def _beside(name: str, difference: float) -> str:

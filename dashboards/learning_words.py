@@ -25,10 +25,12 @@ def _best_epochs(outcomes: Sequence[Outcome]) -> str:
     first, last = (pick(known, key=lambda each: each[1].median) for pick in (min, max))
     if first[1].median == last[1].median:
         low, high = min(best.low for _, best, _ in known), max(best.high for _, best, _ in known)
-        return f"The best epoch of every model came after {_epochs(Range(first[1].median, low, high, len(known)))}."
+        return (
+            f"The best epoch of every model came after {_epochs(Range(first[1].median, low, high, len(known)))} epochs."
+        )
     return (
         f"The best epoch came after {_epochs(first[1])} of {_epochs(first[2])} ({first[0].model}, the soonest) "
-        f"to {_epochs(last[1])} of {_epochs(last[2])} ({last[0].model}, the latest)."
+        f"to {_epochs(last[1])} of {_epochs(last[2])} epochs ({last[0].model}, the latest)."
     )
 
 

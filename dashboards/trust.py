@@ -4,7 +4,6 @@ Nothing bad is left out, and what was not recorded is said to be unknown. Equal 
 are written once, with all that they are of, and those that differ by their numbers alone stand together.
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,12 +15,9 @@ from dashboards.conclusions import group_rows
 from dashboards.differences import Difference
 from dashboards.estimators import is_exact
 from dashboards.record import Study, Trial
-from dashboards.words import counted, joined
+from dashboards.words import counted, joined, kind_of
 
 __all__ = ["CutOff", "Spread", "Trust", "Warned", "find_trust"]
-
-
-NUMBER = re.compile(r"-?\d[\d.,]*")
 
 
 @dataclass(frozen=True)
@@ -150,7 +146,7 @@ def _warned(warnings: Sequence[str]) -> tuple[tuple[Warned, ...], ...]:
         found.setdefault(text if known else warning, []).extend([of] if known else [])
     kinds: dict[str, list[Warned]] = {}
     for text, of in found.items():
-        kinds.setdefault(NUMBER.sub("", text), []).append(Warned(text, tuple(of)))
+        kinds.setdefault(kind_of(text), []).append(Warned(text, tuple(of)))
     return tuple(map(tuple, kinds.values()))
 
 

@@ -1,10 +1,13 @@
 """Counts, numbers and lists as the sentences and tables of every section write them."""
 
+import re
 from collections.abc import Sequence
 
-__all__ = ["counted", "joined", "typeset"]
+__all__ = ["counted", "joined", "kind_of", "typeset"]
 
 _MINUS = "−"
+_NUMBER = re.compile(r"-?\d[\d.,]*")
+_REMARK = re.compile(r" \([^()]*\)$")
 
 
 def counted(count: int, noun: str) -> str:
@@ -20,3 +23,8 @@ def joined(texts: Sequence[str]) -> str:
 def typeset(value: float, form: str) -> str:
     """A number in a format such as ".2f" or "+.1f", with a true minus sign."""
     return f"{value:{form}}".replace("-", _MINUS)
+
+
+def kind_of(text: str) -> str:
+    """What texts share that differ by their numbers, or by a remark in brackets at their end, alone."""
+    return _NUMBER.sub("", _REMARK.sub("", text))

@@ -48,6 +48,27 @@ def test_the_lead_counts_the_verdicts_and_names_who_is_ahead():
     )
 
 
+def test_orders_that_seeds_alone_could_turn_are_told_from_those_that_sequences_could():
+    seeds = difference(verdict="not settled", p_sequences_corrected=0.01, p_joint_corrected=0.5)
+    both = difference(verdict="not settled", p_sequences_corrected=0.2, p_joint_corrected=0.5)
+    cautions = headline(seeds, seeds | {"corpus": "handwriting"}, both | {"corpus": "c"})[1]
+    assert (
+        "3 not settled: orders that could be turned round, 2 by other seeds and 1 by other sequences or other seeds."
+        in cautions
+    )
+
+
+def test_a_coder_stands_beside_the_best_model_in_bits_per_sample():
+    coder = row(model="flac", estimator="code", measure="mass", seeds=1, seed_std=None, bits_per_sample=7.5)
+    record = study(rows=[row(bits_per_sample=9.0), row(model="VRNN-GMM", bits_per_sample=8.25), coder])
+    page = sections(record)
+    told = "speech, protocol paper: flac needs 7.500, the best model (VRNN-GMM, exact) 8.250, +0.750."
+    assert f"<li>{told}</li>" in page
+    assert "nothing to compare" not in page
+    other = row(model="flac", estimator="code", measure="mass", seeds=1, seed_std=None, split="valid")
+    assert "flac needs" not in sections(study(rows=[row(), row(model="VRNN-GMM"), other]))
+
+
 def test_nothing_settled_names_nobody():
     assert headline(difference(verdict="not settled"))[0] == "0 of 1 comparison is settled."
 

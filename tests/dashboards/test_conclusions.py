@@ -136,7 +136,10 @@ def test_one_seed_is_said_to_leave_the_spread_unknown():
 def test_a_difference_within_the_spread_of_seeds_is_said_to_be_so():
     within = concluded(figure("A", 100, 1, seed_std=31.0), figure("B", 130, 1, seed_std=29.0))
     beyond = concluded(figure("A", 100, 1, seed_std=29.0), figure("B", 130, 1, seed_std=29.0))
-    assert any("within the spread between training seeds (std 31.00)" in caution for caution in within.cautions)
+    assert any(
+        "within the spread between training seeds (std 31.00 nats per sequence)" in caution
+        for caution in within.cautions
+    )
     assert not any("spread" in caution for caution in beyond.cautions)
 
 

@@ -124,7 +124,7 @@ def test_a_protocol_is_told_in_sentences():
         "Each channel is normalised by its mean and standard deviation in training.",
         "No noise is added.",
         "Sequences are cut into windows of 40 frames; the rest is dropped.",
-        "Where no split is official, sequences are split one by one: a speaker may be in several.",
+        "Where the split by sequence differs from the table's, a speaker may be in several.",
     ]
 
 

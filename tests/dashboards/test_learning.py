@@ -135,7 +135,7 @@ def test_the_conclusion_counts_best_epochs_rises_and_divergences():
 def test_with_many_models_only_the_soonest_and_the_latest_are_named():
     part = learn(*(trial(f"M{best}", 0, [float(epoch == best) for epoch in range(1, 7)]) for best in (3, 1, 5, 2)))
     assert part.figures[0].conclusion == (
-        "The best epoch came after 1 of 6 (M1, the soonest) to 5 of 6 (M5, the latest). "
+        "The best epoch came after 1 of 6 (M1, the soonest) to 5 of 6 epochs (M5, the latest). "
         "None of 4 runs was still rising at its end."
     )
 

@@ -10,6 +10,7 @@ from dashboards.conclusions import group_rows
 from dashboards.errors import ReportError
 from dashboards.record import Trial
 from dashboards.trust import Trust, Warned, find_trust
+from dashboards.words import kind_of
 from tests.dashboards.ahead_cases import audit, difference, leak, sections, side, study, trial
 from tests.dashboards.studies import row
 
@@ -42,6 +43,7 @@ def test_warnings_that_differ_by_their_numbers_alone_stand_together_and_are_coun
     warnings = ["a/p: 3 of 9 trials were cut", "b/p: 1,024 of 9 trials were cut", "a/p: quiet: -3.5 nats"]
     found = trusted(warnings=warnings, diverged=[])
     cut, quiet = found.warnings
+    assert kind_of("a 3.5% of 7 (such as x)") == kind_of("a -1,024% of 9") != kind_of("b 3.5% of 7")
     assert [warned.of for warned in cut] == [("a/p",), ("b/p",)]
     assert [warned.text for warned in quiet] == ["quiet: -3.5 nats"]
     assert found.sentence.startswith("Against the figures stand 3 warnings of 2 kinds.")

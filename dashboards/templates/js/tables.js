@@ -2,8 +2,10 @@
 
 // Tables: a header button sorts by its column. Cells without a value stay last in both directions.
 const collator = new Intl.Collator("en", { numeric: true });
+const hexadecimal = /^[0-9a-f]{8,}$/;
 
 function compareCells(a, b) {
+  if (hexadecimal.test(a) && hexadecimal.test(b)) return a < b ? -1 : a > b ? 1 : 0;
   const numeric = a !== "" && b !== "" && !Number.isNaN(Number(a)) && !Number.isNaN(Number(b));
   return numeric ? Number(a) - Number(b) : collator.compare(a, b);
 }
