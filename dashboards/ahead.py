@@ -96,21 +96,24 @@ def find_ahead(comparison: Comparison, colours: Mapping[str, str]) -> Ahead:
 def _coded(groups: Sequence[Group]) -> Iterable[str]:
     """What a coder needs beside the lowest rate of a model on the same split: rates compare, whatever the measure."""
     for coded in (group for group in groups if group.is_code):
-        rivals = [
-            row
-            for group in groups
-            if (group.key, group.split) == (coded.key, coded.split)
+        beside = [group for group in groups if (group.key, group.split) == (coded.key, coded.split)]
+        rates = [
+            (row.bits_per_sample, f"{row.model}, {row.label}")
+            for group in beside
             for row in group.rows
             if row.estimator != "code" and row.bits_per_sample is not None
         ]
-        best = min(rivals, key=lambda row: row.bits_per_sample or 0.0, default=None)
         for row in coded.rows:
-            if best is not None and row.bits_per_sample is not None and best.bits_per_sample is not None:
-                more = typeset(best.bits_per_sample - row.bits_per_sample, "+.3f")
-                yield (
-                    f"{coded.corpus}, protocol {coded.protocol}: {row.model} needs {row.bits_per_sample:.3f}, the best "
-                    f"model ({best.model}, {best.label}) {best.bits_per_sample:.3f}, {more}."
-                )
+            yield f"{coded.corpus}, protocol {coded.protocol}: {row.model} {_against(row.bits_per_sample, rates)}."
+
+
+def _against(rate: float | None, rates: Sequence[tuple[float, str]]) -> str:
+    if rate is None:
+        return "was scored, and its rate is not known"
+    if not rates:
+        return f"needs {rate:.3f}, and no model was scored beside it"
+    best, model = min(rates)
+    return f"needs {rate:.3f}, the best model ({model}) {best:.3f}, {typeset(best - rate, '+.3f')}"
 
 
 def place_names(places: Iterable[Place]) -> dict[Place, str]:

@@ -20,7 +20,7 @@ from mlflow.exceptions import MlflowException
 from dashboards.bounded import Recent
 from dashboards.errors import ReportError
 from dashboards.looks import Epoch, Followed, Look, StudyLine
-from dashboards.store import DEFAULT_EXPERIMENT_ID, PARENT_TAG, runs_of
+from dashboards.store import DEFAULT_EXPERIMENT_ID, PARENT_TAG, latest_of_each_trial, runs_of
 
 __all__ = ["LONGEST_TEXT", "Follower"]
 
@@ -192,11 +192,8 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 def _latest(newest_first: Sequence[Run]) -> list[Run]:
     """One run per trial, the newest first: one that runs stands before a finished one, that before the others."""
-    rank = {"RUNNING": 0, "FINISHED": 1}
-    chosen: dict[str, Run] = {}
-    for run in sorted(newest_first, key=lambda run: rank.get(run.info.status, 2)):
-        chosen.setdefault(run.data.tags.get("trial_key", run.info.run_id), run)
-    return sorted(chosen.values(), key=lambda run: run.info.start_time, reverse=True)
+    chosen = latest_of_each_trial(newest_first, ("RUNNING", "FINISHED"))
+    return sorted(chosen, key=lambda run: run.info.start_time, reverse=True)
 
 
 def _followed(run: Run) -> Followed:

@@ -168,7 +168,7 @@ def _loudness_finding(sources: Sequence[Source]) -> str:
         return ""
     levels = {source.name: _mean_loudness([source], "generated") for source in sources if source.name != REAL}
     told = [_beside(name, level - real) for name, level in levels.items() if level is not None]
-    start = f"Before clips were levelled, those shown of the recordings measured {typeset(real, '.1f')} LUFS on average"
+    start = f"Before clips were levelled, the recordings shown measured {typeset(real, '.1f')} LUFS (mean)"
     return f"{start}; generated ones were {', '.join(told)}." if told else f"{start}."
 
 

@@ -20,7 +20,7 @@ from mlflow.exceptions import MlflowException
 from dashboards.comparison import KINDS, parse_comparison
 from dashboards.errors import ReportError
 from dashboards.record import ROLES, Sample, Study, Trial
-from dashboards.store import DEFAULT_EXPERIMENT_ID, PARENT_TAG, Artifacts, runs_of
+from dashboards.store import DEFAULT_EXPERIMENT_ID, PARENT_TAG, Artifacts, latest_of_each_trial, runs_of
 
 __all__ = ["read_study"]
 
@@ -41,12 +41,14 @@ def read_study(study: str, tracking_uri: str | None = None) -> Study:
     try:
         client = MlflowClient(tracking_uri)
         experiment = _experiment(client, study)
-        parent = _compared_parent(client, experiment)
+        everything = list(runs_of(client, experiment.experiment_id))
         with tempfile.TemporaryDirectory() as directory:
             store = Artifacts(client, Path(directory))
+            parent = _compared_parent(store, everything, study)
             comparison = parse_comparison(store.read(parent.info.run_id, "comparison.json").decode())
             about, corpora = (store.json(parent.info.run_id, name) or {} for name in ("study.json", "corpora.json"))
-            runs = _of_the_suite(_latest_of_each_trial(_child_runs(client, experiment, parent)), about)
+            children = [run for run in everything if run.data.tags.get(PARENT_TAG) == parent.info.run_id]
+            runs = _of_the_suite(latest_of_each_trial(children, ("FINISHED",)), about)
             trials = _with_samples(store, [_trial(store, run) for run in runs])
     except MlflowException as error:
         reason = str(error).splitlines()[0]
@@ -64,25 +66,11 @@ def _experiment(client: MlflowClient, study: str) -> Experiment:
     raise ReportError(f"no study is named {study!r} in {client.tracking_uri}; {known}")
 
 
-def _compared_parent(client: MlflowClient, experiment: Experiment) -> Run:
-    for run in runs_of(client, experiment.experiment_id):
-        is_parent = PARENT_TAG not in run.data.tags
-        if is_parent and "comparison.json" in {file.path for file in client.list_artifacts(run.info.run_id)}:
+def _compared_parent(store: Artifacts, runs: Sequence[Run], study: str) -> Run:
+    for run in runs:
+        if PARENT_TAG not in run.data.tags and "comparison.json" in store.names(run.info.run_id):
             return run
-    raise ReportError(f"study {experiment.name!r} has no finished comparison: run it to its end with `vrnn-bench run`")
-
-
-def _child_runs(client: MlflowClient, experiment: Experiment, parent: Run) -> list[Run]:
-    parent_id = parent.info.run_id
-    return [run for run in runs_of(client, experiment.experiment_id) if run.data.tags.get(PARENT_TAG) == parent_id]
-
-
-def _latest_of_each_trial(newest_first: Sequence[Run]) -> list[Run]:
-    """One run per trial key: a finished run stands before an abandoned one, a newer before an older."""
-    chosen: dict[str, Run] = {}
-    for run in sorted(newest_first, key=lambda run: run.info.status != "FINISHED"):
-        chosen.setdefault(run.data.tags.get("trial_key", run.info.run_id), run)
-    return list(chosen.values())
+    raise ReportError(f"study {study!r} has no finished comparison: run it to its end with `vrnn-bench run`")
 
 
 def _of_the_suite(runs: Sequence[Run], about: Mapping[str, Any]) -> list[Run]:

@@ -1,7 +1,7 @@
-"""The MLflow store as both readers see it: the runs of a study, and their artifacts."""
+"""The MLflow store as the pages read it: all runs of a study, one of each trial, and artifacts at little cost."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 
 from dashboards.errors import ReportError
 
-__all__ = ["DEFAULT_EXPERIMENT_ID", "PARENT_TAG", "Artifacts", "runs_of"]
+__all__ = ["DEFAULT_EXPERIMENT_ID", "PARENT_TAG", "Artifacts", "latest_of_each_trial", "runs_of"]
 
 PARENT_TAG = "mlflow.parentRunId"
 DEFAULT_EXPERIMENT_ID = "0"
@@ -27,6 +27,15 @@ def runs_of(client: MlflowClient, experiment_id: str) -> Iterable[Run]:
         token = page.token
         if not token:
             return
+
+
+def latest_of_each_trial(newest_first: Sequence[Run], preferred: Sequence[str]) -> list[Run]:
+    """One run per trial key: one of a preferred status before others, in their order; then a newer before an older."""
+    rank = {status: place for place, status in enumerate(preferred)}
+    chosen: dict[str, Run] = {}
+    for run in sorted(newest_first, key=lambda run: rank.get(run.info.status, len(rank))):
+        chosen.setdefault(run.data.tags.get("trial_key", run.info.run_id), run)
+    return list(chosen.values())
 
 
 class Artifacts:

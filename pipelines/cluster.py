@@ -93,7 +93,8 @@ def _connect(workers: int, chosen: str) -> str | None:
         # Ray has no name for a node that does not come up in time: it raises a bare Exception.
         if type(error) is not Exception:
             raise
-        raise TimeoutError("Ray did not start in its time: the machine is too busy; repeat the command") from error
+        reason = (str(error).splitlines() or ["no reason given"])[0]
+        raise TimeoutError(f"Ray did not start ({reason}); if this machine is busy, repeat the command") from error
     if callable(handler) and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, handler)
     return f"http://{context.dashboard_url}" if context.dashboard_url else None

@@ -60,7 +60,7 @@ def test_what_is_generated_is_told_by_its_loudness_before_it_was_levelled():
         trial("D", [sound("generated", 0.5, 0.1)]),
     ]
     assert gallery(*trials).findings == (
-        "Before clips were levelled, those shown of the recordings measured −9.1 LUFS on average; generated ones were "
+        "Before clips were levelled, the recordings shown measured −9.1 LUFS (mean); generated ones were "
         "20.0 dB quieter (A, seed 0), 1.6 dB louder (B, seed 0), as loud (C, seed 0).",
     )
 
@@ -68,7 +68,7 @@ def test_what_is_generated_is_told_by_its_loudness_before_it_was_levelled():
 def test_recordings_that_cannot_be_measured_are_compared_with_nothing():
     assert gallery(trial("A", [sound("real", 0.0), sound("generated", 0.5)])).findings == ()
     (finding,) = gallery(trial("A", [sound("real", 0.5), sound("generated", 0.0)])).findings
-    assert finding == "Before clips were levelled, those shown of the recordings measured −9.1 LUFS on average."
+    assert finding == "Before clips were levelled, the recordings shown measured −9.1 LUFS (mean)."
 
 
 def test_drawings_are_told_by_how_often_the_pen_is_lifted():

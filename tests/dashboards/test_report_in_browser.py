@@ -11,6 +11,7 @@ from tests.dashboards.browsers import LOCAL, Opened, needs_chromium, open_detail
 from tests.dashboards.demo import hostile
 
 pytestmark = needs_chromium
+SORTED_PAIRS = (("1b37c0de", "1b8bc0de"), ("9.5", "10.25"), ("model 9", "model 10"))
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 
@@ -64,6 +65,12 @@ def test_cells_without_a_value_stay_last_in_both_directions(report: Opened):
         button.click()
         missing = [math.isnan(value) for value in column(report, 6)]
         assert missing == [False, False, False, True, True]
+
+
+def test_hexadecimal_keys_sort_as_text_and_names_with_numbers_by_number(report: Opened):
+    order = "(a, b) => Math.sign(compareCells(a, b))"
+    compared = {pair: report.page.evaluate(f"([a, b]) => ({order})(a, b)", list(pair)) for pair in SORTED_PAIRS}
+    assert set(compared.values()) == {-1}, compared
 
 
 def test_the_first_column_sorts_by_name(report: Opened):

@@ -1,6 +1,7 @@
 "use strict";
 
-// Paper cannot be unfolded: printing opens what is folded, but for the reasons of single published figures, and closes it again.
+// Paper cannot be unfolded: printing opens what is folded, but for the reasons of single published figures, and closes
+// it again.
 const folds = [...document.querySelectorAll("details:not(.published)")];
 let opened = [];
 
