@@ -18,7 +18,7 @@ import altair as alt
 import vl_convert
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from dashboards.words import typeset
+from dashboards.text import typeset
 
 __all__ = ["environment", "policy_of", "render"]
 

@@ -15,14 +15,14 @@ os.environ |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AW
 import ray
 import torch
 
-from pipelines import exclusive
-from pipelines.prepare import Prepared, PrepareOptions, prepare
-from pipelines.shard_set import ShardSet
-from pipelines.shard_task import run_shard_task
-from pipelines.storage import Location
+from pipelines.prepare.driver import Prepared, PrepareOptions, prepare
+from pipelines.prepare.shard_task import run_shard_task
+from pipelines.runtime import locks
+from pipelines.runtime.storage import Location
+from pipelines.shards.read import ShardSet
 from pipelines.synthesis import synthesise_handwriting, synthesise_speech
 from vrnn.training import Optimisation, TrialSpec
-from vrnn.training.plan import plan_trial
+from vrnn.training.trial_plan import plan_trial
 
 if TYPE_CHECKING:
     from tests.pipelines.s3 import Store
@@ -109,7 +109,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator["Store"]:
     """An S3 endpoint; its library takes seconds to import."""
     from tests.pipelines.s3 import Store
 
-    monkeypatch.setattr(exclusive, "SETTLE_SECONDS", 0.05)
+    monkeypatch.setattr(locks, "SETTLE_SECONDS", 0.05)
     store = Store()
     store.start()
     yield store

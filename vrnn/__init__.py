@@ -3,11 +3,11 @@
 Importing it needs torch alone.
 """
 
-from vrnn.bounds import Elbo, Repeated, elbo, exact, iwae, repeated
-from vrnn.discretised import Quantisation
 from vrnn.errors import ModelError
+from vrnn.likelihood.bounds import Elbo, Repeated, elbo, exact, iwae, repeated
+from vrnn.likelihood.fivo import fivo
 from vrnn.models import MODELS, LatentModel, ModelConfig, SequenceModel, Terms, build_model, preset
-from vrnn.particles import fivo
+from vrnn.nn.discretised import Quantisation
 
 __all__ = [
     "MODELS",

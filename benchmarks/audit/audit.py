@@ -27,15 +27,15 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.findings import Audit, BelowZero, Coverage, Floor, Part, PartName, warnings_of
-from benchmarks.scoring import ScoreRequest, evaluating, frame_nats, measure_of, pieces, scored_batches, source_of
-from pipelines.batches import Batch, FrameSource
-from pipelines.protocol import Framing, Protocol, frame_count
-from pipelines.shard_set import ShardSet
+from benchmarks.audit.audit_warnings import Audit, BelowZero, Coverage, Floor, Part, PartName, warnings_of
+from benchmarks.scoring.score import ScoreRequest, evaluating, frame_nats, measure_of, pieces, scored_batches, source_of
+from pipelines.batches.frames import Batch, FrameSource
+from pipelines.batches.protocol import Framing, Protocol, frame_count
+from pipelines.shards.read import ShardSet
 from pipelines.signals import Ink, Signal
-from vrnn.heads import MixtureHead, PenHead
+from vrnn.device.precision import Precision
 from vrnn.models import SequenceModel
-from vrnn.precision import Precision
+from vrnn.nn.heads import MixtureHead, PenHead
 from vrnn.training import Checkpoint
 
 __all__ = ["audit", "emission_floor", "quietness"]
@@ -88,7 +88,7 @@ def audit(
     seed: int = 0,
     precision: Precision = "float32",
 ) -> Audit:
-    """Audit what `benchmarks.scoring.score` gives by `exact`, or by the first repetition of `elbo`.
+    """Audit what `benchmarks.scoring.score.score` gives by `exact`, or by the first repetition of `elbo`.
 
     It costs a pass over the split for each floor, and as much memory as a score.
 

@@ -1,4 +1,4 @@
-"""What an audit found, and what a reader must be warned of; `benchmarks.audits` says how it is measured and why.
+"""What an audit found, and what a reader must be warned of; `benchmarks.audit.audit` says how it is measured and why.
 
 Sums of terms have an arbitrary zero (the scale of normalisation), so that a share means something only where all parts
 have one sign; counts, sums and means are given with it.
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from benchmarks.units import Measure
+from benchmarks.schema.units import Measure
 
 __all__ = ["Audit", "BelowZero", "Coverage", "Floor", "Part", "PartName", "warnings_of"]
 

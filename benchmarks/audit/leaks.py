@@ -22,9 +22,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pipelines.protocol import Protocol, window_lengths
-from pipelines.roles import assign_roles, split_rows
-from pipelines.shard_set import ShardSet
+from pipelines.batches.protocol import Protocol, window_lengths
+from pipelines.batches.roles import assign_roles, split_rows
+from pipelines.shards.read import ShardSet
 
 __all__ = ["Leaks", "Repeats", "Role", "Shared", "find_leaks"]
 

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from benchmarks.commands.arguments import Argument, Json, Repeated, Workers, at_least, named_values
+from benchmarks.cli.arguments import Argument, Json, Repeated, Workers, at_least, named_values
+from benchmarks.cli.output import progress_bar, say, show, summary_table, write_json
 from benchmarks.errors import FailedError
-from benchmarks.output import progress_bar, say, show, summary_table, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pipelines.download import Part, Source
-    from pipelines.prepare import Prepared
-    from pipelines.shard_task import ShardReport, ShardTask
+    from pipelines.download.fetch import Part, Source
+    from pipelines.prepare.driver import Prepared
+    from pipelines.prepare.shard_task import ShardReport, ShardTask
 
 __all__ = ["download", "prepare", "synthesise"]
 
@@ -43,8 +43,8 @@ def download(
         accept_licence: do not ask whether the licence, which is printed, is accepted.
         mirror: another address that the archives lie below.
     """
-    from pipelines.download import choose_parts, find_source, is_there
-    from pipelines.transfer import check_url
+    from pipelines.download.fetch import choose_parts, find_source, is_there
+    from pipelines.download.transfer import check_url
 
     source = find_source(name)
     parts = choose_parts(source, [one for several in part for one in several])
@@ -75,7 +75,7 @@ def _accept(source: "Source", accepted: bool) -> None:
 
 
 def _obtain(part: "Part", out: Path, base: str) -> None:
-    from pipelines.download import retrieve, unpack
+    from pipelines.download.fetch import retrieve, unpack
 
     with progress_bar(f"download {part.name}, MB") as on_progress:
         archive = retrieve(part, out, base, _in_megabytes(on_progress))
@@ -117,11 +117,11 @@ def prepare(
         json_: print one JSON object on stdout.
     """
     from pipelines.errors import PreparationError
-    from pipelines.prepare import PrepareOptions
-    from pipelines.prepare import prepare as run_prepare
-    from pipelines.shard_set import ShardSet
-    from pipelines.storage import Location
-    from pipelines.summary import summarise
+    from pipelines.prepare.driver import PrepareOptions
+    from pipelines.prepare.driver import prepare as run_prepare
+    from pipelines.runtime.storage import Location
+    from pipelines.shards.read import ShardSet
+    from pipelines.shards.summary import summarise
 
     plan = PrepareOptions(
         workers=at_least(1, "--workers", (os.cpu_count() or 1) if workers is None else workers),
@@ -149,7 +149,7 @@ def prepare(
 
 def _run_on_ray(tasks: "list[ShardTask]", workers: int, address: str | None) -> "Iterator[ShardReport]":
     """Ray takes seconds to load: not before the user's input is known to be right and there is work."""
-    from pipelines.cluster import run_on_ray
+    from pipelines.runtime.ray_sessions import run_on_ray
 
     return run_on_ray(tasks, workers, address) if tasks else iter(())
 

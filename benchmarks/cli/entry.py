@@ -13,9 +13,9 @@ from collections.abc import Sequence
 
 import tyro
 
-from benchmarks.commands import COMMANDS
+from benchmarks.cli.output import say
+from benchmarks.cli.verbs import COMMANDS
 from benchmarks.errors import FailedError, StoppedError, StudyError
-from benchmarks.output import say
 
 __all__ = ["main"]
 

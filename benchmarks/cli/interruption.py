@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from benchmarks.cli.output import say
 from benchmarks.errors import FailedError
-from benchmarks.output import say
 
 if TYPE_CHECKING:
     from vrnn.training.stopping import Stop
@@ -34,7 +34,7 @@ def failing() -> Iterator[None]:
     Raises:
         FailedError: it was, or is.
     """
-    from pipelines.exclusive import BusyError
+    from pipelines.runtime.locks import BusyError
     from vrnn.training.errors import RunFailedError
 
     try:

@@ -4,13 +4,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from benchmarks.commands.arguments import Argument, Json, at_least, flags_of
-from benchmarks.commands.ending import failing, stopping
+from benchmarks.cli.arguments import Argument, Json, at_least, flags_of
+from benchmarks.cli.interruption import failing, stopping
+from benchmarks.cli.output import say, score_table, show, write_json
 from benchmarks.errors import FailedError, StoppedError
-from benchmarks.output import say, score_table, show, write_json
 
 if TYPE_CHECKING:
-    from benchmarks.scoring import ScoreRequest
+    from benchmarks.scoring.score import ScoreRequest
     from vrnn.training import Checkpoint, Optimisation, TrainResult
     from vrnn.training.checkpoints import EpochRecord
     from vrnn.training.resources import Resources
@@ -66,13 +66,13 @@ def train(
         print_spec: print the trial's spec, for python -m vrnn.training, and do nothing else.
         json_: print one JSON object on stdout.
     """
-    from pipelines.exclusive import exclusive
-    from pipelines.storage import Location
-    from vrnn.memory import keep_freed_memory
-    from vrnn.paths import computing_device, describe_path
-    from vrnn.training.keeping import Saving
-    from vrnn.training.plan import plan_trial
-    from vrnn.training.ray_driver import train_with_ray
+    from pipelines.runtime.locks import exclusive
+    from pipelines.runtime.storage import Location
+    from vrnn.device.device import computing_device, describe_path
+    from vrnn.device.memory import keep_freed_memory
+    from vrnn.training.checkpointing import Saving
+    from vrnn.training.ray_train import train_with_ray
+    from vrnn.training.trial_plan import plan_trial
 
     spec = plan_trial(shards, protocol, model, size, optimisation, at_least(0, "--seed", seed))
     if print_spec:
@@ -150,11 +150,11 @@ def score(
         out: also write the per-sequence scores to this Parquet file.
         json_: print one JSON object on stdout.
     """
-    from benchmarks.scoring import ScoreRequest, summarise_scores
-    from benchmarks.scoring import score as run_score
-    from pipelines.shard_set import ShardSet
-    from pipelines.storage import Location
-    from vrnn.memory import keep_freed_memory
+    from benchmarks.scoring.score import ScoreRequest, summarise_scores
+    from benchmarks.scoring.score import score as run_score
+    from pipelines.runtime.storage import Location
+    from pipelines.shards.read import ShardSet
+    from vrnn.device.memory import keep_freed_memory
     from vrnn.training import load_checkpoint
 
     keep_freed_memory()
@@ -213,10 +213,10 @@ def generate(
         seed: of the noise and of the choice of real sequences; the same seed gives the same files.
         json_: print one JSON object on stdout.
     """
-    from benchmarks.samples import LISTING, GenerateRequest
-    from benchmarks.samples import generate as run_generate
-    from pipelines.shard_set import ShardSet
-    from pipelines.storage import Location
+    from benchmarks.samples.write_samples import LISTING, GenerateRequest
+    from benchmarks.samples.write_samples import generate as run_generate
+    from pipelines.runtime.storage import Location
+    from pipelines.shards.read import ShardSet
     from vrnn.training import load_checkpoint
 
     loaded = load_checkpoint(Location(checkpoint))

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from benchmarks.output import say
-from benchmarks.study import StudyWatcher
-from benchmarks.work import Outcome
+from benchmarks.cli.output import say
+from benchmarks.study.run import StudyWatcher
+from benchmarks.trials.trial import Outcome
 from vrnn.training.checkpoints import EpochRecord
 
 __all__ = ["BarWatcher", "LineWatcher", "watching"]

@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.commands.arguments import Argument, Json, at_least
-from benchmarks.commands.ending import failing, stopping
+from benchmarks.cli.arguments import Argument, Json, at_least
+from benchmarks.cli.interruption import failing, stopping
+from benchmarks.cli.output import say, say_result, show, show_aside, write_json
 from benchmarks.errors import FailedError, StoppedError, StudyError
-from benchmarks.output import say, say_result, show, show_aside, write_json
 
 if TYPE_CHECKING:
-    from benchmarks.reproduction import Check
-    from benchmarks.results import Comparison
+    from benchmarks.study.reproduce import Check
+    from benchmarks.study.summary import Comparison
 
 __all__ = ["compare", "keep_report", "report", "reproduce", "show_comparison"]
 
@@ -29,10 +29,10 @@ def compare(
             of the protocol and a citation.
         json_: print one JSON object on stdout.
     """
-    from benchmarks.changes import compare_two
-    from benchmarks.exports import write_exports
-    from benchmarks.results import compare_study
-    from benchmarks.study_tables import changes_table
+    from benchmarks.cli.study_tables import changes_table
+    from benchmarks.export import write_exports
+    from benchmarks.study.changes import compare_two
+    from benchmarks.study.summary import compare_study
 
     if other is not None:
         if out is not None:
@@ -52,7 +52,7 @@ def compare(
 
 def show_comparison(comparison: "Comparison", *, as_json: bool) -> None:
     """Print a study's result."""
-    from benchmarks.study_tables import comparison_table, differences_table, published_table
+    from benchmarks.cli.study_tables import comparison_table, differences_table, published_table
 
     if as_json:
         write_json(comparison.to_json())
@@ -67,7 +67,7 @@ def show_comparison(comparison: "Comparison", *, as_json: bool) -> None:
 
 
 def _show_checks(name: str, checks: "tuple[Check, ...]") -> None:
-    from benchmarks.study_tables import checks_table
+    from benchmarks.cli.study_tables import checks_table
 
     show_aside(checks_table(name, checks))
 
@@ -92,12 +92,12 @@ def reproduce(
         tolerance: nats per frame, on the mean score by each estimator.
         json_: print one JSON object on stdout.
     """
-    from benchmarks.reading import find_run
-    from benchmarks.reproduction import reproduce as run_again
-    from benchmarks.study_tables import reproduction_line
-    from benchmarks.tracking import asking
-    from pipelines.storage import Location
-    from vrnn.memory import keep_freed_memory
+    from benchmarks.cli.study_tables import reproduction_line
+    from benchmarks.store.mlflow_reader import find_run
+    from benchmarks.store.mlflow_writer import asking
+    from benchmarks.study.reproduce import reproduce as run_again
+    from pipelines.runtime.storage import Location
+    from vrnn.device.memory import keep_freed_memory
 
     at_least(0, "--tolerance", tolerance)
     with asking():
@@ -132,8 +132,8 @@ def report(study: Argument[str], out: Path, log: bool = True) -> None:
         out: the file to write.
         log: keep it in MLflow too, as report.html of the study's run.
     """
-    from benchmarks.tracking import log_report, store
-    from dashboards.report import build_report
+    from benchmarks.store.mlflow_writer import log_report, store
+    from dashboards.report.study_report import build_report
     from dashboards.writing import write_page
 
     html = build_report(study, store())
@@ -145,9 +145,9 @@ def report(study: Argument[str], out: Path, log: bool = True) -> None:
 
 def keep_report(study: str) -> None:
     """Keep the report in MLflow; a study does not fail for it."""
-    from benchmarks.tracking import REPORT, log_report, store
+    from benchmarks.store.mlflow_writer import REPORT, log_report, store
     from dashboards.errors import ReportError
-    from dashboards.report import build_report
+    from dashboards.report.study_report import build_report
 
     try:
         log_report(study, build_report(study, store()))

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from benchmarks.commands.arguments import Argument, Json
+from benchmarks.cli.arguments import Argument, Json
+from benchmarks.cli.output import progress_bar, say, show, summary_table, write_json
 from benchmarks.errors import FailedError
-from benchmarks.output import progress_bar, say, show, summary_table, write_json
 
 if TYPE_CHECKING:
-    from pipelines.shard_set import ShardSet
+    from pipelines.shards.read import ShardSet
 
 __all__ = ["export", "inspect", "verify"]
 
@@ -39,10 +39,10 @@ def inspect(
         html: write the corpus report to this file: one page that opens offline, with a few sequences of the corpus.
         json_: print one JSON object on stdout.
     """
-    from benchmarks.shard_tables import MOST_SPEAKERS, reject_table, speaker_table
-    from pipelines.shard_set import ShardSet
-    from pipelines.storage import Location
-    from pipelines.summary import rejects_by_code, speakers_by_length, summarise
+    from benchmarks.cli.shard_tables import MOST_SPEAKERS, reject_table, speaker_table
+    from pipelines.runtime.storage import Location
+    from pipelines.shards.read import ShardSet
+    from pipelines.shards.summary import rejects_by_code, speakers_by_length, summarise
 
     opened = ShardSet(Location(shards))
     if verify:
@@ -52,7 +52,7 @@ def inspect(
         speakers.parent.mkdir(parents=True, exist_ok=True)
         by_speaker.to_csv(speakers, index=False)
     if plots:
-        from pipelines.plots import write_plots
+        from pipelines.shards.plots import write_plots
 
         say(", ".join(str(path) for path in write_plots(opened, plots)))
     if html:
@@ -69,10 +69,10 @@ def inspect(
 
 
 def _write_report(shards: "ShardSet", out: Path) -> None:
-    from benchmarks.excerpts import excerpts
-    from dashboards.corpus_report import write_corpus_report
-    from dashboards.record import Sample
-    from pipelines.summary import describe
+    from benchmarks.samples.excerpts import excerpts
+    from dashboards.corpus.corpus_page import write_corpus_report
+    from dashboards.report.study_record import Sample
+    from pipelines.shards.summary import describe
 
     samples = [Sample(one.file, one.kind, "real", one.caption, one.content) for one in excerpts(shards)]
     write_corpus_report(describe(shards), out, samples)
@@ -86,9 +86,9 @@ def verify(shards: Argument[str], json_: Json = False) -> None:
         shards: what prepare wrote.
         json_: print one JSON object on stdout.
     """
-    from benchmarks.shard_tables import print_lines
-    from pipelines.storage import Location
-    from pipelines.verify import verify_shards
+    from benchmarks.cli.shard_tables import print_lines
+    from pipelines.runtime.storage import Location
+    from pipelines.shards.verify import verify_shards
 
     with progress_bar(f"verify {shards}") as on_progress:
         found = verify_shards(Location(shards), on_progress=on_progress)
@@ -116,10 +116,10 @@ def export(shards: Argument[str], out: str, format_: FormatName, split: str | No
         split: this one only; all by default.
         json_: print one JSON object on stdout.
     """
-    from benchmarks.shard_tables import export_table
+    from benchmarks.cli.shard_tables import export_table
     from pipelines.export import export as run_export
-    from pipelines.shard_set import ShardSet
-    from pipelines.storage import Location
+    from pipelines.runtime.storage import Location
+    from pipelines.shards.read import ShardSet
 
     opened = ShardSet(Location(shards))
     with progress_bar(f"export {format_}") as on_progress:

@@ -4,11 +4,11 @@ import math
 
 from rich.table import Table
 
-from benchmarks.changes import Changes
-from benchmarks.forecast import Forecast, TrialForecast
-from benchmarks.output import estimator_label
-from benchmarks.reproduction import Check, Reproduction
-from benchmarks.results import Comparison
+from benchmarks.cli.output import estimator_label
+from benchmarks.study.changes import Changes
+from benchmarks.study.estimate import Forecast, TrialForecast
+from benchmarks.study.reproduce import Check, Reproduction
+from benchmarks.study.summary import Comparison
 
 __all__ = [
     "changes_table",

@@ -3,15 +3,15 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.commands.arguments import Argument, Json
-from benchmarks.commands.ending import stopping
-from benchmarks.commands.results import keep_report, show_comparison
+from benchmarks.cli.arguments import Argument, Json
+from benchmarks.cli.interruption import stopping
+from benchmarks.cli.output import say, show, write_json
+from benchmarks.cli.result_verbs import keep_report, show_comparison
 from benchmarks.errors import FailedError, StoppedError
-from benchmarks.output import say, show, write_json
 
 if TYPE_CHECKING:
-    from benchmarks.results import Comparison
-    from benchmarks.suite import Suite
+    from benchmarks.study.summary import Comparison
+    from benchmarks.suites.suite import Suite
 
 __all__ = ["run", "sync"]
 
@@ -53,7 +53,7 @@ def run(
         dry_run: print the plan and end: trials, sizes, and estimates of steps, memory and time.
         json_: print one JSON object on stdout.
     """
-    from benchmarks.suite import load_suite, with_ways
+    from benchmarks.suites.suite import load_suite, with_ways
 
     ways = {"concurrent": concurrent, "address": address, "save_seconds": save_seconds, "keep": keep, "study": study}
     needs = {"workers": workers, "elastic": elastic, "micro_batch": micro_batch, "max_failures": max_failures}
@@ -73,8 +73,8 @@ def run(
 def _show_plan(suite: "Suite", *, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from benchmarks.forecast import forecast
-    from benchmarks.study_tables import forecast_table
+    from benchmarks.cli.study_tables import forecast_table
+    from benchmarks.study.estimate import forecast
 
     plan = forecast(suite)
     if as_json:
@@ -84,10 +84,10 @@ def _show_plan(suite: "Suite", *, as_json: bool) -> None:
 
 
 def _run(suite: "Suite") -> "Comparison":
-    from benchmarks.study import run_study
-    from benchmarks.tracking import open_record
-    from benchmarks.watching import watching
-    from vrnn.memory import keep_freed_memory
+    from benchmarks.cli.progress import watching
+    from benchmarks.store.mlflow_writer import open_record
+    from benchmarks.study.run import run_study
+    from vrnn.device.memory import keep_freed_memory
 
     keep_freed_memory()
     with stopping("saving what is running") as stop, watching() as watcher:
@@ -127,9 +127,9 @@ def sync(directory: Argument[str], json_: Json = False) -> None:
         directory: of the study: RUNS/STUDY, as its suite names them.
         json_: print one JSON object on stdout.
     """
-    from benchmarks.study import sync_study
-    from benchmarks.tracking import open_record
-    from pipelines.storage import Location
+    from benchmarks.store.mlflow_writer import open_record
+    from benchmarks.study.run import sync_study
+    from pipelines.runtime.storage import Location
 
     sent: list[str] = []
 

@@ -13,13 +13,13 @@ from contextlib import contextmanager, nullcontext
 from typing import IO, TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from benchmarks.commands.ending import stopping
+from benchmarks.cli.interruption import stopping
+from benchmarks.cli.output import say, say_result
 from benchmarks.errors import FailedError, StoppedError, StudyError
-from benchmarks.output import say, say_result
 
 if TYPE_CHECKING:
-    from dashboards.server import StudyServer
-    from dashboards.site import Site
+    from dashboards.live.server import StudyServer
+    from dashboards.live.site import Site
 
 __all__ = ["ui"]
 
@@ -41,9 +41,9 @@ def ui(host: str = "127.0.0.1", port: int = 8700, mlflow_port: int = 5000, mlflo
         mlflow_port: of MLflow's pages; 0 takes a free one.
         mlflow: whether to start MLflow's server.
     """
-    from benchmarks.tracking import asking, store
-    from dashboards.server import is_loopback
-    from dashboards.site import Site
+    from benchmarks.store.mlflow_writer import asking, store
+    from dashboards.live.server import is_loopback
+    from dashboards.live.site import Site
 
     if not is_loopback(host):
         say(f"warning: --host {host}: anybody on the network can read the studies, and with MLflow change them")
@@ -76,8 +76,8 @@ def _nothing() -> None:
 
 
 def _built(study: str) -> str:
-    from benchmarks.tracking import store
-    from dashboards.report import build_report
+    from benchmarks.store.mlflow_writer import store
+    from dashboards.report.study_report import build_report
 
     return build_report(study, store())
 
@@ -116,7 +116,7 @@ def _listening(site: "Site", host: str, port: int) -> "Iterator[StudyServer]":
     Raises:
         StudyError: the port is taken.
     """
-    from dashboards.server import StudyServer
+    from dashboards.live.server import StudyServer
 
     with _port_told(host, port, "--port"):
         server = StudyServer(site, host, port)
@@ -197,7 +197,7 @@ def _end_group(child: "subprocess.Popen[bytes]") -> None:
 
 
 def _show_links(server: "StudyServer", site: "Site") -> None:
-    from dashboards.site import study_path
+    from dashboards.live.site import study_path
 
     say_result(f"studies: {server.url}/")
     studies = site.follower.studies()

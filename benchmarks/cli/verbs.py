@@ -5,12 +5,12 @@ Heavy libraries are imported where they are used: `vrnn-bench --help` should not
 
 from collections.abc import Callable
 
-from benchmarks.commands.data import download, prepare, synthesise
-from benchmarks.commands.models import generate, score, train
-from benchmarks.commands.results import compare, report, reproduce
-from benchmarks.commands.shards import export, inspect, verify
-from benchmarks.commands.studies import run, sync
-from benchmarks.commands.ui import ui
+from benchmarks.cli.data_verbs import download, prepare, synthesise
+from benchmarks.cli.model_verbs import generate, score, train
+from benchmarks.cli.result_verbs import compare, report, reproduce
+from benchmarks.cli.shard_verbs import export, inspect, verify
+from benchmarks.cli.study_verbs import run, sync
+from benchmarks.cli.ui_verb import ui
 
 __all__ = ["COMMANDS"]
 

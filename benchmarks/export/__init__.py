@@ -1,5 +1,5 @@
 """A study's comparison for papers and programs: Markdown, LaTeX, CSV, JSON, its protocol in words, a citation."""
 
-from benchmarks.exports.write import write_exports
+from benchmarks.export.export_study import write_exports
 
 __all__ = ["write_exports"]

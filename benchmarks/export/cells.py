@@ -8,11 +8,11 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from benchmarks.comparison import ComparisonRow
-from benchmarks.differences import Difference
-from benchmarks.exports.markup import Number
-from benchmarks.output import estimator_label
-from benchmarks.results import Comparison
+from benchmarks.cli.output import estimator_label
+from benchmarks.export.markup import Number
+from benchmarks.statistics.paired_differences import Difference
+from benchmarks.statistics.table import ComparisonRow
+from benchmarks.study.summary import Comparison
 
 __all__ = [
     "SHOWN_DIGITS",

@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
+from benchmarks.cli.output import json_text
 from benchmarks.errors import StudyError
-from benchmarks.exports.citation import citation
-from benchmarks.exports.flat import differences_csv, published_csv, rows_csv
-from benchmarks.exports.latex import tex_tables
-from benchmarks.exports.markdown import markdown_tables
-from benchmarks.exports.protocol import protocol_statement
-from benchmarks.output import json_text
-from benchmarks.results import Comparison
-from pipelines.storage import Location
+from benchmarks.export.citation import citation
+from benchmarks.export.flat import differences_csv, published_csv, rows_csv
+from benchmarks.export.latex import tex_tables
+from benchmarks.export.markdown import markdown_tables
+from benchmarks.export.protocol_text import protocol_statement
+from benchmarks.study.summary import Comparison
+from pipelines.runtime.storage import Location
 
 __all__ = ["write_exports"]
 

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any, get_args, get_type_hints
 
-from benchmarks.comparison import ComparisonRow
-from benchmarks.differences import Difference
-from benchmarks.verdicts import Beside
+from benchmarks.published.comparability import Beside
+from benchmarks.statistics.paired_differences import Difference
+from benchmarks.statistics.table import ComparisonRow
 
 __all__ = ["differences_csv", "published_csv", "rows_csv"]
 

@@ -6,9 +6,8 @@ than a page is cut into several, between models or differences, never within one
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from benchmarks.comparison import ComparisonRow
-from benchmarks.differences import Difference, Side
-from benchmarks.exports.cells import (
+from benchmarks.cli.output import estimator_label
+from benchmarks.export.cells import (
     Place,
     by_model,
     fixed,
@@ -23,9 +22,10 @@ from benchmarks.exports.cells import (
     span,
     spread,
 )
-from benchmarks.exports.markup import Block, Number, tex_table
-from benchmarks.output import estimator_label
-from benchmarks.results import Comparison
+from benchmarks.export.markup import Block, Number, tex_table
+from benchmarks.statistics.paired_differences import Difference, Side
+from benchmarks.statistics.table import ComparisonRow
+from benchmarks.study.summary import Comparison
 
 __all__ = ["tex_tables"]
 

@@ -8,9 +8,8 @@ which model is better.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias, TypeVar
 
-from benchmarks.comparison import ComparisonRow
-from benchmarks.differences import Difference, Side
-from benchmarks.exports.cells import (
+from benchmarks.cli.output import estimator_label
+from benchmarks.export.cells import (
     SHOWN_DIGITS,
     by_model,
     fixed,
@@ -26,10 +25,11 @@ from benchmarks.exports.cells import (
     spread,
     whole,
 )
-from benchmarks.exports.markup import Cell, Sheet, markdown_item, markdown_table, markdown_text
-from benchmarks.output import estimator_label
-from benchmarks.results import Comparison
-from benchmarks.verdicts import Beside
+from benchmarks.export.markup import Cell, Sheet, markdown_item, markdown_table, markdown_text
+from benchmarks.published.comparability import Beside
+from benchmarks.statistics.paired_differences import Difference, Side
+from benchmarks.statistics.table import ComparisonRow
+from benchmarks.study.summary import Comparison
 
 __all__ = ["markdown_tables"]
 

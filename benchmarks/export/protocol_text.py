@@ -9,12 +9,12 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from benchmarks.comparison import ComparisonRow
-from benchmarks.differences import LEAST_SEEDS
-from benchmarks.exports.cells import Place, by_model, label, omissions, places, span, whole
-from benchmarks.exports.markup import Sheet, markdown_item, markdown_table, markdown_text
-from benchmarks.resampling import LEVEL
-from benchmarks.results import Comparison
+from benchmarks.export.cells import Place, by_model, label, omissions, places, span, whole
+from benchmarks.export.markup import Sheet, markdown_item, markdown_table, markdown_text
+from benchmarks.statistics.paired_differences import LEAST_SEEDS
+from benchmarks.statistics.resampling import LEVEL
+from benchmarks.statistics.table import ComparisonRow
+from benchmarks.study.summary import Comparison
 
 __all__ = ["protocol_statement"]
 
@@ -30,7 +30,7 @@ def protocol_statement(comparison: Comparison) -> str:
     about, rows = comparison.about, comparison.rows
     suite = about.get("suite", {})
     environment = Environment(  # noqa: S701 - it is no HTML that is written; `finalize` escapes every value
-        loader=PackageLoader("benchmarks.exports"),
+        loader=PackageLoader("benchmarks.export"),
         undefined=StrictUndefined,
         finalize=_escaped,
         trim_blocks=True,

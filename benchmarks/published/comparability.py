@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, cast
 
-from benchmarks.comparison import ComparisonRow
-from benchmarks.literature import Bound, Published, Unit, load_published
-from benchmarks.units import nats_per_frame
+from benchmarks.published.literature import Bound, Published, Unit, load_published
+from benchmarks.schema.units import nats_per_frame
+from benchmarks.statistics.table import ComparisonRow
+from pipelines.batches.protocol import Protocol, find_protocol
 from pipelines.corpora import Kind
-from pipelines.protocol import Protocol, find_protocol
 
 __all__ = ["BARS", "REMARKS", "Beside", "Reason", "beside_published"]
 

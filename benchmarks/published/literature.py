@@ -2,7 +2,7 @@
 
 Three tables, so that each thing is said once: `papers.csv` (who, when, which table), `settings.csv` (what a paper did
 with a corpus) and `numbers.csv` (one published number a row). An empty cell is a thing that is not known; nothing is
-guessed, since what is not known to be equal bars a comparison (`benchmarks.verdicts`).
+guessed, since what is not known to be equal bars a comparison (`benchmarks.published.comparability`).
 
 `provenance` says how a number came here: `read` in its paper or in a later one that quotes it, or `recalled` from
 memory of the paper. Nothing recalled is shown without that mark.
@@ -30,7 +30,7 @@ from pydantic import (
 )
 
 from benchmarks.errors import StudyError
-from benchmarks.units import Measure
+from benchmarks.schema.units import Measure
 from pipelines.corpora import find_corpus
 from vrnn.models.registry import family_of
 
@@ -39,7 +39,7 @@ __all__ = ["Bound", "Number", "Paper", "Published", "Setting", "Unit", "load_pub
 Bound = Literal["exact", "elbo", "iwae"]
 Unit = Literal["nats_per_sequence", "nats_per_frame", "bits_per_sample"]
 
-_SHIPPED = Path(__file__).with_name("published")
+_SHIPPED = Path(__file__).parent
 
 _Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 _Split = Literal["train", "valid", "valid2", "test"]
@@ -81,7 +81,7 @@ class Setting(_Row):
         sequences: scored.
         train_on: the splits that were fitted on, by their names here.
         training_sequences: fitted on.
-        normalisation: as `pipelines.protocol.Protocol` calls it.
+        normalisation: as `pipelines.batches.protocol.Protocol` calls it.
         dequantised: whether noise was added to the integers.
         quantisation: of a mass, which integers.
         sigma_floor: under every standard deviation, in units of the normalised frame.

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from pipelines.export.source import encode_flac
-from pipelines.shard_set import ShardSet
+from pipelines.shards.read import ShardSet
 from pipelines.signals import Ink
 
 __all__ = ["EXCERPT_SECONDS", "Excerpt", "excerpts"]

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from benchmarks.errors import StudyError
-from benchmarks.passages import Passage, Recordings, Values
-from pipelines.batches import Batch, Positions
+from benchmarks.samples.passages import Passage, Recordings, Values
+from pipelines.batches.frames import Batch, Positions
 from vrnn.models import LatentModel, SequenceModel, State
 from vrnn.training import Checkpoint
 from vrnn.training.noise import latent_noise

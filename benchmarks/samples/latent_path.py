@@ -8,10 +8,10 @@ import json
 
 import numpy as np
 
-from benchmarks.generation import Generator
-from benchmarks.passages import Recordings, Values
-from benchmarks.sound import SAMPLE_RATE
-from pipelines.storage import Location
+from benchmarks.samples.generation import Generator
+from benchmarks.samples.passages import Recordings, Values
+from benchmarks.samples.sound import SAMPLE_RATE
+from pipelines.runtime.storage import Location
 from vrnn.training import Checkpoint
 
 __all__ = ["LATENT", "write_latent"]

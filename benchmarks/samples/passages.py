@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.errors import StudyError
-from pipelines.batches import FrameSource, Positions
-from pipelines.protocol import Framing
+from pipelines.batches.frames import FrameSource, Positions
+from pipelines.batches.protocol import Framing
+from pipelines.batches.roles import split_rows
 from pipelines.randomness import keyed_generator
-from pipelines.roles import split_rows
-from pipelines.shard_set import ShardSet
+from pipelines.shards.read import ShardSet
 from pipelines.signals import Ink
 
 __all__ = ["Passage", "Recordings", "Role", "Values"]

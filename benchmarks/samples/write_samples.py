@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmarks.drawing import Strokes, svg_to_png, to_strokes, to_svg, units_per_point
 from benchmarks.errors import NotFiniteError, StudyError
-from benchmarks.generation import Generator
-from benchmarks.latents import write_latent
-from benchmarks.passages import Passage, Recordings
-from benchmarks.sound import FADE_SAMPLES, SAMPLE_RATE, Container, encode, to_sound
-from pipelines.shard_set import ShardSet
-from pipelines.storage import Location
+from benchmarks.samples.drawing import Strokes, svg_to_png, to_strokes, to_svg, units_per_point
+from benchmarks.samples.generation import Generator
+from benchmarks.samples.latent_path import write_latent
+from benchmarks.samples.passages import Passage, Recordings
+from benchmarks.samples.sound import FADE_SAMPLES, SAMPLE_RATE, Container, encode, to_sound
+from pipelines.runtime.storage import Location
+from pipelines.shards.read import ShardSet
 from vrnn.training import Checkpoint
 
 __all__ = ["LISTING", "GenerateRequest", "Mode", "generate", "write_samples"]

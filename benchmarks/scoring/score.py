@@ -28,18 +28,18 @@ import torch
 from torch import Tensor
 
 from benchmarks.errors import StudyError
-from benchmarks.units import Measure, bits_per_sample, bits_scale, nats_per_frame
-from pipelines.batches import Batch, FrameSource, plan_evaluation
-from pipelines.roles import split_rows
-from pipelines.shard_set import ShardSet
-from vrnn.bounds import Repeated, elbo, exact, frame_terms, iwae, repeated
+from benchmarks.schema.units import Measure, bits_per_sample, bits_scale, nats_per_frame
+from pipelines.batches.frames import Batch, FrameSource, plan_evaluation
+from pipelines.batches.roles import split_rows
+from pipelines.shards.read import ShardSet
+from vrnn.device.device import computing_device, padded_frames
+from vrnn.device.precision import Precision, allow_tf32, arithmetic, parameter_dtype
+from vrnn.likelihood.bounds import Repeated, elbo, exact, frame_terms, iwae, repeated
+from vrnn.likelihood.fivo import fivo
 from vrnn.models import LatentModel, ModelConfig, SequenceModel
-from vrnn.particles import fivo
-from vrnn.paths import computing_device, padded_frames
-from vrnn.precision import Precision, allow_tf32, arithmetic, parameter_dtype
-from vrnn.products import unchanging_weights
+from vrnn.scan.packed_weights import unchanging_weights
 from vrnn.training import Checkpoint
-from vrnn.training.feeding import Feeder, feeding_threads, made_ahead
+from vrnn.training.data_loading import Feeder, feeding_threads, made_ahead
 from vrnn.training.noise import latent_noise, particle_noise, resampling_uniforms
 
 __all__ = [
@@ -76,7 +76,7 @@ class ScoreRequest:
         num_samples: K; only `iwae` and `fivo` take more than one.
         batch_size: sequences at once.
         seed: of the latent noise.
-        precision: of the model's arithmetic, as `vrnn.precision` says.
+        precision: of the model's arithmetic, as `vrnn.device.precision` says.
         repeats: independent repetitions of a bound; one alone leaves its Monte Carlo error unknown.
     """
 

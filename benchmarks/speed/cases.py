@@ -20,7 +20,7 @@ from benchmarks.speed.ours import prepare_here, prepare_on_ray
 from benchmarks.speed.pairing import Comparison, Subject, run_paired, timed
 from benchmarks.speed.rivals import NOTES, RIVALS, RivalFailedError, rival
 from benchmarks.speed.sound_corpus import Form, SoundCorpus, write_sound_corpus
-from pipelines.ink import decode_ink
+from pipelines.decode.ink import decode_ink
 
 __all__ = ["cluster_cases", "ink_case", "ink_files", "one_process_case"]
 

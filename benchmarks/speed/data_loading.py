@@ -1,6 +1,6 @@
 """How long a training step waits for its data.
 
-    python -m benchmarks.speed.feeding --json feeding.json
+    python -m benchmarks.speed.data_loading --json feeding.json
 
 Epochs of real training, from shards made of noise, in alternation with passes that only make the same batches: what
 making costs, and how much of that the steps wait for. Needs torch, pyarrow, pandas and pydantic.
@@ -19,15 +19,15 @@ from benchmarks.speed.clocks import Stopwatch
 from benchmarks.speed.made_shards import make_shards
 from benchmarks.speed.options import Options, parsed, speed_parser, write_result
 from benchmarks.speed.workloads import SHAPES
-from pipelines.batches import plan_epoch
-from pipelines.manifest import Manifest
-from pipelines.protocol import find_protocol
-from pipelines.storage import Location
-from vrnn.memory import keep_freed_memory
-from vrnn.paths import computing_device
-from vrnn.precision import Precision
+from pipelines.batches.frames import plan_epoch
+from pipelines.batches.protocol import find_protocol
+from pipelines.runtime.storage import Location
+from pipelines.shards.manifest import Manifest
+from vrnn.device.device import computing_device
+from vrnn.device.memory import keep_freed_memory
+from vrnn.device.precision import Precision
 from vrnn.training import Optimisation, TrialSpec
-from vrnn.training.feeding import Feeder, feeding_threads
+from vrnn.training.data_loading import Feeder, feeding_threads
 from vrnn.training.loop import Trainer
 
 __all__ = ["main", "measure"]
@@ -41,7 +41,7 @@ _STEPS = {"tiny": 100, "iam_ondb": 10, "timit": 10, "blizzard": 10}
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, and write one JSON object."""
-    parser = speed_parser("python -m benchmarks.speed.feeding", "Time what training waits for (see the module).")
+    parser = speed_parser("python -m benchmarks.speed.data_loading", "Time what training waits for (see the module).")
     options = parsed(parser, arguments)
     if options.device != computing_device().type:
         parser.error(f"--device {options.device}: training runs on the GPU that torch sees; hide it to use the CPU")

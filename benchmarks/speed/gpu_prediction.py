@@ -12,8 +12,8 @@ import torch
 
 from benchmarks.speed.scaling_model import ComputeModel, RingModel, gradient_bytes
 from benchmarks.speed.workloads import SHAPES
+from vrnn.device.peak import pass_operations
 from vrnn.models import build_model
-from vrnn.peak import pass_operations
 
 __all__ = ["Rates", "predicted"]
 

@@ -4,13 +4,13 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from pipelines.corpora.base import Kind, SourceItem
-from pipelines.index import content_fingerprint, read_index, split_entries, train_moments
-from pipelines.manifest import INDEX_NAME, Manifest
+from pipelines.prepare.shard_task import ShardReport
 from pipelines.randomness import keyed_generator
-from pipelines.shard_task import ShardReport
-from pipelines.shards import SCHEMA_VERSION, make_row, write_shard
+from pipelines.runtime.storage import FoundFile, Location
+from pipelines.shards.index import content_fingerprint, read_index, split_entries, train_moments
+from pipelines.shards.manifest import INDEX_NAME, Manifest
+from pipelines.shards.write import SCHEMA_VERSION, make_row, write_shard
 from pipelines.signals import Ink, Signal
-from pipelines.storage import FoundFile, Location
 
 __all__ = ["make_shards"]
 

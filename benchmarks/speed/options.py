@@ -9,9 +9,9 @@ from typing import Any
 import torch
 
 from benchmarks.speed.machine import describe_machine
-from benchmarks.speed.results import positive_int, write_json
+from benchmarks.speed.result_files import positive_int, write_json
 from benchmarks.speed.workloads import SHAPES
-from vrnn.precision import Precision
+from vrnn.device.precision import Precision
 
 __all__ = ["Options", "parsed", "speed_parser", "write_result"]
 

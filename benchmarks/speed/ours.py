@@ -12,9 +12,9 @@ from pathlib import Path
 from benchmarks.speed.clocks import Spent, Stopwatch
 from benchmarks.speed.pairing import Subject
 from benchmarks.speed.sound_corpus import SoundCorpus
-from pipelines.prepare import PrepareOptions, prepare
-from pipelines.shard_task import ShardReport, ShardTask, run_shard_task
-from pipelines.storage import Location
+from pipelines.prepare.driver import PrepareOptions, prepare
+from pipelines.prepare.shard_task import ShardReport, ShardTask, run_shard_task
+from pipelines.runtime.storage import Location
 
 __all__ = ["prepare_here", "prepare_on_ray", "ray_start_seconds"]
 
@@ -53,7 +53,7 @@ def prepare_on_ray(corpus: SoundCorpus, out: Path, workers: int) -> Subject:
     The corpus is cut into at least eight shards a worker: the workers end at about the same time, as they do where
     there are thousands.
     """
-    from pipelines.cluster import run_on_ray  # noqa: PLC0415
+    from pipelines.runtime.ray_sessions import run_on_ray  # noqa: PLC0415
 
     return _Run(corpus, out, workers, run_on_ray)
 

@@ -14,11 +14,11 @@ from typing import Any, Literal
 
 import tyro
 
-from benchmarks.output import say
+from benchmarks.cli.output import say
 from benchmarks.speed.cases import cluster_cases, ink_case, ink_files, one_process_case
 from benchmarks.speed.floor import use_one_thread
 from benchmarks.speed.machine import cores, describe_machine
-from benchmarks.speed.results import write_json
+from benchmarks.speed.result_files import write_json
 from benchmarks.speed.scale import scale_case
 from benchmarks.speed.sound_corpus import FORMS, Form
 from pipelines.errors import InputError

@@ -28,10 +28,10 @@ import numpy as np
 from pipelines.corpora import CORPORA
 from pipelines.corpora.base import Kind, Listing, Options, SourceItem
 from pipelines.corpora.splits import split_three_ways
-from pipelines.prepare import PrepareOptions, prepare
-from pipelines.shard_task import ShardReport, ShardTask, run_shard_task
-from pipelines.shards import Row, make_row
-from pipelines.storage import FoundFile, Location
+from pipelines.prepare.driver import PrepareOptions, prepare
+from pipelines.prepare.shard_task import ShardReport, ShardTask, run_shard_task
+from pipelines.runtime.storage import FoundFile, Location
+from pipelines.shards.write import Row, make_row
 
 __all__ = ["exponent", "measure_scale", "scale_case"]
 

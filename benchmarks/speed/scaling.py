@@ -31,12 +31,12 @@ from ray.train.torch import TorchConfig, TorchTrainer
 
 from benchmarks.speed.gpu_prediction import Rates, predicted
 from benchmarks.speed.machine import describe_machine
-from benchmarks.speed.results import positive, positive_int, write_json
+from benchmarks.speed.result_files import positive, positive_int, write_json
 from benchmarks.speed.scaling_model import Measured, fitted, gradient_bytes
 from benchmarks.speed.workloads import SHAPES
-from pipelines.board import Board, open_board
+from pipelines.runtime.messages import Board, open_board
 from vrnn.models import ModelConfig, build_model
-from vrnn.training.group import Group
+from vrnn.training.distributed import Group
 
 __all__ = ["main"]
 

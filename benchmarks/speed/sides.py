@@ -15,8 +15,8 @@ from typing import Any, Protocol, Self
 import torch
 
 from benchmarks.speed.clocks import Spent, Stopwatch
-from vrnn.memory import keep_freed_memory
-from vrnn.peak import matmul_peak, peak_memory, reset_peak_memory, synchronise
+from vrnn.device.memory import keep_freed_memory
+from vrnn.device.peak import matmul_peak, peak_memory, reset_peak_memory, synchronise
 
 __all__ = ["Side", "Work"]
 

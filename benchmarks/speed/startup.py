@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.speed.machine import describe_machine
-from benchmarks.speed.results import positive_int, write_json
+from benchmarks.speed.result_files import positive_int, write_json
 
 __all__ = ["main"]
 

@@ -16,8 +16,8 @@ from torch.nn import functional
 
 from vrnn.models import Terms
 from vrnn.models.vrnn import VRNN
-from vrnn.networks import Affine
-from vrnn.recurrence import LSTM
+from vrnn.nn.lstm import LSTM
+from vrnn.nn.mlp import Affine
 
 __all__ = ["TextbookVRNN"]
 

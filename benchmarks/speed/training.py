@@ -12,8 +12,8 @@ import torch
 from benchmarks.speed.options import Options
 from benchmarks.speed.versus import Case, options_of, run_benchmark
 from benchmarks.speed.workloads import SHAPES, Training
+from vrnn.device.peak import pass_operations
 from vrnn.models import build_model
-from vrnn.peak import pass_operations
 
 __all__ = ["cases", "main"]
 

@@ -11,8 +11,8 @@ from benchmarks.speed.options import Options, parsed, speed_parser, write_result
 from benchmarks.speed.pairing import Paired, run_paired
 from benchmarks.speed.sides import Side
 from benchmarks.speed.workloads import SHAPES, Scoring, Training
-from vrnn.paths import describe_path
-from vrnn.precision import Precision
+from vrnn.device.device import describe_path
+from vrnn.device.precision import Precision
 
 __all__ = ["Case", "options_of", "run_benchmark"]
 

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.speed.textbook import TextbookVRNN
-from vrnn.bounds import iwae
+from vrnn.device.precision import Precision, arithmetic, parameter_dtype, product_dtype
+from vrnn.likelihood.bounds import iwae
 from vrnn.models import ModelConfig, Terms, build_model, preset
 from vrnn.models.vrnn import VRNN
-from vrnn.precision import Precision, arithmetic, parameter_dtype, product_dtype
 
 __all__ = ["SHAPES", "Scoring", "Shape", "Training", "Who"]
 

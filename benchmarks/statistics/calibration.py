@@ -1,6 +1,6 @@
-"""Do the intervals and tests of `benchmarks.differences` keep what they promise? Simulated scores of known truth.
+"""Do the intervals and tests of `paired_differences` keep what they promise? Simulated scores of known truth.
 
-    python -m benchmarks.calibration [--json]
+    python -m benchmarks.statistics.calibration [--json]
 
 A score is, in standard deviations of the first model's own response to a sequence,
 
@@ -41,8 +41,8 @@ import numpy.typing as npt
 from rich.table import Table
 from scipy import stats
 
-from benchmarks.output import show, write_json
-from benchmarks.resampling import (
+from benchmarks.cli.output import show, write_json
+from benchmarks.statistics.resampling import (
     LEVEL,
     Array,
     JointSpread,
@@ -283,7 +283,7 @@ def _rejects(p_values: Array) -> float:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure all settings."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.calibration", description="See the module.")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.statistics.calibration", description="See the module.")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
     parser.add_argument("--repetitions", type=int, default=2000, help="of a pair; a fifth of that of a family")
     options = parser.parse_args(arguments)

@@ -7,7 +7,7 @@ seed 3 has nothing in common with another's.
 Two questions are kept apart. Do these trained models differ on such sequences? (The interval over sequences and a
 sign-flip permutation test.) Do the models differ when both are trained anew? (The joint interval and its test, over
 sequences and seeds.) A model is called ahead only where both tests say so after Holm's correction for all comparisons
-of the list. `benchmarks.resampling` has the methods, docs/statistics.md how they are calibrated.
+of the list. `benchmarks.statistics.resampling` has the methods, docs/statistics.md how they are calibrated.
 
 Every difference is positive where the first model is the better one: more nats, fewer bits.
 """
@@ -22,9 +22,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from benchmarks.comparison import Scored
 from benchmarks.errors import StudyError
-from benchmarks.resampling import LEVEL, Array, Gap, gap, holm, joint_p_value, sign_flip_p_values
+from benchmarks.statistics.resampling import LEVEL, Array, Gap, gap, holm, joint_p_value, sign_flip_p_values
+from benchmarks.statistics.table import Scored
 
 __all__ = ["LEAST_SEEDS", "Difference", "Gap", "Side", "Verdict", "check_claims", "compare_pairs"]
 
@@ -62,7 +62,8 @@ class Difference:
     """One comparison.
 
     Attributes:
-        corpus, dataset, kind, protocol, split, measure, fingerprint: of what, as in `benchmarks.comparison.Scored`.
+        corpus, dataset, kind, protocol, split, measure, fingerprint: of what, as in
+            `benchmarks.statistics.table.Scored`.
         first: the model that `verdict` is about.
         second: what it is compared with.
         sequences: that both were scored on.

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from benchmarks.units import bits_per_sample
+from benchmarks.schema.units import bits_per_sample
 
 __all__ = ["ComparisonRow", "Scored", "compare_scores", "rows_to_json"]
 
@@ -34,8 +34,9 @@ class Scored:
         model: by name.
         seed: of training.
         fingerprint: of the data.
-        scores: a table as `benchmarks.scoring.score` makes, of one or more estimators.
-        bits_scale: what turns nats per frame into bits per sample, as `benchmarks.units.bits_scale`; None for pen.
+        scores: a table as `benchmarks.scoring.score.score` makes, of one or more estimators.
+        bits_scale: what turns nats per frame into bits per sample, as `benchmarks.schema.units.bits_scale`; None for
+            pen.
         measure: `density` of normalised frames, or `mass` of recorded integers.
         parameters: of the model; None where it has none.
         sigma_floor: under every standard deviation; None where there is none.

@@ -1,6 +1,7 @@
 """What MLflow's store holds: the finished trials of a study or of a commit, each with its per-sequence scores.
 
-A store that does not answer raises MLflow's own error: whoever asks knows whose it is to mend (`benchmarks.tracking`).
+A store that does not answer raises MLflow's own error: whoever asks knows whose it is to mend
+(`benchmarks.store.mlflow_writer`).
 """
 
 import difflib
@@ -18,8 +19,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from benchmarks.errors import StudyError
-from benchmarks.tracking import FINISHED, client_of_store, store
-from benchmarks.work import SCORES
+from benchmarks.store.mlflow_writer import FINISHED, client_of_store, store
+from benchmarks.trials.trial import SCORES
 
 __all__ = [
     "FinishedTrial",

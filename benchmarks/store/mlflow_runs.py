@@ -9,15 +9,15 @@ from functools import partial
 from typing import TypeVar
 
 from benchmarks.errors import UnreachableError
-from benchmarks.events import Begun, Done, Epoch, Event, Failed, Stopped
-from benchmarks.records import TrialRecord, keep_record, record_of_trial
-from benchmarks.sending import Kept, OpenRun, begin_run, end_run, log_epoch
-from benchmarks.suite import Suite, Trial
-from benchmarks.tracking import StudyRecord, answering
-from benchmarks.work import Work
-from pipelines.shard_set import ShardSet
-from pipelines.storage import Location
-from vrnn.training.keeping import Saving
+from benchmarks.store.mlflow_sync import Kept, OpenRun, begin_run, end_run, log_epoch
+from benchmarks.store.mlflow_writer import StudyRecord, answering
+from benchmarks.store.records import TrialRecord, keep_record, record_of_trial
+from benchmarks.suites.suite import Suite, Trial
+from benchmarks.trials.events import Begun, Done, Epoch, Event, Failed, Stopped
+from benchmarks.trials.trial import Work
+from pipelines.runtime.storage import Location
+from pipelines.shards.read import ShardSet
+from vrnn.training.checkpointing import Saving
 
 __all__ = ["Line", "TrialRuns", "work_of"]
 

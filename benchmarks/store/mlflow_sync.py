@@ -1,6 +1,6 @@
 """Sending results to MLflow: as they come, or later, from what is kept on disk; never twice.
 
-A trial's directory holds all that MLflow is told (`benchmarks.records`). What MLflow lacks of it is found by the
+A trial's directory holds all that MLflow is told (`benchmarks.store.records`). What MLflow lacks of it is found by the
 trial's key and identity and by the steps that have metrics, so that sending may be cut off anywhere and begun again.
 """
 
@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from benchmarks.records import RECORD, TrialRecord, load_record
-from benchmarks.tracking import StudyRecord
-from benchmarks.work import AUDIT, CURVES, OUTCOME, Outcome, artifacts_of, load_outcome
-from pipelines.storage import Location
+from benchmarks.store.mlflow_writer import StudyRecord
+from benchmarks.store.records import RECORD, TrialRecord, load_record
+from benchmarks.trials.trial import AUDIT, CURVES, OUTCOME, Outcome, artifacts_of, load_outcome
+from pipelines.runtime.storage import Location
 from vrnn.training.checkpoints import EpochRecord
 
 __all__ = ["Kept", "OpenRun", "begin_run", "cut_off", "end_run", "kept_epochs", "kept_results", "log_epoch", "send"]

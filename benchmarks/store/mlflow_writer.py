@@ -33,7 +33,7 @@ from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 
 from benchmarks.errors import StudyError, UnreachableError
-from benchmarks.records import TrialRecord
+from benchmarks.store.records import TrialRecord
 
 __all__ = [
     "COMPARISON",

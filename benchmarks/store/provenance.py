@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 
 __all__ = ["Code", "Environment", "code", "environment"]
 
-_CHECKOUT = Path(__file__).parents[1]
+_CHECKOUT = Path(__file__).parents[2]
 _LOCK = _CHECKOUT / "requirements.lock"
 _UNKNOWN = "unknown"
 

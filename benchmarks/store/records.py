@@ -12,14 +12,14 @@ from typing import Any
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from benchmarks.provenance import code
-from benchmarks.scoring import measure_of
-from benchmarks.suite import CorpusEntry, Reference, Suite, Trial
-from benchmarks.work import Work, kept_outcome
-from pipelines.protocol import Framing, Protocol
-from pipelines.roles import assign_roles
-from pipelines.shard_set import ShardSet
-from pipelines.storage import Location
+from benchmarks.scoring.score import measure_of
+from benchmarks.store.provenance import code
+from benchmarks.suites.suite import CorpusEntry, Reference, Suite, Trial
+from benchmarks.trials.trial import Work, kept_outcome
+from pipelines.batches.protocol import Framing, Protocol
+from pipelines.batches.roles import assign_roles
+from pipelines.runtime.storage import Location
+from pipelines.shards.read import ShardSet
 from vrnn.models import ModelConfig, build_model
 from vrnn.training import TrialSpec
 from vrnn.training.checkpoints import BEST

@@ -1,7 +1,8 @@
 """What changed between two studies, or between two commits of the code: did the likelihood move?
 
 Every model is compared with itself on the same corpus, sequence by sequence. Scores that are the same to the bit are
-called identical; the others are held apart from noise as two models of one study are (`benchmarks.differences`).
+called identical; the others are held apart from noise as two models of one study are
+(`benchmarks.statistics.paired_differences`).
 """
 
 from collections.abc import Sequence
@@ -10,12 +11,12 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.comparison import Scored
-from benchmarks.differences import Difference, compare_pairs
 from benchmarks.errors import StudyError
-from benchmarks.reading import FinishedTrial, is_commit, known_study, read_commit, read_study
-from benchmarks.results import STUDY, scored_trials, suite_trials
-from benchmarks.tracking import asking
+from benchmarks.statistics.paired_differences import Difference, compare_pairs
+from benchmarks.statistics.table import Scored
+from benchmarks.store.mlflow_reader import FinishedTrial, is_commit, known_study, read_commit, read_study
+from benchmarks.store.mlflow_writer import asking
+from benchmarks.study.summary import STUDY, scored_trials, suite_trials
 
 __all__ = ["Change", "Changes", "compare_two"]
 

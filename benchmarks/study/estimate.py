@@ -11,20 +11,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from benchmarks.recording import work_of
-from benchmarks.suite import Suite, Trial, expand, references
-from benchmarks.work import estimators_of, kept_outcome
-from pipelines.batches import FrameSource, Positions, plan_epoch
-from pipelines.protocol import Framing
-from pipelines.roles import assign_roles, split_rows
-from pipelines.shard_set import ShardSet
-from pipelines.storage import Location
+from benchmarks.store.mlflow_runs import work_of
+from benchmarks.suites.suite import Suite, Trial, expand, references
+from benchmarks.trials.trial import estimators_of, kept_outcome
+from pipelines.batches.frames import FrameSource, Positions, plan_epoch
+from pipelines.batches.protocol import Framing
+from pipelines.batches.roles import assign_roles, split_rows
+from pipelines.runtime.storage import Location
+from pipelines.shards.read import ShardSet
+from vrnn.device.device import computing_device
+from vrnn.device.peak import brief_peak, pass_operations, synchronise
+from vrnn.device.precision import Precision, parameter_dtype
 from vrnn.models import ModelConfig, SequenceModel, build_model
-from vrnn.paths import computing_device
-from vrnn.peak import brief_peak, pass_operations, synchronise
-from vrnn.precision import Precision, parameter_dtype
 from vrnn.training.objective import objective
-from vrnn.training.pieces import planned_steps
+from vrnn.training.tbptt import planned_steps
 
 __all__ = ["Forecast", "TrialForecast", "forecast"]
 

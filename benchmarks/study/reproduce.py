@@ -15,17 +15,17 @@ import pandas as pd
 import torch
 
 from benchmarks.errors import FailedError, StudyError
-from benchmarks.provenance import Environment, code, environment
-from benchmarks.reading import artifacts_of_run
-from benchmarks.records import RECORD, TrialRecord
-from benchmarks.suite import Scoring
-from benchmarks.tracking import asking
-from benchmarks.work import CURVES, ENVIRONMENT, SCORES, Work, artifacts_of, load_outcome, perform
-from pipelines.manifest import Manifest
-from pipelines.storage import Location
+from benchmarks.store.mlflow_reader import artifacts_of_run
+from benchmarks.store.mlflow_writer import asking
+from benchmarks.store.provenance import Environment, code, environment
+from benchmarks.store.records import RECORD, TrialRecord
+from benchmarks.suites.suite import Scoring
+from benchmarks.trials.trial import CURVES, ENVIRONMENT, SCORES, Work, artifacts_of, load_outcome, perform
+from pipelines.runtime.storage import Location
+from pipelines.shards.manifest import Manifest
 from vrnn.training import TrialSpec
+from vrnn.training.checkpointing import Saving
 from vrnn.training.checkpoints import EpochRecord
-from vrnn.training.keeping import Saving
 from vrnn.training.resources import Resources
 
 __all__ = ["Check", "Reproduction", "reproduce"]

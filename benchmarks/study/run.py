@@ -12,28 +12,28 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from benchmarks.audit.leaks import Leaks, find_leaks
 from benchmarks.errors import FailedError, StoppedError, StudyError, UnreachableError
-from benchmarks.events import Begun, Done, Epoch, Event, Failed, Retried, Runner, Scoring, Stopped
-from benchmarks.here import run_here
-from benchmarks.leaks import Leaks, find_leaks
-from benchmarks.provenance import code
-from benchmarks.reading import read_study
-from benchmarks.recording import Line, TrialRuns, work_of
-from benchmarks.references import perform_reference
-from benchmarks.results import STUDY, Comparison, compare_recorded, recorded_on_disk
-from benchmarks.sending import Kept, kept_results, send
-from benchmarks.slots import run_on_slots
-from benchmarks.suite import Reference, Suite, Trial, expand, references
-from benchmarks.tracking import StudyRecord, answering
-from benchmarks.work import Outcome
-from pipelines.cluster import ray_session
+from benchmarks.store.mlflow_reader import read_study
+from benchmarks.store.mlflow_runs import Line, TrialRuns, work_of
+from benchmarks.store.mlflow_sync import Kept, kept_results, send
+from benchmarks.store.mlflow_writer import StudyRecord, answering
+from benchmarks.store.provenance import code
+from benchmarks.study.summary import STUDY, Comparison, compare_recorded, recorded_on_disk
+from benchmarks.suites.suite import Reference, Suite, Trial, expand, references
+from benchmarks.trials.codec_baselines import perform_reference
+from benchmarks.trials.events import Begun, Done, Epoch, Event, Failed, Retried, Runner, Scoring, Stopped
+from benchmarks.trials.local_executor import run_here
+from benchmarks.trials.ray_executor import run_on_slots
+from benchmarks.trials.trial import Outcome
+from pipelines.batches.protocol import find_protocol
+from pipelines.batches.roles import assign_roles
 from pipelines.errors import InputError
-from pipelines.exclusive import BusyError, exclusive
-from pipelines.protocol import find_protocol
-from pipelines.roles import assign_roles
-from pipelines.shard_set import ShardSet
-from pipelines.storage import Location
-from pipelines.summary import describe
+from pipelines.runtime.locks import BusyError, exclusive
+from pipelines.runtime.ray_sessions import ray_session
+from pipelines.runtime.storage import Location
+from pipelines.shards.read import ShardSet
+from pipelines.shards.summary import describe
 from vrnn.training.checkpoints import EpochRecord
 from vrnn.training.stopping import Stop
 
@@ -42,7 +42,7 @@ __all__ = ["CORPORA", "StudyWatcher", "run_study", "sync_study"]
 _log = logging.getLogger(__name__)
 
 CORPORA = "corpora.json"
-"""A study's own file on its data: what each of its corpora holds, in the form of `pipelines.summary.describe`."""
+"""A study's own file on its data: what each of its corpora holds, as `pipelines.shards.summary.describe` says it."""
 
 
 class StudyWatcher:
@@ -121,7 +121,7 @@ def run_study(
 
 
 def _about(suite: Suite, trials: Sequence[Trial], coders: Sequence[Reference]) -> dict[str, Any]:
-    """What the study's own file says: see `benchmarks.results.STUDY`."""
+    """What the study's own file says: see `benchmarks.study.summary.STUDY`."""
     protocols: dict[str, Any] = {}
     leaks: dict[str, Leaks] = {}
     for trial in trials:

@@ -13,14 +13,14 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.comparison import ComparisonRow, Scored, compare_scores, rows_to_json
-from benchmarks.differences import Difference, compare_pairs
-from benchmarks.reading import FinishedTrial, RecordedStudy, read_study
-from benchmarks.scoring import bits_scale
-from benchmarks.sending import Kept, cut_off, kept_epochs
-from benchmarks.tracking import asking
-from benchmarks.verdicts import Beside, beside_published
-from benchmarks.work import AUDIT, SCORES, artifacts_of
+from benchmarks.published.comparability import Beside, beside_published
+from benchmarks.scoring.score import bits_scale
+from benchmarks.statistics.paired_differences import Difference, compare_pairs
+from benchmarks.statistics.table import ComparisonRow, Scored, compare_scores, rows_to_json
+from benchmarks.store.mlflow_reader import FinishedTrial, RecordedStudy, read_study
+from benchmarks.store.mlflow_sync import Kept, cut_off, kept_epochs
+from benchmarks.store.mlflow_writer import asking
+from benchmarks.trials.trial import AUDIT, SCORES, artifacts_of
 
 __all__ = [
     "STUDY",

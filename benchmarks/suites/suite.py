@@ -18,15 +18,15 @@ from typing import Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from benchmarks.differences import check_claims
 from benchmarks.errors import StudyError
-from pipelines.manifest import Manifest
-from pipelines.protocol import Protocol, find_protocol
-from pipelines.storage import Location
+from benchmarks.statistics.paired_differences import check_claims
+from pipelines.batches.protocol import Protocol, find_protocol
+from pipelines.runtime.storage import Location
+from pipelines.shards.manifest import Manifest
 from vrnn.models.config import emission_of
 from vrnn.training import Optimisation, TrialSpec
-from vrnn.training.plan import plan_trial
 from vrnn.training.resources import Resources
+from vrnn.training.trial_plan import plan_trial
 
 __all__ = ["CorpusEntry", "Reference", "Scoring", "Suite", "Trial", "expand", "load_suite", "references", "with_ways"]
 

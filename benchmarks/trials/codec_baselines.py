@@ -15,15 +15,15 @@ import numpy.typing as npt
 import pandas as pd
 import soundfile
 
-from benchmarks.records import load_record, record_of_reference, write_record
-from benchmarks.sending import Kept
-from benchmarks.suite import Reference, Suite
-from benchmarks.work import SCORES, Outcome, keep_outcome, load_outcome
-from pipelines.batches import FrameSource
-from pipelines.protocol import Framing, Protocol
-from pipelines.roles import assign_roles, split_rows
-from pipelines.shard_set import ShardSet
-from pipelines.storage import Location
+from benchmarks.store.mlflow_sync import Kept
+from benchmarks.store.records import load_record, record_of_reference, write_record
+from benchmarks.suites.suite import Reference, Suite
+from benchmarks.trials.trial import SCORES, Outcome, keep_outcome, load_outcome
+from pipelines.batches.frames import FrameSource
+from pipelines.batches.protocol import Framing, Protocol
+from pipelines.batches.roles import assign_roles, split_rows
+from pipelines.runtime.storage import Location
+from pipelines.shards.read import ShardSet
 
 __all__ = ["REFERENCES", "flac", "perform_reference"]
 
@@ -34,7 +34,7 @@ def flac(shards: ShardSet, protocol: Protocol, split: str) -> pd.DataFrame:
     """FLAC at its highest compression; each scored sequence or window is a stream of its own, metadata left out.
 
     Returns:
-        A table as `benchmarks.scoring.score` makes, with the estimator `code`: minus the code length in nats.
+        A table as `benchmarks.scoring.score.score` makes, with the estimator `code`: minus the code length in nats.
     """
     source = FrameSource(shards, Framing.fit(protocol, shards.manifest), split_rows(shards, protocol, (split,)))
     samples = source.lengths * protocol.frame_size

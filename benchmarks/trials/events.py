@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from benchmarks.work import Outcome, Work
+from benchmarks.trials.trial import Outcome, Work
 from vrnn.training.checkpoints import EpochRecord
 from vrnn.training.stopping import Stop
 

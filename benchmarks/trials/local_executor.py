@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from benchmarks.errors import FailedError, StudyError
-from benchmarks.events import Begun, Done, Epoch, Failed, Scoring, Stopped, Tell
-from benchmarks.work import Work, perform
+from benchmarks.trials.events import Begun, Done, Epoch, Failed, Scoring, Stopped, Tell
+from benchmarks.trials.trial import Work, perform
 from pipelines.errors import InputError
 from vrnn.errors import ModelError
 from vrnn.training.errors import CheckpointError, RunFailedError
@@ -24,7 +24,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def run_here(works: Sequence[Work], tell: Tell, stop: Stop) -> None:
-    """See `benchmarks.events.Runner`.
+    """See `benchmarks.trials.events.Runner`.
 
     Raises:
         KeyboardInterrupt: it was asked to stop while it scored.

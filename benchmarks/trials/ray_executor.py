@@ -18,12 +18,12 @@ import ray
 from ray.exceptions import ActorDiedError, ActorUnavailableError, OutOfMemoryError, RayActorError, RayTaskError
 
 from benchmarks.errors import FailedError
-from benchmarks.events import Begun, Done, Epoch, Event, Failed, Retried, Runner, Scoring, Stopped, Tell
-from benchmarks.here import reason_of
-from benchmarks.work import Outcome, Work, perform
-from pipelines.board import Board, open_board
-from pipelines.cluster import RoomWatch
-from vrnn.memory import keep_freed_memory
+from benchmarks.trials.events import Begun, Done, Epoch, Event, Failed, Retried, Runner, Scoring, Stopped, Tell
+from benchmarks.trials.local_executor import reason_of
+from benchmarks.trials.trial import Outcome, Work, perform
+from pipelines.runtime.messages import Board, open_board
+from pipelines.runtime.ray_sessions import RoomWatch
+from vrnn.device.memory import keep_freed_memory
 from vrnn.training.resources import Resources
 from vrnn.training.stopping import Stop
 
@@ -183,7 +183,7 @@ class _Crew:
 
 
 def run_on_slots(slots: int) -> Runner:
-    """A `benchmarks.events.Runner` on the Ray that this process is connected to.
+    """A `benchmarks.trials.events.Runner` on the Ray that this process is connected to.
 
     Args:
         slots: works done at once; all take the same resources.

@@ -17,18 +17,18 @@ from pathlib import Path
 import pandas as pd
 import ray
 
-from benchmarks.audits import audit
-from benchmarks.provenance import environment
-from benchmarks.samples import write_samples
-from benchmarks.scoring import Estimator, ScoreRequest, ScoreSummary, score, summarise_scores
-from benchmarks.suite import Scoring
-from pipelines.shard_set import ShardSet
-from pipelines.storage import Location
+from benchmarks.audit.audit import audit
+from benchmarks.samples.write_samples import write_samples
+from benchmarks.scoring.score import Estimator, ScoreRequest, ScoreSummary, score, summarise_scores
+from benchmarks.store.provenance import environment
+from benchmarks.suites.suite import Scoring
+from pipelines.runtime.storage import Location
+from pipelines.shards.read import ShardSet
 from vrnn.models import ModelConfig
 from vrnn.training import Checkpoint, TrainResult, TrialSpec, load_checkpoint
+from vrnn.training.checkpointing import Saving
 from vrnn.training.checkpoints import EpochRecord, TrainingState
-from vrnn.training.keeping import Saving
-from vrnn.training.ray_driver import train_with_ray
+from vrnn.training.ray_train import train_with_ray
 from vrnn.training.resources import Resources
 
 __all__ = [

@@ -13,8 +13,8 @@ from typing import Any
 
 import altair as alt
 
-from dashboards.charts import themed
-from dashboards.differences import Difference
+from dashboards.charts.specs import themed
+from dashboards.report.differences_file import Difference
 
 __all__ = ["forest_chart", "rounded"]
 

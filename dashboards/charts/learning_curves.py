@@ -12,7 +12,7 @@ import altair as alt
 import numpy as np
 import numpy.typing as npt
 
-from dashboards.charts import Style, colour_by_model, themed
+from dashboards.charts.specs import Style, colour_by_model, themed
 
 __all__ = ["Axis", "Band", "Line", "axis_of", "curves_chart"]
 

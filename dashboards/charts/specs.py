@@ -12,7 +12,7 @@ from typing import Any
 
 import altair as alt
 
-from dashboards.comparison import ESTIMATORS, Row
+from dashboards.report.comparison_file import ESTIMATORS, Row
 
 __all__ = ["Style", "colour_by_model", "interval_chart", "model_colours", "model_styles", "themed"]
 

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dashboards.corpus import parse_corpus
-from dashboards.corpus_view import view_corpus
-from dashboards.corpus_words import split_conflict
-from dashboards.media import WAVE_BOX, clips, drawings
+from dashboards.corpus.sentences import split_conflict
+from dashboards.corpus.summary_file import parse_corpus
+from dashboards.corpus.view import view_corpus
+from dashboards.media.players import WAVE_BOX, clips, drawings
 from dashboards.page import render
-from dashboards.record import Sample
+from dashboards.report.study_record import Sample
 from dashboards.writing import write_page
 
 __all__ = ["build_corpus_report", "write_corpus_report"]
@@ -22,7 +22,7 @@ def build_corpus_report(document: Any, samples: Sequence[Sample] = ()) -> str:  
     """The page, as one HTML document.
 
     Args:
-        document: what `pipelines.summary.describe` says of the shards.
+        document: what `pipelines.shards.summary.describe` says of the shards.
         samples: a few of the corpus's own sequences.
 
     Raises:

@@ -4,8 +4,8 @@ from typing import Any
 
 import altair as alt
 
-from dashboards.charts import themed
-from dashboards.corpus import Corpus
+from dashboards.charts.specs import themed
+from dashboards.corpus.summary_file import Corpus
 
 __all__ = ["length_charts"]
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from dashboards.corpus import Corpus
-from dashboards.words import counted
+from dashboards.corpus.summary_file import Corpus
+from dashboards.text import counted
 
 __all__ = [
     "duration",

@@ -1,7 +1,7 @@
 """What a corpus's shards hold, read strictly: `corpora.json` beside a study, or one such summary by itself.
 
-`pipelines.summary.describe` writes it. The pages repeat its figures, so a summary that lacks a field, holds a figure
-that cannot be, or whose parts do not add up is refused instead of being drawn.
+`pipelines.shards.summary.describe` writes it. The pages repeat its figures, so a summary that lacks a field, holds a
+figure that cannot be, or whose parts do not add up is refused instead of being drawn.
 """
 
 from collections.abc import Mapping
@@ -88,7 +88,7 @@ class Reject(_Read):
 
 
 class Corpus(_Read):
-    """A set of shards, by split where a mapping is by split; see `pipelines.summary` for what each figure is.
+    """A set of shards, by split where a mapping is by split; see `pipelines.shards.summary` for what each figure is.
 
     Attributes:
         mean: of the training split: of the samples for speech, `[dx, dy]` for pen; None where it has no sequence.

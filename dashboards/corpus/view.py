@@ -6,9 +6,8 @@ One view serves the study report's section on data and the page of a corpus by i
 from dataclasses import dataclass
 from typing import Any
 
-from dashboards.corpus import Corpus
-from dashboards.corpus_charts import length_charts
-from dashboards.corpus_words import (
+from dashboards.corpus.length_charts import length_charts
+from dashboards.corpus.sentences import (
     UNITS,
     length_sentence,
     moment_rows,
@@ -16,6 +15,7 @@ from dashboards.corpus_words import (
     size_sentence,
     speaker_sentence,
 )
+from dashboards.corpus.summary_file import Corpus
 
 __all__ = ["CorpusView", "view_corpus"]
 

@@ -1,7 +1,7 @@
 """What MLflow holds about a study that is being run, read again and again at little cost.
 
-`dashboards.reading` reads a study that is done, once and whole; here only what a live page shows is read. What
-cannot change any more (the epochs and samples of a trial that ended) is kept, in caches that forget.
+`dashboards.report.read_study` reads a study that is done, once and whole; here only what a live page shows is read.
+What cannot change any more (the epochs and samples of a trial that ended) is kept, in caches that forget.
 """
 
 import json
@@ -17,9 +17,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Experiment, Run
 from mlflow.exceptions import MlflowException
 
-from dashboards.bounded import Recent
 from dashboards.errors import ReportError
-from dashboards.looks import Epoch, Followed, Look, StudyLine
+from dashboards.live.bounded_cache import Recent
+from dashboards.live.live_status import Epoch, Followed, Look, StudyLine
 from dashboards.store import DEFAULT_EXPERIMENT_ID, PARENT_TAG, latest_of_each_trial, runs_of
 
 __all__ = ["LONGEST_TEXT", "Follower"]

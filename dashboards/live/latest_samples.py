@@ -5,10 +5,10 @@ from typing import Any
 from urllib.parse import quote
 
 from dashboards.errors import ReportError
-from dashboards.following import LONGEST_TEXT, Follower
-from dashboards.looks import Followed
-from dashboards.media import drawings
-from dashboards.record import ROLES, Sample
+from dashboards.live.follow_study import LONGEST_TEXT, Follower
+from dashboards.live.live_status import Followed
+from dashboards.media.players import drawings
+from dashboards.report.study_record import ROLES, Sample
 
 __all__ = ["latest_samples"]
 

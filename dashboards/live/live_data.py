@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from dashboards.charts import model_colours
-from dashboards.following import Follower
-from dashboards.live_samples import latest_samples
-from dashboards.looks import Epoch, Followed, Look
-from dashboards.thinning import thin
-from dashboards.words import typeset
+from dashboards.charts.specs import model_colours
+from dashboards.charts.thinning import thin
+from dashboards.live.follow_study import Follower
+from dashboards.live.latest_samples import latest_samples
+from dashboards.live.live_status import Epoch, Followed, Look
+from dashboards.text import typeset
 
 __all__ = ["Live", "state_of"]
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from mlflow.exceptions import MlflowException
 
-from dashboards.site import Answer, Site, said
+from dashboards.live.site import Answer, Site, said
 
 __all__ = ["StudyServer", "is_loopback"]
 

@@ -13,10 +13,10 @@ from urllib.parse import quote, unquote, urlsplit
 
 from mlflow.exceptions import MlflowException
 
-from dashboards.bounded import Recent
 from dashboards.errors import ReportError
-from dashboards.following import Follower
-from dashboards.live import Live
+from dashboards.live.bounded_cache import Recent
+from dashboards.live.follow_study import Follower
+from dashboards.live.live_data import Live
 from dashboards.page import policy_of, render
 
 __all__ = ["Answer", "Site", "said", "study_path"]

@@ -16,11 +16,11 @@ import numpy as np
 import soundfile
 
 from dashboards.errors import ReportError
-from dashboards.loudness import Levelled, Sound, equalise
-from dashboards.record import Sample
-from dashboards.sound_files import Container, encode
-from dashboards.spectrograms import Spectrogram, spectrograms
-from dashboards.words import typeset
+from dashboards.media.loudness import Levelled, Sound, equalise
+from dashboards.media.sound_files import Container, encode
+from dashboards.media.spectrograms import Spectrogram, spectrograms
+from dashboards.report.study_record import Sample
+from dashboards.text import typeset
 
 __all__ = ["WAVE_BOX", "Clip", "Drawing", "clips", "digest", "drawings"]
 

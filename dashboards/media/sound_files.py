@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import soundfile
 
-from dashboards.loudness import Sound
+from dashboards.media.loudness import Sound
 
 __all__ = ["Container", "encode"]
 

@@ -18,7 +18,7 @@ from PIL import Image
 from torchaudio.transforms import MelScale
 from torchaudio.transforms import Spectrogram as Transform
 
-from dashboards.loudness import Sound
+from dashboards.media.loudness import Sound
 
 __all__ = ["RANGE_DB", "Spectrogram", "Tick", "frequency_ticks", "palette_bar", "spectrograms", "ticks"]
 

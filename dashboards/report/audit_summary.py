@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dashboards.fields import Fields
-from dashboards.record import Trial
-from dashboards.words import kind_of
+from dashboards.report.fields import Fields
+from dashboards.report.study_record import Trial
+from dashboards.text import kind_of
 
 __all__ = ["Audited", "Leak", "Shared", "find_audits", "find_leaks"]
 

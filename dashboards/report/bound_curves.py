@@ -11,12 +11,12 @@ from typing import Any
 
 import altair as alt
 
-from dashboards.charts import themed
-from dashboards.comparison import Row
-from dashboards.conclusions import Group
+from dashboards.charts.forest_plot import rounded
+from dashboards.charts.specs import themed
 from dashboards.estimators import ESTIMATORS
-from dashboards.forest import rounded
-from dashboards.words import typeset
+from dashboards.report.comparison_file import Row
+from dashboards.report.conclusions import Group
+from dashboards.text import typeset
 
 __all__ = ["Bounds", "Rise", "find_bounds"]
 

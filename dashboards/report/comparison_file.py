@@ -12,11 +12,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from dashboards.differences import MEASURES, Difference, parse_differences
 from dashboards.errors import ReportError
 from dashboards.estimators import ESTIMATORS, Estimator, estimator_label
-from dashboards.fields import Fields
-from dashboards.published import Beside, parse_published
+from dashboards.report.differences_file import MEASURES, Difference, parse_differences
+from dashboards.report.fields import Fields
+from dashboards.report.published_file import Beside, parse_published
 
 __all__ = ["ESTIMATORS", "KINDS", "MEASURES", "Comparison", "Divergence", "Estimator", "Row", "parse_comparison"]
 

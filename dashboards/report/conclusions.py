@@ -15,10 +15,10 @@ alone, and a pair that was not tested has none.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dashboards.comparison import Divergence, Row
-from dashboards.differences import Difference
 from dashboards.estimators import is_exact
-from dashboards.words import typeset
+from dashboards.report.comparison_file import Divergence, Row
+from dashboards.report.differences_file import Difference
+from dashboards.text import typeset
 
 __all__ = ["Conclusion", "Group", "conclude", "group_rows"]
 

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dashboards.comparison import Row
-from dashboards.corpus import Corpus, parse_corpora
-from dashboards.corpus_view import CorpusView, view_corpus
-from dashboards.corpus_words import protocol_words, split_conflict
+from dashboards.corpus.sentences import protocol_words, split_conflict
+from dashboards.corpus.summary_file import Corpus, parse_corpora
+from dashboards.corpus.view import CorpusView, view_corpus
 from dashboards.errors import ReportError
-from dashboards.record import Study
+from dashboards.report.comparison_file import Row
+from dashboards.report.study_record import Study
 
 __all__ = ["DataCard", "DataSection", "ProtocolView", "Scored", "data_section"]
 

@@ -8,7 +8,7 @@ Studies of before such records have none: an absent list is empty, an odd one is
 from dataclasses import dataclass
 
 from dashboards.estimators import ESTIMATORS, estimator_label
-from dashboards.fields import Fields
+from dashboards.report.fields import Fields
 
 __all__ = ["MEASURES", "VERDICTS", "Difference", "Gap", "Side", "parse_differences"]
 

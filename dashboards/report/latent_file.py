@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from dashboards.errors import ReportError
-from dashboards.record import Trial
+from dashboards.report.study_record import Trial
 
 __all__ = ["Latent", "parse_latent"]
 

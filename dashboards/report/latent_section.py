@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from dashboards.latent_file import Latent, parse_latent
-from dashboards.media import Clip, digest
-from dashboards.record import Trial
-from dashboards.spectrograms import Tick, ticks
+from dashboards.media.players import Clip, digest
+from dashboards.media.spectrograms import Tick, ticks
+from dashboards.report.latent_file import Latent, parse_latent
+from dashboards.report.study_record import Trial
 
 __all__ = ["Label", "LatentFigure", "Panel", "PhoneRow", "latent_figures"]
 

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dashboards.charts import Style, model_styles
-from dashboards.curves import Axis, Band, Line, axis_of, curves_chart
-from dashboards.learning_words import say_gaps, say_kl, say_outcomes, say_reconstruction, say_speeds
-from dashboards.record import Trial
-from dashboards.thinning import points_per_curve, thin
-from dashboards.training import Course, Outcome, Speed, by_model, courses_of, outcome_of, speed_of
-from dashboards.words import typeset
+from dashboards.charts.learning_curves import Axis, Band, Line, axis_of, curves_chart
+from dashboards.charts.specs import Style, model_styles
+from dashboards.charts.thinning import points_per_curve, thin
+from dashboards.report.learning_text import say_gaps, say_kl, say_outcomes, say_reconstruction, say_speeds
+from dashboards.report.study_record import Trial
+from dashboards.report.training_curves import Course, Outcome, Speed, by_model, courses_of, outcome_of, speed_of
+from dashboards.text import typeset
 
 __all__ = ["Figure", "Learning", "learning_of"]
 

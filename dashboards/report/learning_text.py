@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from dashboards.training import Course, Outcome, Range, Speed, by_model, range_of
-from dashboards.words import typeset
+from dashboards.report.training_curves import Course, Outcome, Range, Speed, by_model, range_of
+from dashboards.text import typeset
 
 __all__ = ["say_gaps", "say_kl", "say_outcomes", "say_reconstruction", "say_speeds"]
 

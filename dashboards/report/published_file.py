@@ -5,9 +5,9 @@ Whether two figures may be compared is the study's verdict, with its reasons; th
 
 from dataclasses import dataclass
 
-from dashboards.differences import MEASURES
 from dashboards.estimators import ESTIMATORS, estimator_label
-from dashboards.fields import Fields
+from dashboards.report.differences_file import MEASURES
+from dashboards.report.fields import Fields
 
 __all__ = ["Beside", "Reason", "parse_published"]
 

@@ -17,9 +17,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Experiment, Run
 from mlflow.exceptions import MlflowException
 
-from dashboards.comparison import KINDS, parse_comparison
 from dashboards.errors import ReportError
-from dashboards.record import ROLES, Sample, Study, Trial
+from dashboards.report.comparison_file import KINDS, parse_comparison
+from dashboards.report.study_record import ROLES, Sample, Study, Trial
 from dashboards.store import DEFAULT_EXPERIMENT_ID, PARENT_TAG, Artifacts, latest_of_each_trial, runs_of
 
 __all__ = ["read_study"]

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dashboards.corpus import Corpus, parse_corpora
+from dashboards.corpus.summary_file import Corpus, parse_corpora
 from dashboards.errors import ReportError
-from dashboards.record import Study, Trial
-from dashboards.suite_text import suite_toml
+from dashboards.report.study_record import Study, Trial
+from dashboards.report.suite_toml import suite_toml
 
 __all__ = ["Command", "Reproduction", "TrialRow", "reproduction"]
 

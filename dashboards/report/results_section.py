@@ -10,13 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dashboards.comparison import Comparison, Row
-from dashboards.conclusions import Conclusion, Group, group_rows
-from dashboards.differences import VERDICTS, Difference
+from dashboards.charts.forest_plot import forest_chart
 from dashboards.estimators import is_exact
-from dashboards.forest import forest_chart
-from dashboards.published import Beside
-from dashboards.words import counted, joined, typeset
+from dashboards.report.comparison_file import Comparison, Row
+from dashboards.report.conclusions import Conclusion, Group, group_rows
+from dashboards.report.differences_file import VERDICTS, Difference
+from dashboards.report.published_file import Beside
+from dashboards.text import counted, joined, typeset
 
 __all__ = ["Ahead", "Cell", "Figure", "Panel", "Sheet", "find_ahead", "place_names"]
 

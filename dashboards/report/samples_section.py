@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from statistics import fmean
 
-from dashboards.latent import LatentFigure, latent_figures
-from dashboards.media import Clip, Drawing, clips, drawings
-from dashboards.record import Sample, Trial
-from dashboards.sound_files import Container
-from dashboards.spectrograms import Tick, frequency_ticks, ticks
-from dashboards.words import typeset
+from dashboards.media.players import Clip, Drawing, clips, drawings
+from dashboards.media.sound_files import Container
+from dashboards.media.spectrograms import Tick, frequency_ticks, ticks
+from dashboards.report.latent_section import LatentFigure, latent_figures
+from dashboards.report.study_record import Sample, Trial
+from dashboards.text import typeset
 
 __all__ = ["Gallery", "Source", "by_corpus", "galleries"]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from dashboards.comparison import Comparison
+from dashboards.report.comparison_file import Comparison
 
 __all__ = ["ROLES", "Sample", "Study", "Trial"]
 

@@ -10,20 +10,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dashboards.ahead import find_ahead
-from dashboards.charts import interval_chart, model_colours
-from dashboards.comparison import Row
-from dashboards.conclusions import Conclusion, Group, conclude, group_rows
-from dashboards.data_section import data_section
-from dashboards.gallery import galleries
-from dashboards.learning import learning_of
-from dashboards.media import WAVE_BOX
+from dashboards.charts.specs import interval_chart, model_colours
+from dashboards.media.players import WAVE_BOX
+from dashboards.media.spectrograms import RANGE_DB, palette_bar
 from dashboards.page import render
-from dashboards.reading import read_study
-from dashboards.record import ROLES, Trial
-from dashboards.reproduce import reproduction
-from dashboards.spectrograms import RANGE_DB, palette_bar
-from dashboards.trust import find_trust
+from dashboards.report.comparison_file import Row
+from dashboards.report.conclusions import Conclusion, Group, conclude, group_rows
+from dashboards.report.data_section import data_section
+from dashboards.report.learning_section import learning_of
+from dashboards.report.read_study import read_study
+from dashboards.report.reproduce_section import reproduction
+from dashboards.report.results_section import find_ahead
+from dashboards.report.samples_section import galleries
+from dashboards.report.study_record import ROLES, Trial
+from dashboards.report.trust_section import find_trust
 from dashboards.writing import write_page
 
 __all__ = ["build_report", "write_report"]

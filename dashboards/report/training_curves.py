@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dashboards.errors import ReportError
-from dashboards.record import Trial
+from dashboards.report.study_record import Trial
 
 __all__ = ["Course", "Outcome", "Range", "Speed", "by_model", "courses_of", "outcome_of", "range_of", "speed_of"]
 

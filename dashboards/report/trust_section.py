@@ -7,15 +7,15 @@ are written once, with all that they are of, and those that differ by their numb
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from dashboards.ahead import place_names
-from dashboards.audits import Audited, Leak, find_audits, find_leaks
-from dashboards.bounds import Bounds, find_bounds
-from dashboards.comparison import Comparison, Divergence, Row
-from dashboards.conclusions import group_rows
-from dashboards.differences import Difference
 from dashboards.estimators import is_exact
-from dashboards.record import Study, Trial
-from dashboards.words import counted, joined, kind_of
+from dashboards.report.audit_summary import Audited, Leak, find_audits, find_leaks
+from dashboards.report.bound_curves import Bounds, find_bounds
+from dashboards.report.comparison_file import Comparison, Divergence, Row
+from dashboards.report.conclusions import group_rows
+from dashboards.report.differences_file import Difference
+from dashboards.report.results_section import place_names
+from dashboards.report.study_record import Study, Trial
+from dashboards.text import counted, joined, kind_of
 
 __all__ = ["CutOff", "Spread", "Trust", "Warned", "find_trust"]
 

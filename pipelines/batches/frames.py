@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pipelines.protocol import Framing, window_lengths
+from pipelines.batches.protocol import Framing, window_lengths
 from pipelines.randomness import keyed_generator
-from pipelines.shard_set import ShardSet
+from pipelines.shards.read import ShardSet
 from pipelines.signals import Ink, Signal
 
 __all__ = ["Batch", "FrameSource", "moved", "plan_epoch", "plan_evaluation", "rank_share"]

@@ -35,8 +35,8 @@ from pydantic import BaseModel, ConfigDict
 
 from pipelines.corpora.base import Kind
 from pipelines.errors import InputError
-from pipelines.manifest import Manifest
-from pipelines.moments import Moments
+from pipelines.shards.manifest import Manifest
+from pipelines.shards.moments import Moments
 from pipelines.signals import Ink, Signal
 
 __all__ = ["PROTOCOLS", "Framing", "Protocol", "find_protocol", "frame_count", "window_lengths"]

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.batches.protocol import Protocol, window_lengths
 from pipelines.corpora.splits import hold_out
 from pipelines.errors import InputError
-from pipelines.protocol import Protocol, window_lengths
-from pipelines.shard_set import ShardSet
+from pipelines.shards.read import ShardSet
 
 __all__ = ["Roles", "assign_roles", "split_rows"]
 

@@ -17,7 +17,7 @@ from pipelines.corpora.base import Kind, Listing, Options, SourceItem
 from pipelines.corpora.files import fold, refuse_doubles
 from pipelines.corpora.splits import split_three_ways
 from pipelines.errors import InputError
-from pipelines.storage import FoundFile, Location
+from pipelines.runtime.storage import FoundFile, Location
 
 __all__ = ["AudioFolder"]
 

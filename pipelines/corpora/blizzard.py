@@ -35,7 +35,7 @@ from pipelines.corpora.files import (
 )
 from pipelines.corpora.splits import split_three_ways
 from pipelines.errors import InputError
-from pipelines.storage import FoundFile, Location
+from pipelines.runtime.storage import FoundFile, Location
 
 __all__ = ["Blizzard"]
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from pipelines.errors import InputError
-from pipelines.storage import FoundFile, Location
+from pipelines.runtime.storage import FoundFile, Location
 
 __all__ = [
     "base_name",

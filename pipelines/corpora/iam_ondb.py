@@ -23,7 +23,7 @@ from collections import defaultdict
 
 from pipelines.corpora.base import Kind, Listing, Options, SourceItem, Split
 from pipelines.errors import InputError
-from pipelines.storage import FoundFile, Location
+from pipelines.runtime.storage import FoundFile, Location
 
 __all__ = ["IamOndb"]
 

@@ -16,7 +16,7 @@ from pipelines.corpora.base import Kind, Listing, Options, SourceItem
 from pipelines.corpora.files import fold, path_id, refuse_doubles, suffix
 from pipelines.corpora.splits import split_three_ways
 from pipelines.errors import InputError
-from pipelines.storage import FoundFile, Location
+from pipelines.runtime.storage import FoundFile, Location
 
 __all__ = ["Inkml", "check_scale"]
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pipelines.corpora.base import Absent, Kind, Listing, Options, SourceItem, Split
 from pipelines.corpora.files import base_name, fold, is_sound, read_text, read_texts, refuse_doubles
 from pipelines.errors import InputError
-from pipelines.storage import FoundFile, Location
+from pipelines.runtime.storage import FoundFile, Location
 
 __all__ = ["Librispeech"]
 

@@ -22,7 +22,7 @@ from pipelines.corpora.base import Absent, Kind, Listing, Options, SourceItem
 from pipelines.corpora.files import base_name, fold, is_sound, read_text, refuse_doubles
 from pipelines.corpora.splits import split_three_ways
 from pipelines.errors import InputError
-from pipelines.storage import FoundFile, Location
+from pipelines.runtime.storage import FoundFile, Location
 
 __all__ = ["Ljspeech"]
 

@@ -22,7 +22,7 @@ from pipelines.corpora.files import refuse_doubles, stem, suffix
 from pipelines.corpora.inkml import check_scale
 from pipelines.corpora.splits import split_three_ways
 from pipelines.errors import InputError
-from pipelines.storage import FoundFile, Location
+from pipelines.runtime.storage import FoundFile, Location
 
 __all__ = ["Quickdraw"]
 

@@ -26,7 +26,7 @@ from pipelines.corpora.base import Kind, Listing, Options, SourceItem, Split
 from pipelines.corpora.files import refuse_doubles
 from pipelines.corpora.splits import hold_out, three_way
 from pipelines.errors import InputError
-from pipelines.storage import FoundFile, Location
+from pipelines.runtime.storage import FoundFile, Location
 
 __all__ = ["Timit"]
 

@@ -25,7 +25,7 @@ from pipelines.corpora.base import Absent, Kind, Listing, Options, SourceItem
 from pipelines.corpora.files import base_name, fold, is_sound, read_text, read_texts, refuse_doubles, stem
 from pipelines.corpora.splits import split_three_ways
 from pipelines.errors import InputError
-from pipelines.storage import FoundFile, Location
+from pipelines.runtime.storage import FoundFile, Location
 
 __all__ = ["Vctk"]
 

@@ -24,8 +24,8 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
+from pipelines.decode.headers import Claim, flac_md5, read_claim, sphere_header
 from pipelines.errors import RejectedSourceError
-from pipelines.headers import Claim, flac_md5, read_claim, sphere_header
 from pipelines.signals import Pcm
 
 __all__ = ["decode_audio"]

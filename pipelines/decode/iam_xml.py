@@ -15,8 +15,8 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.decode.points import COORDINATE_LIMIT, assemble, shorten, to_coordinates
 from pipelines.errors import RejectedSourceError
-from pipelines.ink_points import COORDINATE_LIMIT, assemble, shorten, to_coordinates
 from pipelines.signals import Ink
 
 __all__ = ["WhiteboardReader", "read_canonical"]

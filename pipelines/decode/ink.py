@@ -6,12 +6,12 @@ integer coordinates with y growing downward, the time stamp, and whether the pen
 Repeated points, one-point strokes and jumps are in the real data and stay.
 """
 
+from pipelines.decode.iam_xml import WhiteboardReader, read_canonical
+from pipelines.decode.inkml import InkmlReader
+from pipelines.decode.quickdraw import read_drawing
+from pipelines.decode.xml_reader import read_xml
 from pipelines.errors import RejectedSourceError
-from pipelines.inkml import InkmlReader
-from pipelines.quickdraw import read_drawing
 from pipelines.signals import Ink
-from pipelines.whiteboard import WhiteboardReader, read_canonical
-from pipelines.xml_reader import read_xml
 
 __all__ = ["decode_ink"]
 

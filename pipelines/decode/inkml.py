@@ -15,8 +15,8 @@ from decimal import Decimal
 
 import numpy as np
 
+from pipelines.decode.points import Number, assemble, shorten, to_centiseconds, to_coordinates
 from pipelines.errors import RejectedSourceError
-from pipelines.ink_points import Number, assemble, shorten, to_centiseconds, to_coordinates
 from pipelines.signals import Ink
 
 __all__ = ["InkmlReader"]

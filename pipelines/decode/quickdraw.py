@@ -11,8 +11,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from pipelines.decode.points import Number, assemble, shorten, to_centiseconds, to_coordinates
 from pipelines.errors import RejectedSourceError
-from pipelines.ink_points import Number, assemble, shorten, to_centiseconds, to_coordinates
 from pipelines.signals import Ink
 
 __all__ = ["read_drawing"]

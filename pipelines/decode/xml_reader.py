@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from typing import NoReturn, Protocol
 from xml.parsers import expat
 
+from pipelines.decode.points import shorten
 from pipelines.errors import RejectedSourceError
-from pipelines.ink_points import shorten
 from pipelines.signals import Ink
 
 __all__ = ["InkReader", "read_xml"]

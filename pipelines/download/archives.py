@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
 from typing import IO, BinaryIO
 
+from pipelines.download.transfer import Progress
 from pipelines.errors import InputError
-from pipelines.transfer import Progress
 
 __all__ = ["extract"]
 

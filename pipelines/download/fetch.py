@@ -16,9 +16,9 @@ from typing import Any
 
 import pooch
 
-from pipelines.archives import extract
+from pipelines.download.archives import extract
+from pipelines.download.transfer import Progress, discard, fetch
 from pipelines.errors import InputError
-from pipelines.transfer import Progress, discard, fetch
 
 __all__ = ["Part", "Source", "choose_parts", "find_source", "is_there", "retrieve", "unpack"]
 

@@ -8,13 +8,13 @@ the machine.
 from collections.abc import Mapping
 
 from pipelines.errors import InputError
+from pipelines.export.export_record import Exported, Record
 from pipelines.export.hf_audio import HfAudio
 from pipelines.export.lhotse import Lhotse
-from pipelines.export.record import Exported, Record
 from pipelines.export.source import Format, Progress, SplitSource
 from pipelines.export.webdataset import WebDataset
-from pipelines.shard_set import ShardSet
-from pipelines.storage import Location
+from pipelines.runtime.storage import Location
+from pipelines.shards.read import ShardSet
 
 __all__ = ["FORMATS", "Exported", "export"]
 

@@ -8,7 +8,7 @@ import json
 from dataclasses import asdict, dataclass
 
 from pipelines.errors import InputError
-from pipelines.storage import TEMPORARY_MARK, Location
+from pipelines.runtime.storage import TEMPORARY_MARK, Location
 
 __all__ = ["RECORD_NAME", "Exported", "Record"]
 

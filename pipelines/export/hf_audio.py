@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 
 from pipelines.corpora.base import Kind
 from pipelines.export.source import SplitSource, encode_flac, file_key
-from pipelines.shard_set import ShardSet
-from pipelines.shards import INDEX_FIELDS, Row
-from pipelines.storage import Location
+from pipelines.runtime.storage import Location
+from pipelines.shards.read import ShardSet
+from pipelines.shards.write import INDEX_FIELDS, Row
 
 __all__ = ["ROW_GROUP_BYTES", "HfAudio"]
 

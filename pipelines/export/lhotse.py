@@ -12,8 +12,8 @@ from contextlib import contextmanager
 
 from pipelines.corpora.base import Kind
 from pipelines.export.source import Sequence, SplitSource, describe, encode_flac, file_key
-from pipelines.shard_set import ShardSet
-from pipelines.storage import Location
+from pipelines.runtime.storage import Location
+from pipelines.shards.read import ShardSet
 
 __all__ = ["Lhotse"]
 

@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 import soundfile
 
 from pipelines.corpora.base import Kind
-from pipelines.shard_set import ShardSet
-from pipelines.shards import INDEX_FIELDS, Row, read_signals
+from pipelines.runtime.storage import Location
+from pipelines.shards.read import ShardSet
+from pipelines.shards.write import INDEX_FIELDS, Row, read_signals
 from pipelines.signals import Signal
-from pipelines.storage import Location
 
 __all__ = ["Format", "Progress", "Sequence", "SplitSource", "describe", "encode_flac", "file_key"]
 

@@ -15,9 +15,9 @@ import numpy as np
 
 from pipelines.corpora.base import Kind
 from pipelines.export.source import Sequence, SplitSource, describe, encode_flac, file_key
-from pipelines.shard_set import ShardSet
+from pipelines.runtime.storage import Location
+from pipelines.shards.read import ShardSet
 from pipelines.signals import Ink
-from pipelines.storage import Location
 
 __all__ = ["TAR_BYTES", "WebDataset"]
 

@@ -1,7 +1,7 @@
 """`prepare`: a raw corpus to verified Parquet shards, as Ray tasks.
 
-One task writes one shard (see `pipelines.plan`). A shard is there whole or not at all, with a mark beside it that says
-what it was made of; a second run skips what its mark covers.
+One task writes one shard (see `pipelines.prepare.shard_plan`). A shard is there whole or not at all, with a mark
+beside it that says what it was made of; a second run skips what its mark covers.
 
 A finished set of shards is never touched before its successor is complete: what changed is written to
 `.state/next` and moved into place at the end, so that a full disk or a killed run leaves the old set as it was. The
@@ -18,16 +18,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import soundfile
 
-from pipelines.card import CARD_NAME, dataset_card
 from pipelines.corpora import Corpus, Listing, find_corpus
 from pipelines.errors import InputError, PreparationError
-from pipelines.exclusive import LOCK_NAME, exclusive
-from pipelines.index import READERS, content_fingerprint, read_index, split_entries, train_moments
-from pipelines.manifest import INDEX_NAME, MANIFEST_NAME, REJECTS_NAME, Manifest
-from pipelines.plan import SPLITS, PrepareOptions, chosen_values, plan_shards
-from pipelines.shard_task import STATE_DIRECTORY, Reject, ShardReport, ShardTask, completed_report
-from pipelines.shards import SCHEMA_VERSION
-from pipelines.storage import TEMPORARY_MARK, Location
+from pipelines.prepare.shard_plan import SPLITS, PrepareOptions, chosen_values, plan_shards
+from pipelines.prepare.shard_task import STATE_DIRECTORY, Reject, ShardReport, ShardTask, completed_report
+from pipelines.runtime.locks import LOCK_NAME, exclusive
+from pipelines.runtime.storage import TEMPORARY_MARK, Location
+from pipelines.shards.card import CARD_NAME, dataset_card
+from pipelines.shards.index import READERS, content_fingerprint, read_index, split_entries, train_moments
+from pipelines.shards.manifest import INDEX_NAME, MANIFEST_NAME, REJECTS_NAME, Manifest
+from pipelines.shards.write import SCHEMA_VERSION
 
 __all__ = ["PrepareOptions", "Prepared", "TooManyRejectsError", "prepare"]
 

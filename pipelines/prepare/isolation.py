@@ -22,8 +22,8 @@ from typing import IO
 
 from pipelines.corpora.base import SourceItem
 from pipelines.errors import RejectedSourceError
-from pipelines.shard_task import ShardReport, ShardTask, rows_of, run_shard_task
-from pipelines.shards import Row
+from pipelines.prepare.shard_task import ShardReport, ShardTask, rows_of, run_shard_task
+from pipelines.shards.write import Row
 
 __all__ = ["run_guarded", "run_isolated"]
 
@@ -102,7 +102,7 @@ class _Child:
     def _started(self) -> "subprocess.Popen[bytes]":
         if self._process is None:
             environment = os.environ | {"PYTHONPATH": os.pathsep.join(part for part in sys.path if part)}
-            command = [sys.executable, "-m", "pipelines.isolation"]
+            command = [sys.executable, "-m", "pipelines.prepare.isolation"]
             self._process = subprocess.Popen(  # noqa: S603 (this very module)
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
             )

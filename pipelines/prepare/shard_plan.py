@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pipelines.corpora import Corpus, Listing, Options, SourceItem
 from pipelines.corpora.files import refuse_doubles
 from pipelines.errors import InputError
-from pipelines.shard_task import ShardTask
-from pipelines.sources import PART_SAMPLES
-from pipelines.storage import Location
+from pipelines.prepare.shard_task import ShardTask
+from pipelines.prepare.sources import PART_SAMPLES
+from pipelines.runtime.storage import Location
 
 __all__ = ["SPLITS", "PrepareOptions", "chosen_values", "plan_shards"]
 

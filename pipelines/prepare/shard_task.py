@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass, field
 
 from pipelines.corpora.base import Kind, Options, SourceItem
 from pipelines.errors import RejectedSourceError
-from pipelines.shards import SCHEMA_VERSION, Row, write_shard
-from pipelines.sources import decode_item
-from pipelines.storage import Location
+from pipelines.prepare.sources import decode_item
+from pipelines.runtime.storage import Location
+from pipelines.shards.write import SCHEMA_VERSION, Row, write_shard
 
 __all__ = ["STATE_DIRECTORY", "Reject", "ShardReport", "ShardTask", "completed_report", "rows_of", "run_shard_task"]
 

@@ -15,13 +15,13 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
-from pipelines.audio import decode_audio
 from pipelines.corpora.base import Options, SourceItem
+from pipelines.decode.audio import decode_audio
+from pipelines.decode.ink import decode_ink
 from pipelines.errors import RejectedSourceError
-from pipelines.ink import decode_ink
-from pipelines.shards import Row, make_row
+from pipelines.runtime.storage import Location
+from pipelines.shards.write import Row, make_row
 from pipelines.signals import Ink
-from pipelines.storage import Location
 
 __all__ = ["PART_SAMPLES", "decode_item"]
 

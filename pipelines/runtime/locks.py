@@ -19,8 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipelines.errors import PreparationError
-from pipelines.shard_task import STATE_DIRECTORY
-from pipelines.storage import Location
+from pipelines.prepare.shard_task import STATE_DIRECTORY
+from pipelines.runtime.storage import Location
 
 __all__ = ["LOCK_NAME", "BusyError", "exclusive", "this_process"]
 

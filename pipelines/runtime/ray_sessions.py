@@ -5,8 +5,8 @@ started is used as it is. What Ray has to say of dead workers, it prints on stdo
 sent to stderr. A caller's handler of SIGTERM, which Ray replaces by its own, is put back.
 
 Every shard is one Ray task, as many in flight as there are workers: memory follows the workers, not the corpus. A
-task that ends with its worker or its node is run again with its sources isolated (see `pipelines.isolation`); one that
-ends in a failure of the storage is run again after a pause. Both a bounded number of times.
+task that ends with its worker or its node is run again with its sources isolated (see `pipelines.prepare.isolation`);
+one that ends in a failure of the storage is run again after a pause. Both a bounded number of times.
 """
 
 import contextlib
@@ -26,8 +26,8 @@ import ray
 from ray.exceptions import NodeDiedError, OutOfMemoryError, RayTaskError, WorkerCrashedError
 
 from pipelines.errors import InputError, PreparationError
-from pipelines.isolation import run_guarded, run_isolated
-from pipelines.shard_task import ShardReport, ShardTask
+from pipelines.prepare.isolation import run_guarded, run_isolated
+from pipelines.prepare.shard_task import ShardReport, ShardTask
 
 __all__ = ["LostTaskError", "RoomWatch", "ray_session", "run_on_ray"]
 

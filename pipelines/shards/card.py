@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from pipelines.manifest import Manifest, SplitEntry
-from pipelines.shards import signal_columns
+from pipelines.shards.manifest import Manifest, SplitEntry
+from pipelines.shards.write import signal_columns
 
 __all__ = ["CARD_NAME", "dataset_card"]
 
@@ -35,7 +35,7 @@ def dataset_card(manifest: Manifest) -> str:
     filled = {name: split for name, split in manifest.splits.items() if split.sequences}
     files = [shard.file for split in manifest.splits.values() for shard in split.shards]
     environment = Environment(
-        loader=PackageLoader("pipelines"),
+        loader=PackageLoader("pipelines.shards", ""),
         autoescape=False,  # noqa: S701 - the card is Markdown
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.corpora.base import Kind
-from pipelines.manifest import ShardEntry, SplitEntry, fingerprint
-from pipelines.moments import Moments
-from pipelines.shard_task import ShardReport
-from pipelines.shards import INDEX_FIELDS, PLACE_FIELDS
-from pipelines.storage import Location
+from pipelines.prepare.shard_task import ShardReport
+from pipelines.runtime.storage import Location
+from pipelines.shards.manifest import ShardEntry, SplitEntry, fingerprint
+from pipelines.shards.moments import Moments
+from pipelines.shards.write import INDEX_FIELDS, PLACE_FIELDS
 
 __all__ = ["READERS", "content_fingerprint", "read_index", "split_entries", "train_moments"]
 

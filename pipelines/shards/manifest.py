@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipelines.corpora.base import Kind, Options
 from pipelines.errors import InputError
-from pipelines.moments import Moments
-from pipelines.storage import Location
+from pipelines.runtime.storage import Location
+from pipelines.shards.moments import Moments
 
 __all__ = [
     "INDEX_NAME",

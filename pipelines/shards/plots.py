@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from pipelines.errors import InputError
-from pipelines.shard_set import ShardSet
+from pipelines.shards.read import ShardSet
 from pipelines.signals import Ink, Pcm
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.errors import InputError
-from pipelines.manifest import INDEX_NAME, REJECTS_NAME, Manifest
-from pipelines.shards import read_signals, signal_columns
+from pipelines.runtime.storage import Location
+from pipelines.shards.manifest import INDEX_NAME, REJECTS_NAME, Manifest
+from pipelines.shards.write import read_signals, signal_columns
 from pipelines.signals import Signal
-from pipelines.storage import Location
 
 __all__ = ["ShardSet"]
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipelines.shard_set import ShardSet
+from pipelines.shards.read import ShardSet
 
 __all__ = ["describe", "length_histogram", "length_quantiles", "rejects_by_code", "speakers_by_length", "summarise"]
 

@@ -13,12 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.errors import InputError
-from pipelines.findings import Findings
-from pipelines.manifest import INDEX_NAME, MANIFEST_NAME, REJECTS_NAME, Manifest, fingerprint
-from pipelines.moments import Moments
-from pipelines.shards import INDEX_FIELDS, PLACE_FIELDS, SCHEMA_VERSION
-from pipelines.storage import TEMPORARY_MARK, Location
-from pipelines.verify_shard import UNREADABLE, ShardCheck, Tally, compare_schemas
+from pipelines.runtime.storage import TEMPORARY_MARK, Location
+from pipelines.shards.manifest import INDEX_NAME, MANIFEST_NAME, REJECTS_NAME, Manifest, fingerprint
+from pipelines.shards.moments import Moments
+from pipelines.shards.problems import Findings
+from pipelines.shards.verify_shard import UNREADABLE, ShardCheck, Tally, compare_schemas
+from pipelines.shards.write import INDEX_FIELDS, PLACE_FIELDS, SCHEMA_VERSION
 
 __all__ = ["Verification", "verify_shards"]
 

@@ -12,12 +12,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.corpora.base import Kind
-from pipelines.findings import Findings
-from pipelines.manifest import INDEX_NAME, ShardEntry
-from pipelines.moments import Moments, signal_moments
-from pipelines.shards import INDEX_FIELDS, SCHEMA_VERSION, Row, read_signals, shard_schema, signal_digest
+from pipelines.runtime.storage import Location
+from pipelines.shards.manifest import INDEX_NAME, ShardEntry
+from pipelines.shards.moments import Moments, signal_moments
+from pipelines.shards.problems import Findings
+from pipelines.shards.write import INDEX_FIELDS, SCHEMA_VERSION, Row, read_signals, shard_schema, signal_digest
 from pipelines.signals import Ink, Signal
-from pipelines.storage import Location
 
 __all__ = ["UNREADABLE", "ShardCheck", "Tally", "compare_schemas"]
 

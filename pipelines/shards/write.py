@@ -23,9 +23,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.corpora.base import Kind, SourceItem
-from pipelines.moments import signal_moments
+from pipelines.runtime.storage import Location
+from pipelines.shards.moments import signal_moments
 from pipelines.signals import Ink, Signal
-from pipelines.storage import Location
 
 __all__ = [
     "BUFFER_BYTES",

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pipelines.errors import InputError
-from pipelines.storage import TEMPORARY_MARK
+from pipelines.runtime.storage import TEMPORARY_MARK
 
 __all__ = ["MARKER", "Request", "build_once"]
 

@@ -7,9 +7,9 @@ from typing import TypeAlias
 import pandas as pd
 import pytest
 
-from benchmarks.study import run_study
-from benchmarks.suite import Suite
-from benchmarks.tracking import client_of_store, open_record
+from benchmarks.store.mlflow_writer import client_of_store, open_record
+from benchmarks.study.run import run_study
+from benchmarks.suites.suite import Suite
 from tests.benchmarks.small_studies import run_of, small_suite, store_at
 
 Alter: TypeAlias = Callable[[str, Callable[[pd.DataFrame], pd.DataFrame]], str]

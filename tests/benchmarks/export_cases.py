@@ -10,13 +10,13 @@ import pandas as pd
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from benchmarks.comparison import Scored, compare_scores
-from benchmarks.differences import compare_pairs
-from benchmarks.leaks import Leaks
-from benchmarks.results import Comparison
-from benchmarks.suite import Suite
-from benchmarks.verdicts import beside_published
-from pipelines.protocol import find_protocol
+from benchmarks.audit.leaks import Leaks
+from benchmarks.published.comparability import beside_published
+from benchmarks.statistics.paired_differences import compare_pairs
+from benchmarks.statistics.table import Scored, compare_scores
+from benchmarks.study.summary import Comparison
+from benchmarks.suites.suite import Suite
+from pipelines.batches.protocol import find_protocol
 
 RULE = "fit on train, checkpoint by valid, report test"
 SPEECH, PEN = ("timit", "speech", "paper"), ("iam_ondb", "pen", "clean")

@@ -10,9 +10,9 @@ from typing import Any
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
-from benchmarks.study import StudyWatcher
-from benchmarks.suite import Suite
-from benchmarks.work import Outcome
+from benchmarks.study.run import StudyWatcher
+from benchmarks.suites.suite import Suite
+from benchmarks.trials.trial import Outcome
 from vrnn.training.checkpoints import EpochRecord
 
 FAST = {"max_epochs": 3, "batch_size": 2, "precision": "float64"}

@@ -13,18 +13,18 @@ import torch
 from scipy import stats
 from scipy.special import expit
 
-from benchmarks.audits import audit, emission_floor, quietness
+from benchmarks.audit.audit import audit, emission_floor, quietness
+from benchmarks.audit.audit_warnings import Audit
 from benchmarks.errors import StudyError
-from benchmarks.findings import Audit
-from benchmarks.scoring import ScoreRequest, score, summarise_scores
-from pipelines.protocol import Framing
-from pipelines.shard_set import ShardSet
+from benchmarks.scoring.score import ScoreRequest, score, summarise_scores
+from pipelines.batches.protocol import Framing
+from pipelines.runtime.storage import Location
+from pipelines.shards.read import ShardSet
 from pipelines.signals import Ink
-from pipelines.storage import Location
 from tests.benchmarks.untrained import untrained
 from tests.conftest import prepare_here
 from tests.vrnn.cases import ragged_batch, small_model
-from vrnn.bounds import elbo, exact, frame_terms
+from vrnn.likelihood.bounds import elbo, exact, frame_terms
 from vrnn.training import Checkpoint
 
 LEVEL, LOUD = 40, 1000
@@ -136,7 +136,7 @@ def test_the_audited_terms_add_up_to_the_score(
     if estimator == "elbo":
         assert audit(checkpoint, shards, precision="float64").nats_per_frame != found.nats_per_frame
 
-    monkeypatch.setattr("benchmarks.scoring._ELEMENTS", 2000)
+    monkeypatch.setattr("benchmarks.scoring.score._ELEMENTS", 2000)
     apart = audit(checkpoint, shards, seed=5, precision="float64", batch_size=3)
     assert [floor.nats_per_frame for floor in apart.floors] == pytest.approx(
         [floor.nats_per_frame for floor in found.floors], rel=1e-9

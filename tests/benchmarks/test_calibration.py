@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import calibration
-from benchmarks.calibration import FAMILIES, SETTINGS, Setting, calibrate, calibrate_family
-from benchmarks.resampling import mean_spread
+from benchmarks.statistics import calibration
+from benchmarks.statistics.calibration import FAMILIES, SETTINGS, Setting, calibrate, calibrate_family
+from benchmarks.statistics.resampling import mean_spread
 
 pytestmark = pytest.mark.filterwarnings("error")
 

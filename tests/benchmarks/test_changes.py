@@ -3,14 +3,14 @@
 import pandas as pd
 import pytest
 
-from benchmarks.changes import compare_two
 from benchmarks.errors import StudyError
-from benchmarks.records import TrialRecord
-from benchmarks.sending import Kept, kept_results, send
-from benchmarks.suite import Suite
-from benchmarks.tracking import open_record
-from benchmarks.work import Outcome
-from pipelines.storage import Location
+from benchmarks.store.mlflow_sync import Kept, kept_results, send
+from benchmarks.store.mlflow_writer import open_record
+from benchmarks.store.records import TrialRecord
+from benchmarks.study.changes import compare_two
+from benchmarks.suites.suite import Suite
+from benchmarks.trials.trial import Outcome
+from pipelines.runtime.storage import Location
 
 OLD, NEW, NEWEST = "a" * 40, "b" * 40, "bc" * 20
 

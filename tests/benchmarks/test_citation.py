@@ -5,7 +5,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.exports.citation import citation
+from benchmarks.export.citation import citation
 from tests.benchmarks.export_cases import study_file
 
 KEYS = {
@@ -56,7 +56,7 @@ def test_a_changed_checkout_is_no_commit_to_cite() -> None:
 
 def test_the_repository_cites_itself_by_the_same_words() -> None:
     kept = (Path(__file__).parents[2] / "CITATION.cff").read_text()
-    assert kept == citation(), "write benchmarks.exports.citation.citation() to CITATION.cff"
+    assert kept == citation(), "write benchmarks.export.citation.citation() to CITATION.cff"
     assert "study" not in kept
     check_citation(kept)
 

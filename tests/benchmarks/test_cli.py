@@ -12,9 +12,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from benchmarks.cli import main
-from pipelines.exclusive import exclusive
-from pipelines.storage import Location
+from benchmarks.cli.entry import main
+from pipelines.runtime.locks import exclusive
+from pipelines.runtime.storage import Location
 
 
 @dataclass(frozen=True)

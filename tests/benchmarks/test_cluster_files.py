@@ -19,8 +19,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
-from benchmarks.commands import studies
-from benchmarks.suite import Suite, load_suite
+from benchmarks.cli import study_verbs
+from benchmarks.suites.suite import Suite, load_suite
 from tests.benchmarks.small_studies import small_suite, store_at, trial_runs, write_suite
 from tests.processes import kill_all, wait_until, wait_until_gone
 
@@ -119,7 +119,7 @@ def test_the_cluster_runs_the_ray_of_the_lock_and_the_suite_of_the_example(job: 
     assert job.ray_cluster_spec.ray_version == ray
     program, verb, path = job.entrypoint.split()
     head = pods(job)[0]["containers"][0]
-    assert (program, verb) == ("vrnn-bench", studies.run.__name__)
+    assert (program, verb) == ("vrnn-bench", study_verbs.run.__name__)
     assert Path(path).parent == Path(head["volumeMounts"][0]["mountPath"])
     assert Path(path).name == "suite.toml"
     (service,) = (document for document in documents("mlflow.yaml") if document["kind"] == "Service")

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.comparison import Scored, compare_scores
+from benchmarks.statistics.table import Scored, compare_scores
 
 
 def scores(values: np.ndarray, estimator: str = "exact", samples: int = 1) -> pd.DataFrame:

@@ -13,10 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from benchmarks.comparison import Scored, compare_scores
-from benchmarks.differences import Difference, compare_pairs
 from benchmarks.errors import StudyError
-from benchmarks.resampling import (
+from benchmarks.statistics.paired_differences import Difference, compare_pairs
+from benchmarks.statistics.resampling import (
     gap,
     holm,
     joint_p_value,
@@ -26,7 +25,8 @@ from benchmarks.resampling import (
     seed_variance,
     sign_flip_p_values,
 )
-from dashboards.comparison import ESTIMATORS
+from benchmarks.statistics.table import Scored, compare_scores
+from dashboards.report.comparison_file import ESTIMATORS
 
 pytestmark = pytest.mark.filterwarnings("error")
 

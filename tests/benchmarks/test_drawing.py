@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from benchmarks.drawing import svg_to_png, to_strokes, to_svg, units_per_point
 from benchmarks.errors import NotFiniteError
+from benchmarks.samples.drawing import svg_to_png, to_strokes, to_svg, units_per_point
 
 SVG = "{http://www.w3.org/2000/svg}"
 

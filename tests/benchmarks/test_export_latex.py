@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 
-from benchmarks.comparison import ComparisonRow
-from benchmarks.exports import write_exports
-from benchmarks.exports.latex import tex_tables
-from benchmarks.exports.markup import Number, tex_table
-from benchmarks.results import Comparison
+from benchmarks.export import write_exports
+from benchmarks.export.latex import tex_tables
+from benchmarks.export.markup import Number, tex_table
+from benchmarks.statistics.table import ComparisonRow
+from benchmarks.study.summary import Comparison
 from tests.benchmarks.export_cases import HOSTILE, compared, export_case, one_line, pipes, trials
 from tests.benchmarks.tex_checker import TexTable, read_tables
 

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import example, given, settings
 from markdown_it import MarkdownIt
 
-from benchmarks.comparison import ComparisonRow
-from benchmarks.exports.markdown import markdown_tables
-from benchmarks.exports.markup import Number, Sheet, markdown_item, markdown_table
-from benchmarks.results import Comparison
+from benchmarks.export.markdown import markdown_tables
+from benchmarks.export.markup import Number, Sheet, markdown_item, markdown_table
+from benchmarks.statistics.table import ComparisonRow
+from benchmarks.study.summary import Comparison
 from tests.benchmarks.export_cases import (
     HOSTILE,
     compared,

@@ -4,11 +4,11 @@ import re
 
 import pytest
 
-from benchmarks import comparison as comparing
-from benchmarks import resampling
-from benchmarks.exports.protocol import protocol_statement
-from benchmarks.results import Comparison
-from pipelines.protocol import find_protocol
+from benchmarks.export.protocol_text import protocol_statement
+from benchmarks.statistics import resampling
+from benchmarks.statistics import table as comparing
+from benchmarks.study.summary import Comparison
+from pipelines.batches.protocol import find_protocol
 from tests.benchmarks.export_cases import (
     RULE,
     compared,

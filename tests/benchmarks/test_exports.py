@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 
-from benchmarks.comparison import compare_scores
 from benchmarks.errors import StudyError
-from benchmarks.exports import write_exports
-from benchmarks.exports.flat import differences_csv, published_csv, rows_csv
-from benchmarks.results import Comparison
+from benchmarks.export import write_exports
+from benchmarks.export.flat import differences_csv, published_csv, rows_csv
+from benchmarks.statistics.table import compare_scores
+from benchmarks.study.summary import Comparison
 from tests.benchmarks.export_cases import (
     HOSTILE,
     compared,

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.forecast import forecast
-from benchmarks.recording import work_of
-from benchmarks.suite import Suite, expand
-from benchmarks.work import kept_outcome
+from benchmarks.store.mlflow_runs import work_of
+from benchmarks.study.estimate import forecast
+from benchmarks.suites.suite import Suite, expand
+from benchmarks.trials.trial import kept_outcome
 from tests.benchmarks.small_studies import FAST, small_suite
 from vrnn.models import preset
 from vrnn.training.checkpoints import load_checkpoint

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from pipelines.shard_set import ShardSet
-from pipelines.storage import Location
+from pipelines.runtime.storage import Location
+from pipelines.shards.read import ShardSet
 from tests.benchmarks.test_cli import assert_refused, bench, json_of
 from tests.benchmarks.untrained import untrained
 from vrnn.training import Checkpoint

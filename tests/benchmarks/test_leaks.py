@@ -12,10 +12,10 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.leaks import Leaks, Shared, find_leaks
-from pipelines.protocol import find_protocol
-from pipelines.shard_set import ShardSet
-from pipelines.storage import Location
+from benchmarks.audit.leaks import Leaks, Shared, find_leaks
+from pipelines.batches.protocol import find_protocol
+from pipelines.runtime.storage import Location
+from pipelines.shards.read import ShardSet
 from tests.conftest import prepare_here
 
 CLEAN, PAPER = (find_protocol(name, "speech", "timit") for name in ("clean", "paper"))

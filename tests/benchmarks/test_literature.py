@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import literature
 from benchmarks.errors import StudyError
-from benchmarks.literature import Published, load_published
+from benchmarks.published import literature
+from benchmarks.published.literature import Published, load_published
 from vrnn.models.config import FRAME_SIZES
 from vrnn.models.registry import MODELS
 

@@ -14,20 +14,20 @@ from pathlib import Path
 import pytest
 from ray.exceptions import OutOfMemoryError
 
-from benchmarks import slots
-from benchmarks.comparison import ComparisonRow
 from benchmarks.errors import FailedError, StoppedError
-from benchmarks.events import Event, Failed, Retried
-from benchmarks.recording import work_of
-from benchmarks.results import Comparison
-from benchmarks.study import run_study
-from benchmarks.suite import Suite, expand
-from benchmarks.tracking import open_record
-from pipelines.board import Board
+from benchmarks.statistics.table import ComparisonRow
+from benchmarks.store.mlflow_runs import work_of
+from benchmarks.store.mlflow_writer import open_record
+from benchmarks.study.run import run_study
+from benchmarks.study.summary import Comparison
+from benchmarks.suites.suite import Suite, expand
+from benchmarks.trials import ray_executor
+from benchmarks.trials.events import Event, Failed, Retried
 from pipelines.errors import InputError
-from pipelines.exclusive import exclusive
-from pipelines.shard_set import INDEX_NAME
-from pipelines.storage import Location
+from pipelines.runtime.locks import exclusive
+from pipelines.runtime.messages import Board
+from pipelines.runtime.storage import Location
+from pipelines.shards.read import INDEX_NAME
 from tests.benchmarks.small_studies import FAST, Diary, logged_steps, small_suite, store_at, trial_runs, write_suite
 from tests.pipelines.s3 import Store
 from tests.processes import RAY_AGENTS, kill_all, named, wait_until, wait_until_gone
@@ -283,7 +283,7 @@ class Stillborn:
 def test_where_no_slot_can_be_started_the_study_fails_in_one_line(
     ink_shards: Path, tmp_path: Path, ray_cluster: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slots, "_Slot", Stillborn)
+    monkeypatch.setattr(ray_executor, "_Slot", Stillborn)
     suite = small_suite(
         tmp_path, {"ink": ink_shards}, concurrent=2, resources={"cpus_per_worker": 0.5, "max_failures": 1}
     )
@@ -300,13 +300,13 @@ def test_a_slot_that_runs_out_of_memory_is_no_failure_until_one_sequence_is_left
     work = work_of(suite, trials[0])
     assert work.resources.sequences_at_once(FAST["batch_size"]) == 2
     told: list[Event] = []
-    crew = slots._Crew([work], 1, told.append)
+    crew = ray_executor._Crew([work], 1, told.append)
     try:
-        crew._after_a_death(slots._Place(None, None, work), OutOfMemoryError("killed"))
+        crew._after_a_death(ray_executor._Place(None, None, work), OutOfMemoryError("killed"))
         assert isinstance(told[-1], Retried)
         again = crew._waiting[0]
         assert again.resources.sequences_at_once(FAST["batch_size"]) == 1
-        crew._after_a_death(slots._Place(None, None, again), OutOfMemoryError("killed"))
+        crew._after_a_death(ray_executor._Place(None, None, again), OutOfMemoryError("killed"))
     finally:
         crew.close()
     assert told[-1] == Failed(again, "out of memory, 1 times without getting on")

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import provenance
-from benchmarks.provenance import environment
+from benchmarks.store import provenance
+from benchmarks.store.provenance import environment
 
 
 def git(place: Path, *arguments: str) -> str:

@@ -4,10 +4,10 @@ import math
 import numpy as np
 import soundfile
 
-from benchmarks.references import flac
-from pipelines.protocol import find_protocol
-from pipelines.roles import split_rows
-from pipelines.shard_set import ShardSet
+from benchmarks.trials.codec_baselines import flac
+from pipelines.batches.protocol import find_protocol
+from pipelines.batches.roles import split_rows
+from pipelines.shards.read import ShardSet
 
 
 def test_flac_codes_the_scored_samples_of_every_sequence(speech: ShardSet) -> None:
@@ -31,6 +31,6 @@ def test_noise_costs_its_bits_and_silence_next_to_none(speech: ShardSet, monkeyp
     protocol = find_protocol("clean", "speech", "timit")
     noise = np.random.default_rng(0).integers(-32768, 32768, size=4000).astype(np.int16)
     for signal, low, high in ((noise, 15.9, 16.3), (np.zeros(4000, dtype=np.int16), 0.0, 0.2)):
-        monkeypatch.setattr("pipelines.batches.FrameSource.signal", lambda _self, _position, s=signal: s)
+        monkeypatch.setattr("pipelines.batches.frames.FrameSource.signal", lambda _self, _position, s=signal: s)
         table = flac(speech, protocol, "test").assign(samples=4000)
         assert low <= -table["nats"].mean() / math.log(2) / 4000 <= high

@@ -6,12 +6,12 @@ import pandas as pd
 import pytest
 
 from benchmarks.errors import StudyError
-from benchmarks.reading import find_run
-from benchmarks.recording import work_of
-from benchmarks.reproduction import Check, reproduce
-from benchmarks.suite import Suite, expand
-from benchmarks.tracking import client_of_store
-from pipelines.storage import Location
+from benchmarks.store.mlflow_reader import find_run
+from benchmarks.store.mlflow_runs import work_of
+from benchmarks.store.mlflow_writer import client_of_store
+from benchmarks.study.reproduce import Check, reproduce
+from benchmarks.suites.suite import Suite, expand
+from pipelines.runtime.storage import Location
 from tests.benchmarks.conftest import Alter
 from tests.benchmarks.small_studies import run_of
 

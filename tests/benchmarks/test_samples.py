@@ -15,13 +15,13 @@ import torch
 from PIL import Image
 
 from benchmarks.errors import NotFiniteError, StudyError
-from benchmarks.latents import LATENT
-from benchmarks.samples import LISTING, GenerateRequest, generate, write_samples
-from benchmarks.sound import FADE_SAMPLES
-from pipelines.batches import FrameSource
-from pipelines.shard_set import ShardSet
+from benchmarks.samples.latent_path import LATENT
+from benchmarks.samples.sound import FADE_SAMPLES
+from benchmarks.samples.write_samples import LISTING, GenerateRequest, generate, write_samples
+from pipelines.batches.frames import FrameSource
+from pipelines.runtime.storage import Location
+from pipelines.shards.read import ShardSet
 from pipelines.signals import Ink
-from pipelines.storage import Location
 from tests.benchmarks.untrained import untrained
 from tests.oracles.textbook import latent_terms
 from vrnn.errors import ModelError

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.errors import StudyError
-from benchmarks.scoring import ScoreRequest, score, score_batches, summarise_scores
-from pipelines.batches import Batch
-from pipelines.shard_set import ShardSet
-from pipelines.storage import Location
+from benchmarks.scoring.score import ScoreRequest, score, score_batches, summarise_scores
+from pipelines.batches.frames import Batch
+from pipelines.runtime.storage import Location
+from pipelines.shards.read import ShardSet
 from tests.conftest import MakeSpec
 from tests.vrnn.cases import small_model
 from vrnn.training import Checkpoint, load_checkpoint, train
@@ -72,7 +72,7 @@ def test_cutting_a_batch_for_memory_changes_no_score(
     batch = pen_batch(frames, list(frames), 2)
     request = ScoreRequest("test", estimator, samples, precision="float64")  # type: ignore[arg-type]
     whole = score_batches(model, [batch], request)
-    monkeypatch.setattr("benchmarks.scoring._ELEMENTS", 100)
+    monkeypatch.setattr("benchmarks.scoring.score._ELEMENTS", 100)
     pd.testing.assert_frame_equal(score_batches(model, [batch], request), whole, rtol=1e-12)
 
 

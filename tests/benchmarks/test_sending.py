@@ -9,13 +9,13 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from benchmarks.errors import StudyError, UnreachableError
-from benchmarks.recording import Line, work_of
-from benchmarks.records import load_record
-from benchmarks.sending import kept_results, send
-from benchmarks.study import sync_study
-from benchmarks.suite import Suite, expand
-from benchmarks.tracking import StudyRecord, answering, client_of_store, open_record
-from pipelines.storage import Location
+from benchmarks.store.mlflow_runs import Line, work_of
+from benchmarks.store.mlflow_sync import kept_results, send
+from benchmarks.store.mlflow_writer import StudyRecord, answering, client_of_store, open_record
+from benchmarks.store.records import load_record
+from benchmarks.study.run import sync_study
+from benchmarks.suites.suite import Suite, expand
+from pipelines.runtime.storage import Location
 
 CALLS = (0, 6, 21, *(pytest.param(calls, marks=pytest.mark.slow) for calls in (1, 3, 10, 15, 30)))
 
@@ -109,7 +109,7 @@ def test_a_directory_without_a_study_is_told(tmp_path: Path) -> None:
 def test_a_record_says_which_commits_worked_on_a_trial_and_of_one_that_is_done_it_stands(
     recorded: Suite, tmp_path: Path
 ) -> None:
-    from benchmarks.records import keep_record
+    from benchmarks.store.records import keep_record
 
     trial = expand(recorded)[0]
     done = work_of(recorded, trial)

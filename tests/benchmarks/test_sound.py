@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from benchmarks.errors import FailedError, NotFiniteError
-from benchmarks.sound import FADE_SAMPLES, SAMPLE_RATE, Container, encode, to_sound
+from benchmarks.samples.sound import FADE_SAMPLES, SAMPLE_RATE, Container, encode, to_sound
 
 LOWEST, HIGHEST = -32768, 32767
 heights = st.one_of(st.floats(-40000, 40000), st.floats(-1e30, 1e30), st.integers(LOWEST, HIGHEST).map(float))

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.speed import feeding, scoring, training, versus
+from benchmarks.speed import data_loading, scoring, training, versus
 from benchmarks.speed.made_shards import make_shards
 from benchmarks.speed.versus import options_of
 from benchmarks.speed.workloads import SHAPES, Scoring, Training
-from pipelines.shard_set import ShardSet
-from pipelines.storage import Location
+from pipelines.runtime.storage import Location
+from pipelines.shards.read import ShardSet
+from vrnn.device.peak import pass_operations
+from vrnn.device.precision import Precision
 from vrnn.models import build_model
-from vrnn.peak import pass_operations
-from vrnn.precision import Precision
 
 ONE_PAIR = ["--size", "tiny", "--precision", "float32", "--pairs", "1", "--batch", "3"]
 CONTRACT = {"name", "device", "precision", "batch", "ours_seconds", "textbook_seconds", "speedup", "fraction_of_peak"}
@@ -60,7 +60,7 @@ def test_wrong_options_are_one_line_and_exit_2(
     module: str, wrong: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    main = {"training": training.main, "scoring": scoring.main, "feeding": feeding.main}[module]
+    main = {"training": training.main, "scoring": scoring.main, "feeding": data_loading.main}[module]
     with pytest.raises(SystemExit) as ended:
         main(wrong)
     assert ended.value.code == 2
@@ -113,8 +113,8 @@ def test_made_shards_are_a_finished_set(shape: str, tmp_path: Path) -> None:
 def test_feeding_says_what_making_costs_and_what_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(feeding._STEPS, "tiny", 3)
-    feeding.main([*ONE_PAIR, "--json", str(tmp_path / "out.json")])
+    monkeypatch.setitem(data_loading._STEPS, "tiny", 3)
+    data_loading.main([*ONE_PAIR, "--json", str(tmp_path / "out.json")])
     (case,) = json.loads((tmp_path / "out.json").read_text())["cases"]
     assert (case["steps"], case["batch"], case["device"]) == (3, 3, "cpu")
     assert case["making_share_of_step"] == pytest.approx(case["making_seconds"] / case["step_seconds"])

@@ -16,10 +16,10 @@ from benchmarks.speed.prepare import SpeedOptions, measure
 from benchmarks.speed.scale import exponent, measure_scale
 from benchmarks.speed.sound_corpus import FORMS, Form, write_sound_corpus
 from pipelines.corpora import CORPORA
+from pipelines.decode.ink import decode_ink
 from pipelines.errors import InputError
-from pipelines.ink import decode_ink
-from pipelines.shard_set import ShardSet
-from pipelines.storage import Location
+from pipelines.runtime.storage import Location
+from pipelines.shards.read import ShardSet
 
 SIDE = {"what", "median_seconds", "per_second", "runs"}
 

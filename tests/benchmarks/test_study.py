@@ -16,16 +16,16 @@ import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
 
-import benchmarks.work
+import benchmarks.trials.trial
+from benchmarks.cli.study_tables import comparison_table
 from benchmarks.errors import StudyError
-from benchmarks.provenance import code
-from benchmarks.results import compare_study
-from benchmarks.study import run_study, sync_study
-from benchmarks.study_tables import comparison_table
-from benchmarks.suite import Suite, load_suite
-from benchmarks.tracking import open_record
-from dashboards.report import write_report
-from pipelines.storage import Location
+from benchmarks.store.mlflow_writer import open_record
+from benchmarks.store.provenance import code
+from benchmarks.study.run import run_study, sync_study
+from benchmarks.study.summary import compare_study
+from benchmarks.suites.suite import Suite, load_suite
+from dashboards.report.study_report import write_report
+from pipelines.runtime.storage import Location
 from tests.benchmarks.postgres import postgres
 from tests.benchmarks.small_studies import Diary, store_at, trial_runs
 from vrnn.training.checkpoints import EpochRecord
@@ -130,7 +130,7 @@ def test_a_study_ends_in_a_table_a_record_and_a_report_and_is_not_run_twice(suit
 def test_a_study_that_was_cut_off_goes_on_where_it_stopped(
     suite: Suite, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    real = benchmarks.work.write_samples
+    real = benchmarks.trials.trial.write_samples
     calls = 0
 
     def fail_on_the_second(*arguments: object, **named: object) -> None:
@@ -140,7 +140,7 @@ def test_a_study_that_was_cut_off_goes_on_where_it_stopped(
             raise KeyboardInterrupt
         real(*arguments, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(benchmarks.work, "write_samples", fail_on_the_second)
+    monkeypatch.setattr(benchmarks.trials.trial, "write_samples", fail_on_the_second)
     first = Diary()
     with pytest.raises(KeyboardInterrupt):
         run_study(suite, open_record, watcher=first)

@@ -6,11 +6,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmarks.suite import Suite
-from benchmarks.tracking import REPORT, client_of_store
-from pipelines.shard_set import ShardSet
-from pipelines.storage import Location
-from pipelines.summary import describe
+from benchmarks.store.mlflow_writer import REPORT, client_of_store
+from benchmarks.suites.suite import Suite
+from pipelines.runtime.storage import Location
+from pipelines.shards.read import ShardSet
+from pipelines.shards.summary import describe
 from tests.benchmarks.conftest import Alter
 from tests.benchmarks.small_studies import run_of, write_suite
 from tests.benchmarks.test_cli import bench, json_of

@@ -4,12 +4,12 @@ from pathlib import Path
 import pytest
 
 from benchmarks.errors import StudyError
-from benchmarks.suite import expand, load_suite, with_ways
+from benchmarks.suites.suite import expand, load_suite, with_ways
 from pipelines.errors import InputError
-from vrnn.discretised import Quantisation
 from vrnn.errors import ModelError
 from vrnn.models import preset
 from vrnn.models.config import Kind
+from vrnn.nn.discretised import Quantisation
 
 SUITES = Path(__file__).parents[2] / "benchmarks" / "suites"
 

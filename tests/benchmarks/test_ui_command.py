@@ -115,7 +115,7 @@ def test_sigterm_ends_it_without_mlflow_too(place: Path, started: list[Command])
 
 @pytest.mark.parametrize("flag", ["--port", "--mlflow-port"])
 def test_a_port_that_is_taken_is_wrong_input(place: Path, capfd: pytest.CaptureFixture[str], flag: str, monkeypatch):
-    from benchmarks.cli import main
+    from benchmarks.cli.entry import main
 
     monkeypatch.chdir(place)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -130,7 +130,7 @@ def test_a_port_that_is_taken_is_wrong_input(place: Path, capfd: pytest.CaptureF
 
 
 def test_an_address_that_is_not_this_machines_own_is_warned_of(place: Path, capfd, monkeypatch):
-    from benchmarks.cli import main
+    from benchmarks.cli.entry import main
 
     monkeypatch.chdir(place)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -142,7 +142,7 @@ def test_an_address_that_is_not_this_machines_own_is_warned_of(place: Path, capf
 
 
 def test_a_linked_server_is_named_without_its_password():
-    from benchmarks.commands.ui import _without_password
+    from benchmarks.cli.ui_verb import _without_password
 
     assert _without_password("https://me:secret@mlflow.example:8443/base") == "https://mlflow.example:8443/base"
     assert _without_password("http://127.0.0.1:5000") == "http://127.0.0.1:5000"

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from benchmarks import scoring, units
 from benchmarks.errors import StudyError
+from benchmarks.schema import units
+from benchmarks.scoring import score
 
 nats = st.floats(-1e7, 1e7)
 sizes = st.integers(1, 4000)
@@ -113,4 +114,4 @@ def test_a_figure_that_is_not_finite_stays_so() -> None:
 
 
 def test_scoring_has_the_same_scale() -> None:
-    assert scoring.bits_scale is units.bits_scale
+    assert score.bits_scale is units.bits_scale

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.comparison import ComparisonRow, Scored, compare_scores
-from benchmarks.literature import Number, Paper, Published, Setting, load_published
-from benchmarks.verdicts import BARS, REMARKS, Beside, beside_published
+from benchmarks.published.comparability import BARS, REMARKS, Beside, beside_published
+from benchmarks.published.literature import Number, Paper, Published, Setting, load_published
+from benchmarks.statistics.table import ComparisonRow, Scored, compare_scores
 from pipelines.errors import InputError
 
 PUBLISHED = load_published()

@@ -11,9 +11,9 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress, TextColumn
 
-from benchmarks.study import StudyWatcher
-from benchmarks.watching import BarWatcher, LineWatcher
-from benchmarks.work import Outcome
+from benchmarks.cli.progress import BarWatcher, LineWatcher
+from benchmarks.study.run import StudyWatcher
+from benchmarks.trials.trial import Outcome
 from tests.benchmarks.small_studies import small_suite, store_at
 from vrnn.training.checkpoints import EpochRecord
 
@@ -95,9 +95,9 @@ def test_on_a_terminal_a_study_is_drawn_as_bars(ink_shards: Path, tmp_path: Path
     suite = small_suite(tmp_path, {"ink": ink_shards}, models=("rnn-gauss",))
     (tmp_path / "suite.json").write_text(suite.model_dump_json())
     code = (
-        "import sys; from pathlib import Path; from benchmarks.suite import Suite\n"
-        "from benchmarks.study import run_study; from benchmarks.tracking import open_record\n"
-        "from benchmarks.watching import watching\n"
+        "import sys; from pathlib import Path; from benchmarks.suites.suite import Suite\n"
+        "from benchmarks.study.run import run_study; from benchmarks.store.mlflow_writer import open_record\n"
+        "from benchmarks.cli.progress import watching\n"
         "with watching() as watcher:\n"
         "    run_study(Suite.model_validate_json(Path('suite.json').read_text()), open_record, watcher=watcher)\n"
     )

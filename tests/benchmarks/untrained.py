@@ -2,13 +2,13 @@
 
 import torch
 
-from pipelines.protocol import Framing
-from pipelines.roles import assign_roles
-from pipelines.shard_set import ShardSet
+from pipelines.batches.protocol import Framing
+from pipelines.batches.roles import assign_roles
+from pipelines.shards.read import ShardSet
 from vrnn.models import build_model
 from vrnn.training import Checkpoint, Optimisation
 from vrnn.training.checkpoints import TrainingState
-from vrnn.training.plan import plan_trial
+from vrnn.training.trial_plan import plan_trial
 
 
 def untrained(shards: ShardSet, model: str, protocol: str = "clean") -> Checkpoint:

@@ -3,13 +3,13 @@
 import json
 from typing import Any
 
-from dashboards.ahead import find_ahead
-from dashboards.charts import interval_chart, model_colours
-from dashboards.comparison import parse_comparison
-from dashboards.conclusions import conclude, group_rows
+from dashboards.charts.specs import interval_chart, model_colours
 from dashboards.page import environment
-from dashboards.record import Study, Trial
-from dashboards.trust import find_trust
+from dashboards.report.comparison_file import parse_comparison
+from dashboards.report.conclusions import conclude, group_rows
+from dashboards.report.results_section import find_ahead
+from dashboards.report.study_record import Study, Trial
+from dashboards.report.trust_section import find_trust
 from tests.dashboards.studies import comparison, row
 
 SECTIONS = '{% include "sections/ahead.html.j2" %}{% include "sections/trust.html.j2" %}'

@@ -12,7 +12,7 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
 from mlflow import MlflowClient
 
-from dashboards.report import build_report
+from dashboards.report.study_report import build_report
 from tests.dashboards.browsers import ARGUMENTS, CHROMIUM
 from tests.dashboards.demo import write_hostile_study, write_study
 from tests.dashboards.studies import HOSTILE_STUDY, STUDY, UNFINISHED_STUDY, Store, Writer

@@ -1,10 +1,10 @@
-"""Summaries of corpora as `pipelines.summary.describe` writes them."""
+"""Summaries of corpora as `pipelines.shards.summary.describe` writes them."""
 
 import json
 from typing import Any
 
-from dashboards.comparison import parse_comparison
-from dashboards.record import Study, Trial
+from dashboards.report.comparison_file import parse_comparison
+from dashboards.report.study_record import Study, Trial
 from tests.dashboards.studies import COMMIT, STUDY, comparison, curves
 
 FINGERPRINT = "sha256:91b0c4e8a77d"

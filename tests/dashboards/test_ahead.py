@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from dashboards.ahead import Ahead, find_ahead, place_names
-from dashboards.comparison import parse_comparison
+from dashboards.report.comparison_file import parse_comparison
+from dashboards.report.results_section import Ahead, find_ahead, place_names
 from tests.dashboards.ahead_cases import beside, difference, leak, many, sections, side, study, trial
 from tests.dashboards.studies import HOSTILE_TEXT, comparison, row
 

@@ -2,9 +2,9 @@
 
 import json
 
-from dashboards.charts import PALETTE, interval_chart, model_colours, model_styles
-from dashboards.comparison import parse_comparison
-from dashboards.conclusions import group_rows
+from dashboards.charts.specs import PALETTE, interval_chart, model_colours, model_styles
+from dashboards.report.comparison_file import parse_comparison
+from dashboards.report.conclusions import group_rows
 from tests.dashboards.studies import comparison, row
 
 

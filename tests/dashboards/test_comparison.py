@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dashboards.comparison import parse_comparison
 from dashboards.errors import ReportError
+from dashboards.report.comparison_file import parse_comparison
 from tests.dashboards.studies import comparison, row
 
 OPTIONAL = {"seed_std", "bits_per_sample", "monte_carlo_error", "parameters", "sigma_floor"}

@@ -6,9 +6,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dashboards.comparison import Divergence, Row, parse_comparison
-from dashboards.conclusions import Conclusion, conclude, group_rows
-from dashboards.differences import Difference
+from dashboards.report.comparison_file import Divergence, Row, parse_comparison
+from dashboards.report.conclusions import Conclusion, conclude, group_rows
+from dashboards.report.differences_file import Difference
 from tests.dashboards.ahead_cases import difference
 from tests.dashboards.studies import comparison, row
 

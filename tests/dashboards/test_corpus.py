@@ -2,9 +2,8 @@ from typing import Any
 
 import pytest
 
-from dashboards.corpus import parse_corpora, parse_corpus
-from dashboards.corpus_charts import length_charts
-from dashboards.corpus_words import (
+from dashboards.corpus.length_charts import length_charts
+from dashboards.corpus.sentences import (
     duration,
     length_sentence,
     moment_rows,
@@ -14,8 +13,9 @@ from dashboards.corpus_words import (
     speaker_sentence,
     split_conflict,
 )
-from dashboards.data_section import data_section
+from dashboards.corpus.summary_file import parse_corpora, parse_corpus
 from dashboards.errors import ReportError
+from dashboards.report.data_section import data_section
 from tests.dashboards.corpora import FINGERPRINT, PROTOCOL, document, study
 
 ALL_EQUAL = dict.fromkeys(("min", "p05", "median", "p95", "max"), 20000)

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from dashboards.corpus_report import build_corpus_report
-from dashboards.record import Sample
+from dashboards.corpus.corpus_page import build_corpus_report
+from dashboards.report.study_record import Sample
 from tests.dashboards.browsers import LOCAL, needs_chromium, opened, serious, until
 from tests.dashboards.corpora import document
 from tests.dashboards.studies import HOSTILE_TEXT, flac, strokes

@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from benchmarks.commands.shards import inspect
-from benchmarks.excerpts import EXCERPT_SECONDS, excerpts
-from dashboards.comparison import parse_comparison
-from dashboards.corpus_report import build_corpus_report, write_corpus_report
-from dashboards.data_section import data_section
+from benchmarks.cli.shard_verbs import inspect
+from benchmarks.samples.excerpts import EXCERPT_SECONDS, excerpts
+from dashboards.corpus.corpus_page import build_corpus_report, write_corpus_report
 from dashboards.errors import ReportError
 from dashboards.page import render
-from dashboards.record import Sample
+from dashboards.report.comparison_file import parse_comparison
+from dashboards.report.data_section import data_section
+from dashboards.report.study_record import Sample
 from dashboards.writing import write_page
-from pipelines.shard_set import ShardSet
+from pipelines.shards.read import ShardSet
 from tests.dashboards.corpora import document, study
 from tests.dashboards.studies import HOSTILE_TEXT, comparison, flac, row
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from dashboards.comparison import Comparison, parse_comparison
-from dashboards.differences import Gap
 from dashboards.errors import ReportError
+from dashboards.report.comparison_file import Comparison, parse_comparison
+from dashboards.report.differences_file import Gap
 from tests.dashboards.ahead_cases import beside, difference, gap, side
 from tests.dashboards.studies import comparison
 

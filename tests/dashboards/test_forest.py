@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from dashboards.comparison import parse_comparison
-from dashboards.forest import forest_chart
+from dashboards.charts.forest_plot import forest_chart
+from dashboards.report.comparison_file import parse_comparison
 from tests.dashboards.ahead_cases import difference, gap
 from tests.dashboards.studies import HOSTILE_TEXT, comparison
 

@@ -9,8 +9,16 @@ import numpy as np
 import pytest
 import soundfile
 
-from dashboards.gallery import FLAC_BYTES, SAMPLES_SHOWN, SPARING, Gallery, by_corpus, container_for, galleries
-from dashboards.record import Sample, Trial
+from dashboards.report.samples_section import (
+    FLAC_BYTES,
+    SAMPLES_SHOWN,
+    SPARING,
+    Gallery,
+    by_corpus,
+    container_for,
+    galleries,
+)
+from dashboards.report.study_record import Sample, Trial
 
 
 def sound(role: str, amplitude: float, seconds: float = 0.5, file: str = "s.flac") -> Sample:
@@ -136,7 +144,7 @@ def test_a_page_that_has_no_room_for_flac_plays_ogg_and_less_of_it_and_says_so(m
     assert [len(source.clips) for source in whole.shown] == [1, 2]
     assert whole.shown[0].clips[0].url.startswith("data:audio/flac;")
     assert SPARING not in whole.findings
-    monkeypatch.setattr("dashboards.gallery.FLAC_BYTES", 100)
+    monkeypatch.setattr("dashboards.report.samples_section.FLAC_BYTES", 100)
     sparing = gallery(made)
     assert [[clip.digest for clip in source.clips] for source in sparing.shown] == [
         [clip.digest for clip in source.clips[:1]] for source in whole.shown

@@ -8,7 +8,7 @@ import pytest
 from mlflow import MlflowClient
 from playwright.sync_api import Browser
 
-from dashboards.report import build_report
+from dashboards.report.study_report import build_report
 from tests.dashboards.browsers import needs_chromium, watched
 from tests.dashboards.large_study import CORPORA, LARGE_STUDY, MODELS, SEEDS, write_large_study
 

@@ -11,10 +11,10 @@ import pytest
 import soundfile
 
 from dashboards.errors import ReportError
-from dashboards.latent import LatentFigure, latent_figures
-from dashboards.latent_file import parse_latent
-from dashboards.media import clips
-from dashboards.record import Sample, Trial
+from dashboards.media.players import clips
+from dashboards.report.latent_file import parse_latent
+from dashboards.report.latent_section import LatentFigure, latent_figures
+from dashboards.report.study_record import Sample, Trial
 
 RATE, FRAME = 16000, 200
 HOSTILE = "</script><b>\"'&"

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 import vl_convert
 
-from dashboards.charts import model_colours
+from dashboards.charts.specs import model_colours
 from dashboards.errors import ReportError
-from dashboards.learning import Learning, learning_of
-from dashboards.record import Trial
+from dashboards.report.learning_section import Learning, learning_of
+from dashboards.report.study_record import Trial
 
 
 def trial(model: str, seed: int, valid: list[float], kl: list[float] | None = None, **changes: Any) -> Trial:

@@ -7,11 +7,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from dashboards.bounded import Recent
 from dashboards.errors import ReportError
-from dashboards.following import Follower
-from dashboards.live import Live, _rest, _thinned, state_of
-from dashboards.looks import Epoch, Followed, Look
+from dashboards.live.bounded_cache import Recent
+from dashboards.live.follow_study import Follower
+from dashboards.live.live_data import Live, _rest, _thinned, state_of
+from dashboards.live.live_status import Epoch, Followed, Look
 from tests.dashboards.running import RunningStudy, copy_of
 from tests.dashboards.studies import HOSTILE_STUDY, HOSTILE_TEXT, Store, pen_samples, speech_samples
 

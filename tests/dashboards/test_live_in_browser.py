@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from dashboards.errors import ReportError
-from dashboards.server import StudyServer
-from dashboards.site import Site, study_path
+from dashboards.live.server import StudyServer
+from dashboards.live.site import Site, study_path
 from tests.dashboards.browsers import needs_chromium, serious
 from tests.dashboards.running import RunningStudy, copy_of
 from tests.dashboards.studies import HOSTILE_STUDY, HOSTILE_TEXT, Store, pen_samples, speech_samples

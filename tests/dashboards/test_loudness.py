@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dashboards.loudness import CEILING_DB, TARGET_LUFS, Levelled, Sound, equalise, measure, true_peak
+from dashboards.media.loudness import CEILING_DB, TARGET_LUFS, Levelled, Sound, equalise, measure, true_peak
 
 
 def sine(hertz: float, amplitude: float, seconds: float = 1.0, rate: int = 48000, phase: float = 0.0) -> Sound:

@@ -13,8 +13,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dashboards.errors import ReportError
-from dashboards.media import INK_UNITS, LEAST_EXTENT, WAVE_COLUMNS, WAVE_HEIGHT, clips, drawings
-from dashboards.record import Sample
+from dashboards.media.players import INK_UNITS, LEAST_EXTENT, WAVE_COLUMNS, WAVE_HEIGHT, clips, drawings
+from dashboards.report.study_record import Sample
 
 
 def points(path: str) -> np.ndarray:

@@ -8,7 +8,7 @@ import pytest
 from mlflow import MlflowClient
 
 from dashboards.errors import ReportError
-from dashboards.reading import read_study
+from dashboards.report.read_study import read_study
 from tests.dashboards.studies import (
     HOSTILE_STUDY,
     MODELS,

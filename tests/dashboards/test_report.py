@@ -10,7 +10,7 @@ import pytest
 from mlflow import MlflowClient
 
 from dashboards.errors import ReportError
-from dashboards.report import build_report, write_report
+from dashboards.report.study_report import build_report, write_report
 from tests.dashboards.corpora import document as speech_document
 from tests.dashboards.demo import HOSTILE_PLACES, hostile
 from tests.dashboards.studies import COMMIT, HOSTILE_STUDY, MODELS, STUDY, UNFINISHED_STUDY, Store, Writer, comparison
@@ -215,7 +215,7 @@ def test_a_report_that_cannot_be_built_leaves_the_last_one(store: Store, tmp_pat
 def test_whoever_reads_the_last_report_goes_on_reading_it_while_the_next_is_written(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
-    monkeypatch.setattr("dashboards.report.build_report", lambda study, tracking_uri: "the next one")
+    monkeypatch.setattr("dashboards.report.study_report.build_report", lambda study, tracking_uri: "the next one")
     out = tmp_path / "report.html"
     out.write_text("the last one")
     with out.open() as reader:

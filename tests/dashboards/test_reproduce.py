@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.suite import load_suite
+from benchmarks.suites.suite import load_suite
 from dashboards.errors import ReportError
 from dashboards.page import render
-from dashboards.reproduce import reproduction
-from dashboards.suite_text import suite_toml
+from dashboards.report.reproduce_section import reproduction
+from dashboards.report.suite_toml import suite_toml
 from tests.dashboards.corpora import LOCK, document, study, trial
 from tests.dashboards.studies import COMMIT, HOSTILE_TEXT
 

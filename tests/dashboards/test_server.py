@@ -13,9 +13,9 @@ import pytest
 from mlflow import MlflowClient
 
 from dashboards.errors import ReportError
+from dashboards.live.server import MOST_THREADS, StudyServer, is_loopback
+from dashboards.live.site import Site, study_path
 from dashboards.page import policy_of, render
-from dashboards.server import MOST_THREADS, StudyServer, is_loopback
-from dashboards.site import Site, study_path
 from tests.dashboards.running import RunningStudy, copy_of
 from tests.dashboards.studies import HOSTILE_STUDY, HOSTILE_TEXT, Store, speech_samples
 

@@ -6,8 +6,8 @@ import time
 import numpy as np
 import soundfile
 
-from dashboards.loudness import Sound
-from dashboards.sound_files import Container, encode
+from dashboards.media.loudness import Sound
+from dashboards.media.sound_files import Container, encode
 
 
 def tone(seconds: float = 2.5) -> Sound:

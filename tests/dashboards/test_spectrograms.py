@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dashboards.loudness import Sound
-from dashboards.spectrograms import (
+from dashboards.media.loudness import Sound
+from dashboards.media.spectrograms import (
     BANDS,
     LEVELS,
     Spectrogram,

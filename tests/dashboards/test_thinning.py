@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboards.thinning import LEAST_POINTS, MOST_POINTS, POINTS_PER_PAGE, points_per_curve, thin
+from dashboards.charts.thinning import LEAST_POINTS, MOST_POINTS, POINTS_PER_PAGE, points_per_curve, thin
 
 FIGURES = st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=400)
 

@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from dashboards.bounds import find_bounds
-from dashboards.comparison import Row
-from dashboards.conclusions import group_rows
 from dashboards.errors import ReportError
-from dashboards.record import Trial
-from dashboards.trust import Trust, Warned, find_trust
-from dashboards.words import kind_of
+from dashboards.report.bound_curves import find_bounds
+from dashboards.report.comparison_file import Row
+from dashboards.report.conclusions import group_rows
+from dashboards.report.study_record import Trial
+from dashboards.report.trust_section import Trust, Warned, find_trust
+from dashboards.text import kind_of
 from tests.dashboards.ahead_cases import audit, difference, leak, sections, side, study, trial
 from tests.dashboards.studies import row
 

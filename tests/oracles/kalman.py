@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import multivariate_normal
 
-from vrnn.models.linear_gaussian import LinearGaussian
+from tests.oracles.linear_gaussian import LinearGaussian
 
 __all__ = ["System", "dense_log_likelihood", "kalman_filter", "log_likelihood", "rts_smoother", "stacked"]
 

@@ -4,7 +4,8 @@
     emission    x_t | z_t ~ N(C z_t, R),  R diagonal
 
 Its likelihood is the Kalman filter's and its posterior is known in closed form, so that what a restricted posterior
-costs is a number and not an estimate (`vrnn.gaps`). Every posterior here weighs the prior by a Gaussian factor,
+costs is a number and not an estimate (`tests.oracles.posterior_gap`). Every posterior here weighs the prior by a
+Gaussian factor,
 
     q(z_t | z_{t-1}, x)  ~  p(z_t | z_{t-1}) exp(-z_t' Lambda_t z_t / 2 + z_t' eta_t),
 
@@ -16,8 +17,8 @@ and they differ in what that factor knows of the frames:
                     one with the highest ELBO in expectation over x ~ p
     smoothing       x_t and all later frames: q is p(z_t | z_{t-1}, x), exactly, and the bound is log p(x)
 
-Where x_>t gives smoothing the factor M_t, w_t (`vrnn.kalman.ahead`), best-filtering has M_t, E[w_t | x_<=t], and that
-expectation is M_t E[z_t | x_<=t].
+Where x_>t gives smoothing the factor M_t, w_t (`tests.oracles.latent_smoother.ahead`), best-filtering has M_t, E[w_t |
+x_<=t], and that expectation is M_t E[z_t | x_<=t].
 
 Shapes: T frames, B sequences, D frame size, Z latent size.
 """
@@ -29,13 +30,13 @@ from typing import Literal, Self, TypeAlias, get_args
 import torch
 from torch import Tensor, nn
 
-from vrnn.distributions import GaussianMixture, standard_normal
+from tests.oracles.latent_smoother import Factor, ahead, apply, condition, filtered
 from vrnn.errors import ModelError
-from vrnn.heads import FrameHead
-from vrnn.kalman import Factor, ahead, apply, condition, filtered
 from vrnn.models.base import State
 from vrnn.models.config import ModelConfig
 from vrnn.models.latent import Evidence, LatentModel, Trace, tiled
+from vrnn.nn.distributions import GaussianMixture, standard_normal
+from vrnn.nn.heads import FrameHead
 
 __all__ = ["LinearGaussian", "LinearHead", "Posterior"]
 

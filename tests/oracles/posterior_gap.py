@@ -13,11 +13,11 @@ Shapes: T frames, B sequences, D frame size, Z latent size.
 import torch
 from torch import Tensor
 
-from vrnn.bounds import real_frames, total
-from vrnn.kalman import ahead, apply, filtered
+from tests.oracles.latent_smoother import ahead, apply, filtered
+from tests.oracles.linear_gaussian import LinearGaussian
+from vrnn.likelihood.bounds import real_frames, total
 from vrnn.models.base import State
 from vrnn.models.latent import Evidence
-from vrnn.models.linear_gaussian import LinearGaussian
 
 __all__ = ["filtering_remainder", "latent_moments", "posterior_gap"]
 
@@ -66,7 +66,7 @@ def filtering_remainder(model: LinearGaussian, mask: Tensor) -> Tensor:
     """What no posterior that sees x_<=t and z_<t alone can remove: its least E_x[log p(x) - E[ELBO]], over x ~ p.
 
     The `best-filtering` posterior attains it. Its conditionals miss the exact ones by S_t (w_t - E[w_t | x_<=t]), with
-    S_t the covariance of both, w_t what the later frames say of z_t (`vrnn.kalman.ahead`) and
+    S_t the covariance of both, w_t what the later frames say of z_t (`tests.oracles.latent_smoother.ahead`) and
     Cov(w_t | x_<=t) = M_t + M_t Cov(z_t | x_<=t) M_t. Hence 1/2 sum_t tr(S_t (M_t + M_t Cov(z_t | x_<=t) M_t)).
 
     Args:

@@ -10,7 +10,7 @@ import pyarrow.fs
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
-from pipelines.storage import Location
+from pipelines.runtime.storage import Location
 
 Start = Callable[[str, list[tuple[str, str]]], Any]
 

@@ -7,9 +7,9 @@ import json
 import sys
 from pathlib import Path
 
-from pipelines.cluster import run_on_ray
-from pipelines.prepare import PrepareOptions, prepare
-from pipelines.storage import Location
+from pipelines.prepare.driver import PrepareOptions, prepare
+from pipelines.runtime.ray_sessions import run_on_ray
+from pipelines.runtime.storage import Location
 
 if __name__ == "__main__":
     options = PrepareOptions(workers=2, shard_bytes=1)

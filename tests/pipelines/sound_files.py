@@ -5,7 +5,7 @@ import io
 import numpy as np
 import soundfile
 
-from pipelines.audio import decode_audio
+from pipelines.decode.audio import decode_audio
 
 
 def tone(count: int = 4000, amplitude: float = 9000.0, rate: int = 16000, hertz: float = 220.0) -> np.ndarray:

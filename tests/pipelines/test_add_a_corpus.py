@@ -8,8 +8,8 @@ import pytest
 
 from pipelines.corpora import CORPORA, Corpus
 from pipelines.errors import InputError
-from pipelines.shard_set import ShardSet
-from pipelines.storage import Location
+from pipelines.runtime.storage import Location
+from pipelines.shards.read import ShardSet
 from tests.conftest import prepare_here
 from tests.pipelines.sound_files import encoded, tone
 from tests.pipelines.test_corpora import touch

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.archives import extract
+from pipelines.download.archives import extract
 from pipelines.errors import InputError
 from tests.pipelines.packing import special, tar, zipped
 

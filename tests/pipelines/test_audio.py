@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from pipelines.decode.headers import sphere_header
 from pipelines.errors import RejectedSourceError
-from pipelines.headers import sphere_header
 from tests.pipelines.sound_files import decoded, encoded, sphere, tone
 
 

@@ -12,7 +12,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.audio import decode_audio
+from pipelines.decode.audio import decode_audio
 from pipelines.errors import RejectedSourceError
 from tests.pipelines.sound_files import decoded, encoded, tone
 
@@ -172,7 +172,7 @@ def test_the_stop_band_is_silent(rate: int) -> None:
 def test_resampling_in_blocks_equals_resampling_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     content = as_float(sine(700.0, 44100) + sine(2900.0, 44100), 44100)
     whole = decoded(content)
-    monkeypatch.setattr("pipelines.audio._BLOCK_VALUES", 1000)
+    monkeypatch.setattr("pipelines.decode.audio._BLOCK_VALUES", 1000)
     assert len(list(decode_audio(io.BytesIO(content), 16000))) > 40
     np.testing.assert_array_equal(decoded(content), whole)
 

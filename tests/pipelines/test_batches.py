@@ -3,10 +3,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.batches import FrameSource, plan_epoch, plan_evaluation, rank_share
-from pipelines.protocol import PROTOCOLS, Framing
-from pipelines.roles import split_rows
-from pipelines.shard_set import ShardSet
+from pipelines.batches.frames import FrameSource, plan_epoch, plan_evaluation, rank_share
+from pipelines.batches.protocol import PROTOCOLS, Framing
+from pipelines.batches.roles import split_rows
+from pipelines.shards.read import ShardSet
 
 LENGTHS = st.lists(st.integers(1, 900), min_size=1, max_size=300).map(lambda values: np.array(values, dtype=np.int64))
 

@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 import yaml
 
-from pipelines.card import dataset_card
-from pipelines.manifest import Manifest
-from pipelines.shard_set import ShardSet
+from pipelines.shards.card import dataset_card
+from pipelines.shards.manifest import Manifest
+from pipelines.shards.read import ShardSet
 
 LICENCE, URL = 'research: "non-commercial" # only', "https://corpus.invalid/timit"
 

@@ -10,8 +10,8 @@ import pytest
 import ray
 import torch
 
-from pipelines import cluster
-from pipelines.cluster import RoomWatch, ray_session
+from pipelines.runtime import ray_sessions
+from pipelines.runtime.ray_sessions import RoomWatch, ray_session
 
 BENCH = Path(sys.executable).parent / "vrnn-bench"
 
@@ -56,7 +56,7 @@ def test_a_ray_that_does_not_start_in_time_has_a_name_and_no_other_error_gets_it
 def test_what_waits_for_room_says_so_once(
     ray_cluster: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(cluster, "_ROOM_SECONDS", -1.0)
+    monkeypatch.setattr(ray_sessions, "_ROOM_SECONDS", -1.0)
     with caplog.at_level(logging.WARNING):
         room = RoomWatch("trials")
         room.look(begun=False)

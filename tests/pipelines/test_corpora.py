@@ -6,7 +6,7 @@ import pytest
 from pipelines.corpora import find_corpus
 from pipelines.corpora.splits import hold_out, three_way
 from pipelines.errors import InputError
-from pipelines.storage import Location
+from pipelines.runtime.storage import Location
 
 
 def touch(root: Path, *names: str, text: str = "x") -> Location:

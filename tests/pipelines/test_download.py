@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.cli import main
-from pipelines import transfer
-from pipelines.download import Part, Source, choose_parts, find_source, is_there, retrieve, unpack
+from benchmarks.cli.entry import main
+from pipelines.download import transfer
+from pipelines.download.fetch import Part, Source, choose_parts, find_source, is_there, retrieve, unpack
+from pipelines.download.transfer import fetch
 from pipelines.errors import InputError
-from pipelines.transfer import fetch
 from tests.pipelines.packing import tar
 
 
@@ -223,7 +223,7 @@ def test_an_archive_is_fetched_verified_and_unpacked_and_what_is_verified_is_not
 def published(site: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
     part = a_part(site, tar({"a.txt": CONTENT}))
     source = Source("toy", "CC0", "https://example.org/toy", site.url, ("set",), {"set": part})
-    monkeypatch.setattr("pipelines.download._sources", lambda: {"toy": source})
+    monkeypatch.setattr("pipelines.download.fetch._sources", lambda: {"toy": source})
     return site
 
 

@@ -19,10 +19,10 @@ import pipelines.export.hf_audio
 import pipelines.export.webdataset
 from pipelines.errors import InputError
 from pipelines.export import FORMATS, export
-from pipelines.export.record import RECORD_NAME
+from pipelines.export.export_record import RECORD_NAME
 from pipelines.export.source import encode_flac, file_key
-from pipelines.shard_set import ShardSet
-from pipelines.storage import TEMPORARY_MARK, Location
+from pipelines.runtime.storage import TEMPORARY_MARK, Location
+from pipelines.shards.read import ShardSet
 
 
 def contents(root: Path) -> dict[str, bytes]:

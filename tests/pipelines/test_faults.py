@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.shard_set import ShardSet
-from pipelines.storage import TEMPORARY_MARK, Location
+from pipelines.runtime.storage import TEMPORARY_MARK, Location
+from pipelines.shards.read import ShardSet
 from tests.conftest import prepare_here
 from tests.pipelines.sound_files import sphere, tone
 from tests.pipelines.test_prepare import contents

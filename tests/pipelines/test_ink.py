@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.decode.iam_xml import WhiteboardReader, read_canonical
+from pipelines.decode.ink import decode_ink
+from pipelines.decode.xml_reader import read_xml
 from pipelines.errors import RejectedSourceError
-from pipelines.ink import decode_ink
 from pipelines.signals import Ink
-from pipelines.whiteboard import WhiteboardReader, read_canonical
-from pipelines.xml_reader import read_xml
 
 Strokes = list[list[tuple[int, int, int]]]
 POINTS = st.tuples(st.integers(-9000, 9000), st.integers(-9000, 9000), st.integers(0, 10**9))

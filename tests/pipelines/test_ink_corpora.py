@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 from pipelines.corpora import Listing, find_corpus
+from pipelines.decode.ink import decode_ink
 from pipelines.errors import InputError
-from pipelines.ink import decode_ink
-from pipelines.shard_set import ShardSet
-from pipelines.storage import Location
+from pipelines.runtime.storage import Location
+from pipelines.shards.read import ShardSet
 from tests.conftest import prepare_here
 
 INK = '<ink xmlns="http://www.w3.org/2003/InkML"><trace>1 2, 3 4</trace></ink>'

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.decode.ink import decode_ink
 from pipelines.errors import RejectedSourceError
-from pipelines.ink import decode_ink
 
 COORDINATES = st.integers(-9000, 9000)
 STROKES = st.lists(st.lists(st.tuples(COORDINATES, COORDINATES, st.integers(0, 10**9)), max_size=6), max_size=5)

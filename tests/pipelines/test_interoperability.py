@@ -18,11 +18,11 @@ import soundfile
 import webdataset
 from lhotse.qa import validate_recordings_and_supervisions
 
-from pipelines.card import CARD_NAME, dataset_card
 from pipelines.export import export
-from pipelines.shard_set import ShardSet
+from pipelines.runtime.storage import Location
+from pipelines.shards.card import CARD_NAME, dataset_card
+from pipelines.shards.read import ShardSet
 from pipelines.signals import Ink
-from pipelines.storage import Location
 
 Samples = Mapping[str, Mapping[str, np.ndarray]]
 KINDS = ["speech", "ink"]

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from pipelines.errors import InputError
-from pipelines.exclusive import BusyError, exclusive
-from pipelines.manifest import MANIFEST_NAME
-from pipelines.shard_set import ShardSet
-from pipelines.storage import TEMPORARY_MARK, Location
+from pipelines.runtime.locks import BusyError, exclusive
+from pipelines.runtime.storage import TEMPORARY_MARK, Location
+from pipelines.shards.manifest import MANIFEST_NAME
+from pipelines.shards.read import ShardSet
 from tests.conftest import prepare_here
 from tests.pipelines.sound_files import sphere, tone
 from tests.pipelines.test_prepare import contents

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import exclusive
-from pipelines.cluster import run_on_ray
-from pipelines.exclusive import BusyError
-from pipelines.prepare import Prepared, PrepareOptions, prepare
-from pipelines.shard_set import ShardSet
-from pipelines.shard_task import run_shard_task
-from pipelines.storage import Location
-from pipelines.verify import verify_shards
+from pipelines.prepare.driver import Prepared, PrepareOptions, prepare
+from pipelines.prepare.shard_task import run_shard_task
+from pipelines.runtime import locks
+from pipelines.runtime.locks import BusyError
+from pipelines.runtime.ray_sessions import run_on_ray
+from pipelines.runtime.storage import Location
+from pipelines.shards.read import ShardSet
+from pipelines.shards.verify import verify_shards
 from tests.conftest import prepare_here
 from tests.pipelines.s3 import Store
 
@@ -74,7 +74,7 @@ def test_a_store_that_stays_broken_ends_the_run_after_a_bounded_number_of_attemp
     store: Store, raw_speech: Path, ray_cluster: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raw = upload(raw_speech, store.at("raw"))
-    monkeypatch.setattr("pipelines.cluster._PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("pipelines.runtime.ray_sessions._PAUSE_SECONDS", 0.01)
     victim = sorted(raw_speech.rglob("*.WAV"))[-1].name
     store.refuse = lambda method, path: path.endswith(victim)
     with pytest.raises(OSError, match=r"SLOW_DOWN|SlowDown|503"):
@@ -89,16 +89,16 @@ def test_of_two_runs_into_one_bucket_one_works_and_the_other_says_so(
     store: Store, raw_speech: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raw = upload(raw_speech, store.at("raw"))
-    with exclusive.exclusive(store.at("shards")), pytest.raises(BusyError, match="another command is writing"):
+    with locks.exclusive(store.at("shards")), pytest.raises(BusyError, match="another command is writing"):
         prepare_there("timit", raw, store.at("shards"))
     (store.at("shards") / ".state" / "lock").write_bytes(b'{"name": "dead", "owner": "dead", "renewed": 0}')
     assert prepare_there("timit", raw, store.at("shards")).written
-    monkeypatch.setattr(exclusive, "_holder", lambda place: None)
+    monkeypatch.setattr(locks, "_holder", lambda place: None)
 
     def overtaken(seconds: float) -> None:
         (store.at("shards") / ".state" / "lock").write_bytes(b'{"name": "faster", "owner": "the other"}')
 
-    monkeypatch.setattr(exclusive.time, "sleep", overtaken)
+    monkeypatch.setattr(locks.time, "sleep", overtaken)
     with pytest.raises(BusyError, match="the other"):
         prepare_there("timit", raw, store.at("shards"), shard_bytes=1)
 

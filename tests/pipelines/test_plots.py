@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from pipelines.errors import InputError
-from pipelines.plots import loudness, pen_speed, write_plots
-from pipelines.shard_set import ShardSet
+from pipelines.runtime.storage import Location
+from pipelines.shards.plots import loudness, pen_speed, write_plots
+from pipelines.shards.read import ShardSet
 from pipelines.signals import Ink
-from pipelines.storage import Location
 from tests.conftest import prepare_here
 from tests.pipelines.sound_files import sphere, tone
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.cluster import run_on_ray
 from pipelines.errors import InputError
-from pipelines.manifest import MANIFEST_NAME
-from pipelines.prepare import PrepareOptions, TooManyRejectsError, prepare
-from pipelines.shard_set import ShardSet
-from pipelines.shard_task import ShardReport, ShardTask, run_shard_task
-from pipelines.storage import TEMPORARY_MARK, Location
+from pipelines.prepare.driver import PrepareOptions, TooManyRejectsError, prepare
+from pipelines.prepare.shard_task import ShardReport, ShardTask, run_shard_task
+from pipelines.runtime.ray_sessions import run_on_ray
+from pipelines.runtime.storage import TEMPORARY_MARK, Location
+from pipelines.shards.manifest import MANIFEST_NAME
+from pipelines.shards.read import ShardSet
 from tests.conftest import prepare_here
 from tests.pipelines.sound_files import sphere, tone
 

@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from pipelines.batches.protocol import PROTOCOLS, Framing, find_protocol, frame_count
+from pipelines.batches.roles import assign_roles
 from pipelines.errors import InputError
-from pipelines.moments import Moments
-from pipelines.protocol import PROTOCOLS, Framing, find_protocol, frame_count
 from pipelines.randomness import keyed_generator
-from pipelines.roles import assign_roles
-from pipelines.shard_set import ShardSet
+from pipelines.shards.moments import Moments
+from pipelines.shards.read import ShardSet
 from pipelines.signals import Ink
 
 LINE = Ink(

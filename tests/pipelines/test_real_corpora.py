@@ -8,13 +8,13 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from pipelines.cluster import run_on_ray
-from pipelines.manifest import Manifest
-from pipelines.prepare import PrepareOptions, prepare
-from pipelines.shard_set import ShardSet
+from pipelines.prepare.driver import PrepareOptions, prepare
+from pipelines.runtime.ray_sessions import run_on_ray
+from pipelines.runtime.storage import Location
+from pipelines.shards.manifest import Manifest
+from pipelines.shards.read import ShardSet
+from pipelines.shards.verify import verify_shards
 from pipelines.signals import Ink
-from pipelines.storage import Location
-from pipelines.verify import verify_shards
 from tests.conftest import prepare_here
 from tests.pipelines.s3 import Store
 from tests.pipelines.test_object_store import upload

@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-import pipelines.shards
+import pipelines.shards.write
 from pipelines.corpora import SourceItem
-from pipelines.manifest import fingerprint
-from pipelines.moments import Moments, signal_moments
-from pipelines.shards import make_row, read_signals, write_shard
+from pipelines.runtime.storage import FoundFile, Location
+from pipelines.shards.manifest import fingerprint
+from pipelines.shards.moments import Moments, signal_moments
+from pipelines.shards.write import make_row, read_signals, write_shard
 from pipelines.signals import Ink
-from pipelines.storage import FoundFile, Location
 
 PCM = hnp.arrays(np.int16, st.integers(1, 60))
 
@@ -58,7 +58,7 @@ def test_ink_comes_back_exactly(tmp_path_factory: pytest.TempPathFactory, points
 
 
 def test_row_groups_are_bounded_in_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipelines.shards, "ROW_GROUP_BYTES", 100)
+    monkeypatch.setattr(pipelines.shards.write, "ROW_GROUP_BYTES", 100)
     rows = [make_row(item(f"{n:02d}"), np.full(20, n, dtype=np.int16), "0") for n in range(10)]
     write_shard(Location(str(tmp_path / "s.parquet")), "speech", rows, {})
     file = pq.ParquetFile(tmp_path / "s.parquet")

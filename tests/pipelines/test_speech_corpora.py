@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.corpora import CORPORA, Listing, SourceItem, find_corpus
 from pipelines.errors import InputError
-from pipelines.storage import Location
+from pipelines.runtime.storage import Location
 from tests.pipelines.test_corpora import touch
 
 LIST_HEADER = "age,age_onset,birthplace,filename,native_language,sex,speakerid,country,file_missing?,,,"

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import InputError
-from pipelines.storage import Location
+from pipelines.runtime.storage import Location
 
 
 def test_a_write_that_fails_leaves_what_was_there_and_no_temporary(tmp_path: Path) -> None:

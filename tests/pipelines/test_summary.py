@@ -5,9 +5,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pipelines.shard_set import ShardSet
-from pipelines.storage import Location
-from pipelines.summary import describe, length_histogram, rejects_by_code, speakers_by_length, summarise
+from pipelines.runtime.storage import Location
+from pipelines.shards.read import ShardSet
+from pipelines.shards.summary import describe, length_histogram, rejects_by_code, speakers_by_length, summarise
 from tests.conftest import prepare_here
 from tests.pipelines.sound_files import sphere, tone
 

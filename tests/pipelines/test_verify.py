@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.errors import InputError
-from pipelines.findings import PROBLEM_LIMIT
-from pipelines.manifest import INDEX_NAME, MANIFEST_NAME, REJECTS_NAME
-from pipelines.storage import TEMPORARY_MARK, Location
-from pipelines.verify import Verification, verify_shards
+from pipelines.runtime.storage import TEMPORARY_MARK, Location
+from pipelines.shards.manifest import INDEX_NAME, MANIFEST_NAME, REJECTS_NAME
+from pipelines.shards.problems import PROBLEM_LIMIT
+from pipelines.shards.verify import Verification, verify_shards
 
 SHARD = "train-00000-of-00001.parquet"
 Edit = Callable[[pa.Table], pa.Table]

@@ -9,12 +9,12 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-import pipelines.sources
-from pipelines.batches import FrameSource
-from pipelines.protocol import PROTOCOLS, Framing, find_protocol, frame_count, window_lengths
-from pipelines.roles import assign_roles, split_rows
-from pipelines.shard_set import ShardSet
-from pipelines.storage import Location
+import pipelines.prepare.sources
+from pipelines.batches.frames import FrameSource
+from pipelines.batches.protocol import PROTOCOLS, Framing, find_protocol, frame_count, window_lengths
+from pipelines.batches.roles import assign_roles, split_rows
+from pipelines.runtime.storage import Location
+from pipelines.shards.read import ShardSet
 from tests.conftest import prepare_here
 
 
@@ -52,7 +52,7 @@ def chapters(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def shards(chapters: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ShardSet:
-    monkeypatch.setattr(pipelines.sources, "PART_SAMPLES", 16_000)
+    monkeypatch.setattr(pipelines.prepare.sources, "PART_SAMPLES", 16_000)
     prepare_here("blizzard", chapters, tmp_path / "out")
     return ShardSet(Location(str(tmp_path / "out")))
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import ray
 from ray.cluster_utils import Cluster
 
-from pipelines.cluster import run_on_ray
-from pipelines.prepare import PrepareOptions, prepare
-from pipelines.storage import Location
+from pipelines.prepare.driver import PrepareOptions, prepare
+from pipelines.runtime.ray_sessions import run_on_ray
+from pipelines.runtime.storage import Location
 
 
 def lose_a_node(cluster: Cluster, out: Path, facts: dict[str, object]) -> None:

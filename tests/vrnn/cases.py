@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from vrnn.discretised import Quantisation
 from vrnn.models import MODELS, Kind, LatentModel, ModelConfig, SequenceModel, build_model, preset
 from vrnn.models.config import SMOOTHING, emission_of
+from vrnn.nn.discretised import Quantisation
 
 GRID = Quantisation(mean=0.3, std=4.0, lowest=-9, highest=11)
 _PLAIN = ("gauss", "gmm")

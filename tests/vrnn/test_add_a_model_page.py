@@ -9,7 +9,7 @@ import torch
 
 from tests.vrnn.cases import ragged_batch, small_model
 from tests.vrnn.test_models import assert_same_value_and_gradients
-from vrnn.bounds import elbo, iwae
+from vrnn.likelihood.bounds import elbo, iwae
 from vrnn.models import Kind, preset, registry
 
 PAGE = Path(__file__).parents[2] / "docs" / "add-a-model.md"

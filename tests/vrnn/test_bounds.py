@@ -9,8 +9,8 @@ from torch import Tensor
 
 from tests.oracles.quadrature import log_marginal
 from tests.vrnn.cases import CASES, EXACT_CASES, LATENT_CASES, RaggedBatch, ragged_batch, small_config, small_model
-from vrnn.bounds import elbo, exact, iwae
 from vrnn.errors import ModelError
+from vrnn.likelihood.bounds import elbo, exact, iwae
 from vrnn.models import Kind, SequenceModel
 
 SAMPLES = 3

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.distributions import AffineTransform, SigmoidTransform, TransformedDistribution, Uniform
 
-from vrnn.discretised import DiscretisedMixture, Quantisation
 from vrnn.errors import ModelError
+from vrnn.nn.discretised import DiscretisedMixture, Quantisation
 
 FEW = settings(max_examples=25, deadline=None)
 SEEDS = st.integers(0, 2**31)

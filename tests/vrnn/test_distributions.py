@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor, distributions
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
-from vrnn.distributions import DiagonalGaussian, GaussianMixture
+from vrnn.nn.distributions import DiagonalGaussian, GaussianMixture
 
 D, K = 5, 4
 FEW = settings(max_examples=25, deadline=None)

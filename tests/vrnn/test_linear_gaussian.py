@@ -13,12 +13,12 @@ from torch import Tensor
 
 from tests.oracles import kalman as oracle
 from tests.oracles.kalman import System
+from tests.oracles.latent_smoother import filtered
+from tests.oracles.linear_gaussian import LinearGaussian, Posterior
+from tests.oracles.posterior_gap import filtering_remainder, latent_moments, posterior_gap
 from tests.vrnn.cases import RaggedBatch, ragged_batch
-from vrnn.bounds import elbo, iwae, repeated, total
 from vrnn.errors import ModelError
-from vrnn.gaps import filtering_remainder, latent_moments, posterior_gap
-from vrnn.kalman import filtered
-from vrnn.models.linear_gaussian import LinearGaussian, Posterior
+from vrnn.likelihood.bounds import elbo, iwae, repeated, total
 
 POSTERIORS = get_args(Posterior)
 FILTERING = ("prior", "filtering", "best-filtering")

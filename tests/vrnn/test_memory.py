@@ -9,16 +9,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from vrnn.memory import release_memory
+from vrnn.device.memory import release_memory
 
 STEPS = """
 import gc, sys
 import torch
 from pathlib import Path
-from vrnn.bounds import elbo
-from vrnn.memory import keep_freed_memory
+from vrnn.likelihood.bounds import elbo
+from vrnn.device.memory import keep_freed_memory
 from vrnn.models import build_model, preset
-from vrnn.scan import holding
+from vrnn.scan.time_loop import holding
 
 gc.disable()  # what only the collector would free, grows
 if sys.argv[1] == "kept":

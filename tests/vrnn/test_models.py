@@ -7,8 +7,8 @@ from torch import Tensor
 
 from tests.oracles.textbook import latent_terms, log_likelihood
 from tests.vrnn.cases import CASES, EXACT_CASES, LATENT_CASES, ragged_batch, small_config, small_model
-from vrnn.bounds import elbo, exact, iwae
 from vrnn.errors import ModelError
+from vrnn.likelihood.bounds import elbo, exact, iwae
 from vrnn.models import Kind, SequenceModel, State, Terms, build_model
 
 

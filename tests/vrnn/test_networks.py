@@ -2,9 +2,9 @@ import pytest
 import torch
 from torch import nn
 
-from vrnn.heads import GaussianHead, MixtureHead, PenHead
-from vrnn.networks import MLP, Affine
-from vrnn.recurrence import LSTM
+from vrnn.nn.heads import GaussianHead, MixtureHead, PenHead
+from vrnn.nn.lstm import LSTM
+from vrnn.nn.mlp import MLP, Affine
 
 
 def generator(seed: int = 0) -> torch.Generator:

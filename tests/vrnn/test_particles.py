@@ -11,12 +11,12 @@ from torch import Tensor
 
 from tests.oracles import kalman, particle_filter
 from tests.oracles.kalman import System
+from tests.oracles.linear_gaussian import LinearGaussian, Posterior
 from tests.vrnn.cases import EXACT_CASES, LATENT_CASES, RaggedBatch, ragged_batch, small_model
-from vrnn.bounds import iwae, repeated
 from vrnn.errors import ModelError
+from vrnn.likelihood.bounds import iwae, repeated
+from vrnn.likelihood.fivo import fivo, systematic
 from vrnn.models import Kind, LatentModel
-from vrnn.models.linear_gaussian import LinearGaussian, Posterior
-from vrnn.particles import fivo, systematic
 
 NATS = 1e-9
 K = 6

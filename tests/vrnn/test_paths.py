@@ -10,13 +10,13 @@ from torch import Tensor
 from tests.oracles.textbook import latent_terms, log_likelihood
 from tests.vrnn.cases import CASES, LATENT_CASES, RaggedBatch, ragged_batch, small_model
 from tests.vrnn.recorder import EagerRecorder
-from vrnn import products
-from vrnn.bounds import elbo, exact, iwae
-from vrnn.capture import recording_by
+from vrnn.device.precision import Precision, arithmetic, parameter_dtype
+from vrnn.likelihood.bounds import elbo, exact, iwae
 from vrnn.models import Kind, LatentModel, SequenceModel
-from vrnn.precision import Precision, arithmetic, parameter_dtype
-from vrnn.products import packs, unchanging_weights
-from vrnn.scan import holding
+from vrnn.scan import packed_weights
+from vrnn.scan.cuda_graphs import recording_by
+from vrnn.scan.packed_weights import packs, unchanging_weights
+from vrnn.scan.time_loop import holding
 
 CPU = torch.device("cpu")
 
@@ -24,8 +24,8 @@ CPU = torch.device("cpu")
 @contextmanager
 def packing_everything() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(products, "_WORTH_PACKING", 0)
-        patch.setattr(products, "_USES_TO_PAY", 1)
+        patch.setattr(packed_weights, "_WORTH_PACKING", 0)
+        patch.setattr(packed_weights, "_USES_TO_PAY", 1)
         yield
 
 
@@ -146,12 +146,12 @@ def test_a_weight_made_ready_is_used_again_only_where_weights_do_not_change():
 def _made(action: Callable[[], object]) -> list[int]:
     made: list[int] = []
     with pytest.MonkeyPatch.context() as patch:
-        original = products.Weight.__init__
+        original = packed_weights.Weight.__init__
 
-        def counted(weight: products.Weight, *arguments: object) -> None:
+        def counted(weight: packed_weights.Weight, *arguments: object) -> None:
             made.append(1)
             original(weight, *arguments)  # type: ignore[arg-type]
 
-        patch.setattr(products.Weight, "__init__", counted)
+        patch.setattr(packed_weights.Weight, "__init__", counted)
         action()
     return made

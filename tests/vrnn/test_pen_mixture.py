@@ -10,7 +10,7 @@ from torch.distributions import Bernoulli, Categorical, MixtureSameFamily, Multi
 from zuko.transforms import AdditiveTransform, ComposedTransform, LULinearTransform
 
 from tests.oracles.textbook_parts import covariance
-from vrnn.pen import PenMixture
+from vrnn.nn.pen import PenMixture
 
 K = 3
 

@@ -6,11 +6,12 @@ import sys
 import pytest
 import torch
 
-from vrnn import cells, paths
-from vrnn.capture import recording_by
-from vrnn.memory import keep_freed_memory
-from vrnn.paths import describe_path
-from vrnn.precision import Precision, allow_tf32, arithmetic, parameter_dtype
+from vrnn.device import device
+from vrnn.device.device import describe_path
+from vrnn.device.memory import keep_freed_memory
+from vrnn.device.precision import Precision, allow_tf32, arithmetic, parameter_dtype
+from vrnn.scan import cells
+from vrnn.scan.cuda_graphs import recording_by
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
@@ -58,7 +59,7 @@ def test_the_path_is_told():
 
 def test_the_path_of_a_gpu_is_told_with_and_without_its_parts(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(torch.backends.cudnn, "is_available", lambda: True)
-    monkeypatch.setattr(paths, "fused_for", lambda device: cells)
+    monkeypatch.setattr(device, "fused_for", lambda device: cells)
     assert describe_path(GPU, "tf32") == {
         "loop": "CUDA graph",
         "products": "tf32, plain matrices",
@@ -66,7 +67,7 @@ def test_the_path_of_a_gpu_is_told_with_and_without_its_parts(monkeypatch: pytes
         "plain LSTM": "cuDNN",
     }
     monkeypatch.setattr(torch.backends.cudnn, "is_available", lambda: False)
-    monkeypatch.setattr(paths, "fused_for", lambda device: None)
+    monkeypatch.setattr(device, "fused_for", lambda device: None)
     with recording_by(None):
         assert describe_path(GPU, "tf32") == {
             "loop": "frame by frame",
@@ -81,7 +82,7 @@ def test_freed_memory_is_kept():
     """Once its size was freed, an allocation finds its pages there."""
     code = """
 import resource, torch
-from vrnn.memory import keep_freed_memory
+from vrnn.device.memory import keep_freed_memory
 assert {setting}
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -14,8 +14,8 @@ from torch import Tensor
 from tests.oracles.quadrature import log_marginal
 from tests.oracles.textbook import mean_path
 from tests.vrnn.cases import CASES, EXACT_CASES, small_model
-from vrnn.bounds import exact
 from vrnn.errors import ModelError
+from vrnn.likelihood.bounds import exact
 from vrnn.models import Kind, SequenceModel
 
 

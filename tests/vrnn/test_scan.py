@@ -14,11 +14,11 @@ from torch import Tensor
 
 from tests.vrnn.cases import ragged_batch, small_model
 from tests.vrnn.recorder import EagerRecorder
-from vrnn.bounds import elbo
-from vrnn.capture import Recordings, bucketed, recording_by
+from vrnn.likelihood.bounds import elbo
 from vrnn.models import LatentModel
-from vrnn.recurrence import LSTM
-from vrnn.scan import holding
+from vrnn.nn.lstm import LSTM
+from vrnn.scan.cuda_graphs import Recordings, bucketed, recording_by
+from vrnn.scan.time_loop import holding
 
 T = TypeVar("T")
 
@@ -187,7 +187,7 @@ def test_results_of_a_recording_stay_what_they_were():
 def test_where_recording_fails_the_loop_runs_and_the_log_says_why(caplog: pytest.LogCaptureFixture):
     lstm, projected = small_lstm(), normal(4, 2, 16)
     expected, _ = lstm(projected)
-    with caplog.at_level(logging.WARNING, "vrnn.capture"), recording_by(Failing):
+    with caplog.at_level(logging.WARNING, "vrnn.scan.cuda_graphs"), recording_by(Failing):
         for _ in range(2):
             assert torch.equal(lstm(projected)[0], expected)
     assert [record.getMessage() for record in caplog.records] == [
@@ -215,7 +215,7 @@ def test_lengths_are_rounded_to_few(length: int):
 
 @pytest.mark.parametrize("path", [None, EagerRecorder])
 def test_a_particle_filter_goes_frame_by_frame_on_a_recording(path: type[EagerRecorder] | None):
-    from vrnn.particles import fivo
+    from vrnn.likelihood.fivo import fivo
 
     model = small_model("srnn-gauss", "speech")
     assert isinstance(model, LatentModel)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.vrnn.cases import ragged_batch, small_model
-from vrnn import cells
-from vrnn.bounds import elbo
+from vrnn.likelihood.bounds import elbo
+from vrnn.scan import cells
 
 pytest.importorskip("triton", reason="Triton comes with torch's builds for GPUs on Linux only")
 
@@ -24,9 +24,9 @@ def kernels() -> Iterator[ModuleType]:
     """The module as interpreted: Triton decides when a kernel is declared."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(os.environ, "TRITON_INTERPRET", "1")
-        sys.modules.pop("vrnn.triton_cells", None)
-        yield importlib.import_module("vrnn.triton_cells")
-    sys.modules.pop("vrnn.triton_cells", None)
+        sys.modules.pop("vrnn.scan.triton_cells", None)
+        yield importlib.import_module("vrnn.scan.triton_cells")
+    sys.modules.pop("vrnn.scan.triton_cells", None)
 
 
 def normal(generator: torch.Generator, *shape: int) -> Tensor:

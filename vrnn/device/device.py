@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import torch
 
-from vrnn.capture import CudaGraphs, bucketed, recorder_choice
-from vrnn.cells import fused_for
-from vrnn.precision import Precision, parameter_dtype
-from vrnn.products import packs
+from vrnn.device.precision import Precision, parameter_dtype
+from vrnn.scan.cells import fused_for
+from vrnn.scan.cuda_graphs import CudaGraphs, bucketed, recorder_choice
+from vrnn.scan.packed_weights import packs
 
 __all__ = ["computing_device", "describe_path", "padded_frames"]
 

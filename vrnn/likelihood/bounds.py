@@ -3,7 +3,7 @@
 One estimator is one function, and every result is in nats per sequence. A bound is not an estimate of the same
 kind as an exact value: report each with its name, and IWAE with its K. A bound is random through the noise it is
 given; `repeated` turns independent repetitions into a mean and its Monte Carlo standard error. The particle filter's
-bound is in `vrnn.particles`.
+bound is in `vrnn.likelihood.fivo`.
 
 Sums over frames are made in float64 and select real frames (`torch.where`): a product with the mask would
 turn an infinite term of a padded frame into NaN. Padded frames are replaced by zeros before the model sees
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from vrnn.errors import ModelError
 from vrnn.models.base import Terms
-from vrnn.products import unchanging_weights
+from vrnn.scan.packed_weights import unchanging_weights
 
 __all__ = ["Elbo", "Repeated", "elbo", "exact", "frame_terms", "iwae", "real_frames", "repeated", "total"]
 

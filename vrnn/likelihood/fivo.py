@@ -22,11 +22,11 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from vrnn.bounds import real_frames
 from vrnn.errors import ModelError
+from vrnn.likelihood.bounds import real_frames
 from vrnn.models.base import State
 from vrnn.models.latent import Evidence, LatentModel
-from vrnn.products import unchanging_weights
+from vrnn.scan.packed_weights import unchanging_weights
 
 __all__ = ["fivo", "systematic"]
 

@@ -1,9 +1,9 @@
 """What every model offers: per-frame log terms for the bounds, and samples.
 
-A model knows frames, which of them are real, and noise; it knows nothing of corpora or estimators. `vrnn.bounds`
-turns the terms into likelihoods, so that an estimator is written once for all models. The generative part of every
-model is causal: what lies after a frame cannot touch the law of that frame. Only a smoothing posterior looks ahead,
-and there the mask keeps padding out.
+A model knows frames, which of them are real, and noise; it knows nothing of corpora or estimators.
+`vrnn.likelihood.bounds` turns the terms into likelihoods, so that an estimator is written once for all models. The
+generative part of every model is causal: what lies after a frame cannot touch the law of that frame. Only a smoothing
+posterior looks ahead, and there the mask keeps padding out.
 
 A model's state is what it carries from one frame to the next. Starting from the state that an earlier stretch ended
 with goes on with the same sequences: training on long recordings and continuing a given beginning are made of it.
@@ -20,9 +20,9 @@ import torch
 from torch import Tensor, nn
 
 from vrnn.errors import ModelError
-from vrnn.heads import FrameHead
 from vrnn.models.config import EMISSIONS, SMOOTHING, ModelConfig
-from vrnn.products import unchanging_weights
+from vrnn.nn.heads import FrameHead
+from vrnn.scan.packed_weights import unchanging_weights
 
 __all__ = ["SequenceModel", "State", "Terms", "log_emission"]
 

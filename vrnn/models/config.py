@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, Literal, Self, TypeAlias, get_args
 
-from vrnn.discretised import Quantisation
 from vrnn.errors import ModelError
+from vrnn.nn.discretised import Quantisation
 
 __all__ = ["EMISSIONS", "FRAME_SIZES", "SMOOTHING", "Kind", "ModelConfig", "emission_of"]
 

@@ -9,9 +9,9 @@ has learned no dependence at all.
 import torch
 from torch import Tensor, nn
 
-from vrnn.emissions import frame_head
 from vrnn.models.base import SequenceModel, State, Terms, log_emission
 from vrnn.models.config import ModelConfig
+from vrnn.nn.emissions import frame_head
 
 __all__ = ["IID"]
 

@@ -14,8 +14,8 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from vrnn.distributions import DiagonalGaussian
 from vrnn.models.base import SequenceModel, State, Terms, log_emission
+from vrnn.nn.distributions import DiagonalGaussian
 
 __all__ = ["Evidence", "LatentModel", "Trace", "gaussian_divergence", "tiled", "tiled_state"]
 

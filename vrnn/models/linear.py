@@ -16,11 +16,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vrnn.distributions import Emission
-from vrnn.emissions import unit_head
-from vrnn.heads import FrameHead
 from vrnn.models.base import SequenceModel, State, Terms, log_emission
 from vrnn.models.config import ModelConfig
+from vrnn.nn.distributions import Emission
+from vrnn.nn.emissions import unit_head
+from vrnn.nn.heads import FrameHead
 
 __all__ = ["Linear"]
 

@@ -16,10 +16,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from vrnn.discretised import Quantisation
 from vrnn.errors import ModelError
 from vrnn.models.config import FRAME_SIZES, SMOOTHING, Kind, ModelConfig, emission_of
 from vrnn.models.registry import family_of
+from vrnn.nn.discretised import Quantisation
 
 __all__ = ["SIZES", "preset"]
 

@@ -12,11 +12,11 @@ Only the LSTM needs the time loop; the rest runs once on all frames.
 import torch
 from torch import Tensor
 
-from vrnn.emissions import frame_head
 from vrnn.models.base import SequenceModel, State, Terms, log_emission
 from vrnn.models.config import ModelConfig
-from vrnn.networks import MLP
-from vrnn.recurrence import LSTM
+from vrnn.nn.emissions import frame_head
+from vrnn.nn.lstm import LSTM
+from vrnn.nn.mlp import MLP
 
 __all__ = ["RNN"]
 

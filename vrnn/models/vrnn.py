@@ -21,16 +21,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vrnn.distributions import DiagonalGaussian
-from vrnn.emissions import frame_head
-from vrnn.heads import GaussianHead
 from vrnn.models.base import State
 from vrnn.models.config import ModelConfig
 from vrnn.models.latent import Evidence, LatentModel, Trace, gaussian_divergence
-from vrnn.networks import MLP
-from vrnn.recurrence import LSTM, LSTM_CARRIED
-from vrnn.scan import Program, scan
-from vrnn.steps import network
+from vrnn.nn.distributions import DiagonalGaussian
+from vrnn.nn.emissions import frame_head
+from vrnn.nn.heads import GaussianHead
+from vrnn.nn.lstm import LSTM, LSTM_CARRIED
+from vrnn.nn.mlp import MLP
+from vrnn.scan.scan_ops import network
+from vrnn.scan.time_loop import Program, scan
 
 __all__ = ["VRNN", "VRNNI"]
 

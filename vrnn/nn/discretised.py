@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vrnn.distributions import mix, mixture_mean, pick_component, take_component
 from vrnn.errors import ModelError
+from vrnn.nn.distributions import mix, mixture_mean, pick_component, take_component
 
 __all__ = ["DiscretisedMixture", "Quantisation"]
 

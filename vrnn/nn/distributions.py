@@ -5,7 +5,8 @@ the oracle in the tests, not the base: its objects validate, broadcast and expan
 that runs once a frame, and have no mixture whose single-component case costs nothing.
 
 Shapes: D event size, K mixture components; `...` any leading axes, `[T, B]` in the models. Log densities are
-in nats and in the precision of their arguments: sums over frames belong to `vrnn.bounds`, which uses float64.
+in nats and in the precision of their arguments: sums over frames belong to `vrnn.likelihood.bounds`, which uses
+float64.
 """
 
 import math

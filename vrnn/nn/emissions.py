@@ -2,9 +2,9 @@
 
 import torch
 
-from vrnn.grouped import GroupedHead
-from vrnn.heads import DiscretisedHead, FrameHead, MixtureHead, PenHead
 from vrnn.models.config import ModelConfig
+from vrnn.nn.grouped import GroupedHead
+from vrnn.nn.heads import DiscretisedHead, FrameHead, MixtureHead, PenHead
 
 __all__ = ["frame_head", "unit_head"]
 

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vrnn.distributions import Emission
-from vrnn.heads import FrameHead
-from vrnn.recurrence import LSTM
+from vrnn.nn.distributions import Emission
+from vrnn.nn.heads import FrameHead
+from vrnn.nn.lstm import LSTM
 
 __all__ = ["GroupedFrame", "GroupedHead"]
 

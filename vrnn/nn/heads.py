@@ -11,12 +11,12 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from vrnn.cells import spread
-from vrnn.discretised import DiscretisedMixture, Quantisation
-from vrnn.distributions import DiagonalGaussian, Emission, GaussianMixture
-from vrnn.networks import Affine
-from vrnn.pen import PenMixture
-from vrnn.steps import GaussianStep
+from vrnn.nn.discretised import DiscretisedMixture, Quantisation
+from vrnn.nn.distributions import DiagonalGaussian, Emission, GaussianMixture
+from vrnn.nn.mlp import Affine
+from vrnn.nn.pen import PenMixture
+from vrnn.scan.cells import spread
+from vrnn.scan.scan_ops import GaussianStep
 
 __all__ = ["DiscretisedHead", "FrameHead", "GaussianHead", "MixtureHead", "PenHead"]
 

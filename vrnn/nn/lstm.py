@@ -3,7 +3,7 @@
 `torch.nn.LSTM` carries two bias vectors, which the published parameter counts do not have, and takes the input
 and the recurrent product together, while a VRNN knows part of its input for all frames in advance and part of
 it only step by step. Here `project` makes the product of what is known, and `step_on` is the step of a time loop, for a
-program of its own (`vrnn.scan`) or of a model's.
+program of its own (`vrnn.scan.time_loop`) or of a model's.
 
 Shapes: T frames, B sequences, H hidden units. Gates lie in the order input, forget, output, candidate.
 """
@@ -14,9 +14,9 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
-from vrnn.networks import Affine
-from vrnn.scan import Program, scan
-from vrnn.steps import LSTMStep
+from vrnn.nn.mlp import Affine
+from vrnn.scan.scan_ops import LSTMStep
+from vrnn.scan.time_loop import Program, scan
 
 __all__ = ["LSTM", "LSTM_CARRIED", "LSTMState"]
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vrnn.distributions import mix, pick_component, standard_normal
+from vrnn.nn.distributions import mix, pick_component, standard_normal
 
 __all__ = ["PenMixture"]
 

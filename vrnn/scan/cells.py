@@ -1,7 +1,7 @@
 """The elementwise work of a step and its derivatives, in torch's own operations or, on GPUs, in kernels of our own.
 
-`vrnn.triton_cells` has an LSTM's as one kernel each way. It is used for tensors on a GPU where Triton, which comes with
-torch's builds for GPUs, is installed.
+`vrnn.scan.triton_cells` has an LSTM's as one kernel each way. It is used for tensors on a GPU where Triton, which
+comes with torch's builds for GPUs, is installed.
 
 Shapes: B sequences, H hidden units, Z latent size.
 """
@@ -26,7 +26,7 @@ def fused_for(device: torch.device) -> ModuleType | None:
     """The module whose kernels do an LSTM's elementwise work on a device; None where torch's own operations do."""
     if device.type != "cuda" or importlib.util.find_spec("triton") is None:
         return None
-    return importlib.import_module("vrnn.triton_cells")
+    return importlib.import_module("vrnn.scan.triton_cells")
 
 
 def lstm_forward(gates: Tensor, c_before: Tensor) -> tuple[Tensor, Tensor, Tensor]:

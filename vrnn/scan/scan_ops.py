@@ -1,8 +1,8 @@
 """What a frame of a time loop is made of: affine maps, each with the elementwise work that follows it.
 
 An operation reads and writes named registers of a frame. It knows its own derivative up to the map's output; products
-with the weights, forward and back, are the same for all and made by `vrnn.scan`, which keeps the output gradients of
-all frames and forms a weight's gradient from them with one product.
+with the weights, forward and back, are the same for all and made by `vrnn.scan.time_loop`, which keeps the output
+gradients of all frames and forms a weight's gradient from them with one product.
 
 Shapes: B sequences, N outputs, H hidden units, Z latent size.
 """
@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from vrnn import cells
-from vrnn.networks import MLP, Affine
-from vrnn.products import Weight
+from vrnn.nn.mlp import MLP, Affine
+from vrnn.scan import cells
+from vrnn.scan.packed_weights import Weight
 
 __all__ = ["Frame", "GaussianStep", "Gradients", "LSTMStep", "Layer", "Operation", "network"]
 

@@ -1,7 +1,7 @@
 """The time loop of every recurrence, and its derivative.
 
-A program says what one frame does, as operations on named registers (`vrnn.steps`). This module runs it over frames
-and, by hand, backwards:
+A program says what one frame does, as operations on named registers (`vrnn.scan.scan_ops`). This module runs it over
+frames and, by hand, backwards:
 
 - only what depends on the frame before is in the loop; what is known of all frames comes in as a base;
 - going back, a frame leaves the gradients of its affine maps behind, and each weight's gradient is formed from those
@@ -29,9 +29,9 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.utils.weak import WeakIdKeyDictionary
 
-from vrnn.capture import Recorder, Recordings, Slot, recorder_for
-from vrnn.products import Weight, made_ready, product_dtype
-from vrnn.steps import Frame, Gradients, Operation
+from vrnn.scan.cuda_graphs import Recorder, Recordings, Slot, recorder_for
+from vrnn.scan.packed_weights import Weight, made_ready, product_dtype
+from vrnn.scan.scan_ops import Frame, Gradients, Operation
 
 __all__ = ["Program", "holding", "scan"]
 

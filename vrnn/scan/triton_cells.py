@@ -2,7 +2,7 @@
 
 In torch's own operations it is eight kernels forward and ten back, each of which reads and writes what the one before
 has just written; a frame of a large model on a large GPU takes as long for these as for its products. The functions
-are those of `vrnn.cells`. tanh is made of an exponential and is right to the last bits of 1, not of small values.
+are those of `vrnn.scan.cells`. tanh is made of an exponential and is right to the last bits of 1, not of small values.
 
 Shapes: B sequences, H hidden units.
 """
@@ -73,7 +73,7 @@ def _backward(gates, c_before, tanh_c, dh, dc, out, count, hidden, block: tl.con
 
 
 def lstm_forward(gates: Tensor, c_before: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """See `vrnn.cells.lstm_forward`."""
+    """See `vrnn.scan.cells.lstm_forward`."""
     c_before = c_before.contiguous()
     h, c, tanh_c = (torch.empty_like(c_before) for _ in range(3))
     count = c.numel()
@@ -82,7 +82,7 @@ def lstm_forward(gates: Tensor, c_before: Tensor) -> tuple[Tensor, Tensor, Tenso
 
 
 def lstm_backward(gates: Tensor, c_before: Tensor, tanh_c: Tensor, dh: Tensor, dc: Tensor, out: Tensor) -> Tensor:
-    """See `vrnn.cells.lstm_backward`."""
+    """See `vrnn.scan.cells.lstm_backward`."""
     count = dc.numel()
     _backward[_grid(count)](gates, c_before.contiguous(), tanh_c, dh.contiguous(), dc, out, count, dc.shape[-1], _BLOCK)
     return dc

@@ -13,10 +13,10 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from pipelines.errors import InputError
-from pipelines.storage import Location
+from pipelines.runtime.storage import Location
+from vrnn.device.device import computing_device, describe_path
+from vrnn.device.memory import keep_freed_memory
 from vrnn.errors import ModelError
-from vrnn.memory import keep_freed_memory
-from vrnn.paths import computing_device, describe_path
 from vrnn.training.checkpoints import EpochRecord
 from vrnn.training.errors import CheckpointError
 from vrnn.training.loop import train

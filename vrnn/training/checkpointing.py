@@ -10,7 +10,7 @@ import re
 import time
 from dataclasses import dataclass
 
-from pipelines.storage import Location
+from pipelines.runtime.storage import Location
 from vrnn.training.checkpoints import BEST, LAST, Checkpoint, load_checkpoint, save_checkpoint
 from vrnn.training.errors import CheckpointError
 

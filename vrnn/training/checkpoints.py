@@ -18,14 +18,14 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
+from pipelines.batches.protocol import Framing
 from pipelines.errors import InputError
-from pipelines.protocol import Framing
-from pipelines.storage import Location
+from pipelines.runtime.storage import Location
 from vrnn.errors import ModelError
 from vrnn.models import SequenceModel, build_model
+from vrnn.training.epoch_metrics import Tally
 from vrnn.training.errors import CheckpointError
 from vrnn.training.spec import TrialSpec
-from vrnn.training.tally import Tally
 
 __all__ = ["BEST", "LAST", "Checkpoint", "EpochRecord", "TrainingState", "load_checkpoint", "save_checkpoint"]
 
@@ -54,7 +54,8 @@ class EpochRecord:
         seconds: wall time of the epoch's training steps.
         frames_per_second: real frames over that time.
         data_wait_share: of that time, spent waiting for batches; nan in records of versions that did not know.
-        fraction_of_peak: operations that no implementation can skip (`vrnn.peak.pass_operations`) over that time, as
+        fraction_of_peak: operations that no implementation can skip (`vrnn.device.peak.pass_operations`) over that
+            time, as
             a share of those of large matrix products, measured briefly, of all workers; nan as above.
         peak_memory_gib: the largest of a worker so far, of its device or, on a CPU, resident; nan as above.
         workers: that shared the batches at the epoch's end.

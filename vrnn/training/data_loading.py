@@ -20,8 +20,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from pipelines.batches import Batch, FrameSource, Positions, moved
-from vrnn.paths import padded_frames
+from pipelines.batches.frames import Batch, FrameSource, Positions, moved
+from vrnn.device.device import padded_frames
 from vrnn.training.noise import latent_noise
 
 __all__ = ["Feeder", "Key", "Portion", "feeding_threads", "made_ahead"]

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from pipelines.exclusive import this_process
-from pipelines.storage import Location
+from pipelines.runtime.locks import this_process
+from pipelines.runtime.storage import Location
 
 __all__ = ["LOGS", "Journal", "journal"]
 

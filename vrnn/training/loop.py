@@ -4,7 +4,7 @@ Ray Train runs it in each worker; `python -m vrnn.training` runs it alone. All r
 and an epoch's plan follows from seed and epoch, so a run that stopped goes on at any batch with nothing to restore but
 weights, optimiser, counters and sums.
 
-Training may maximise a modified bound (`vrnn.training.objective`) on pieces of sequences (`vrnn.training.pieces`);
+Training may maximise a modified bound (`vrnn.training.objective`) on pieces of sequences (`vrnn.training.tbptt`);
 validation is always the bound itself on whole sequences, and the only thing that chooses the checkpoint.
 """
 
@@ -17,33 +17,33 @@ from functools import cached_property
 
 import torch
 
-from pipelines.batches import FrameSource, Positions, plan_epoch, rank_share
+from pipelines.batches.frames import FrameSource, Positions, plan_epoch, rank_share
+from pipelines.batches.protocol import Framing
+from pipelines.batches.roles import Roles, assign_roles
 from pipelines.errors import InputError
-from pipelines.protocol import Framing
-from pipelines.roles import Roles, assign_roles
-from pipelines.shard_set import ShardSet
-from pipelines.storage import Location
+from pipelines.runtime.storage import Location
+from pipelines.shards.read import ShardSet
+from vrnn.device.device import computing_device
+from vrnn.device.peak import brief_peak, pass_operations, peak_memory, reset_peak_memory
+from vrnn.device.precision import allow_tf32, arithmetic, parameter_dtype, product_dtype
 from vrnn.models import SequenceModel, build_model
-from vrnn.paths import computing_device
-from vrnn.peak import brief_peak, pass_operations, peak_memory, reset_peak_memory
-from vrnn.precision import allow_tf32, arithmetic, parameter_dtype, product_dtype
-from vrnn.products import unchanging_weights
+from vrnn.scan.packed_weights import unchanging_weights
+from vrnn.training.checkpointing import Keeper, Saving
 from vrnn.training.checkpoints import (
     BEST,
     Checkpoint,
     EpochRecord,
     TrainingState,
 )
+from vrnn.training.data_loading import Feeder, Portion
+from vrnn.training.distributed import Group
+from vrnn.training.epoch_metrics import Tally
 from vrnn.training.errors import CheckpointError
-from vrnn.training.feeding import Feeder, Portion
-from vrnn.training.gradients import Share
-from vrnn.training.group import Group
-from vrnn.training.keeping import Keeper, Saving
 from vrnn.training.objective import kl_factor_at
 from vrnn.training.optimiser import Optimiser
-from vrnn.training.pieces import cut, planned_steps
 from vrnn.training.spec import TrialSpec
-from vrnn.training.tally import Tally
+from vrnn.training.step import Share
+from vrnn.training.tbptt import cut, planned_steps
 from vrnn.training.validation import validate
 
 __all__ = ["TrainResult", "Trainer", "train"]

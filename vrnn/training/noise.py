@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from pipelines.batches import Batch
+from pipelines.batches.frames import Batch
 from pipelines.randomness import keyed_generator
 
 __all__ = ["latent_noise", "particle_noise", "resampling_uniforms"]

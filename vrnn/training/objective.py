@@ -5,7 +5,7 @@
 With beta = 1 and lambda = 0 it is the bound itself. KL warm-up (Bowman et al. 2016; Sonderby et al. 2016) lets beta
 rise from 0, free nats (Kingma et al. 2016) leave a frame's divergence alone until it exceeds lambda: both keep a
 decoder that does well without the latent from switching it off before it is of use. Any other beta or lambda is no
-bound of anything, which is why `vrnn.bounds` knows neither.
+bound of anything, which is why `vrnn.likelihood.bounds` knows neither.
 
 Shapes: T frames, B sequences.
 """
@@ -15,7 +15,7 @@ import math
 import torch
 from torch import Tensor
 
-from vrnn.bounds import total
+from vrnn.likelihood.bounds import total
 from vrnn.models import Terms
 
 __all__ = ["bound_and_kl", "kl_factor_at", "objective"]

@@ -20,16 +20,16 @@ from ray.exceptions import OutOfMemoryError, RayError
 from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError, WorkerGroupError, get_context
 from ray.train.torch import TorchConfig, TorchTrainer
 
-from pipelines.board import Board, open_board
-from pipelines.cluster import RoomWatch, ray_session
 from pipelines.errors import InputError
-from pipelines.storage import Location
+from pipelines.runtime.messages import Board, open_board
+from pipelines.runtime.ray_sessions import RoomWatch, ray_session
+from pipelines.runtime.storage import Location
+from vrnn.device.memory import is_out_of_memory, keep_freed_memory, release_memory
 from vrnn.errors import ModelError
-from vrnn.memory import is_out_of_memory, keep_freed_memory, release_memory
+from vrnn.training.checkpointing import Keeper, Saving
 from vrnn.training.checkpoints import BEST, EpochRecord, TrainingState
 from vrnn.training.errors import CheckpointError, RunFailedError
 from vrnn.training.journal import Journal, journal
-from vrnn.training.keeping import Keeper, Saving
 from vrnn.training.loop import TrainResult, train
 from vrnn.training.resources import Resources
 from vrnn.training.spec import TrialSpec

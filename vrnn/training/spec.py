@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from pipelines.protocol import Protocol
+from pipelines.batches.protocol import Protocol
+from vrnn.device.precision import Precision
 from vrnn.models import ModelConfig
-from vrnn.precision import Precision
 
 __all__ = ["Optimisation", "TrialSpec"]
 
@@ -38,7 +38,7 @@ class Optimisation(_Frozen):
             run as diverged.
         patience: epochs without a better validation figure after which training ends.
         evaluation_batch_size: sequences in a validation batch; it changes no figure.
-        precision: of parameters and products, as `vrnn.precision` says; sums over frames are float64 always.
+        precision: of parameters and products, as `vrnn.device.precision` says; sums over frames are float64 always.
         held_frames: frames of a batch whose activations in the recurrence are held in memory at once; the others are
             worked out again on the way back. 0 holds all.
     """

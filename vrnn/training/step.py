@@ -8,14 +8,14 @@ beyond rounding.
 import torch
 from torch import Tensor
 
-from vrnn.bounds import real_frames
+from vrnn.device.precision import arithmetic
+from vrnn.likelihood.bounds import real_frames
 from vrnn.models import SequenceModel, State
-from vrnn.precision import arithmetic
-from vrnn.scan import holding
-from vrnn.training.feeding import Portion
+from vrnn.scan.time_loop import holding
+from vrnn.training.data_loading import Portion
 from vrnn.training.objective import bound_and_kl, objective
-from vrnn.training.pieces import Piece
 from vrnn.training.spec import Optimisation
+from vrnn.training.tbptt import Piece
 
 __all__ = ["Share"]
 

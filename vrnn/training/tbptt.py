@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.batches import Positions, plan_epoch
+from pipelines.batches.frames import Positions, plan_epoch
 from vrnn.training.spec import Optimisation
 
 __all__ = ["Piece", "cut", "planned_steps"]

@@ -1,10 +1,10 @@
 """A trial from the names that a person gives: shards, a protocol, a model and a size."""
 
-from pipelines.manifest import Manifest
-from pipelines.protocol import Framing, find_protocol
-from pipelines.storage import Location
-from vrnn.discretised import Quantisation
+from pipelines.batches.protocol import Framing, find_protocol
+from pipelines.runtime.storage import Location
+from pipelines.shards.manifest import Manifest
 from vrnn.models import preset
+from vrnn.nn.discretised import Quantisation
 from vrnn.training.spec import Optimisation, TrialSpec
 
 __all__ = ["plan_trial"]

@@ -11,10 +11,10 @@ from contextlib import closing
 import torch
 from torch import Tensor, nn
 
-from pipelines.batches import Positions, plan_evaluation, rank_share
-from vrnn.bounds import elbo, exact
-from vrnn.training.feeding import Feeder, Portion
-from vrnn.training.group import Group
+from pipelines.batches.frames import Positions, plan_evaluation, rank_share
+from vrnn.likelihood.bounds import elbo, exact
+from vrnn.training.data_loading import Feeder, Portion
+from vrnn.training.distributed import Group
 
 __all__ = ["validate"]
 

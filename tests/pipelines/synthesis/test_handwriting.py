@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from pipelines.corpora import find_corpus
+from pipelines.decode.ink import decode_ink
 from pipelines.errors import InputError
-from pipelines.ink import decode_ink
-from pipelines.storage import Location
+from pipelines.runtime.storage import Location
 from pipelines.synthesis import glyphs, synthesise_handwriting
 from pipelines.synthesis.pen import MAX_ACCELERATION, SAMPLE_SECONDS
 from pipelines.synthesis.sentences import distinct_sentences

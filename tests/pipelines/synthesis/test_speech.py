@@ -9,7 +9,7 @@ import soundfile
 
 from pipelines.corpora import find_corpus
 from pipelines.errors import InputError
-from pipelines.storage import Location
+from pipelines.runtime.storage import Location
 from pipelines.synthesis import synthesise_speech
 from pipelines.synthesis.espeak import EspeakError, EspeakProcess, Utterance
 from pipelines.synthesis.sentences import SHARED_SENTENCES

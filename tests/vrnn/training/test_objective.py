@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from tests.vrnn.cases import RaggedBatch, ragged_batch, small_model
-from vrnn.bounds import elbo, exact, total
+from vrnn.likelihood.bounds import elbo, exact, total
 from vrnn.models import SequenceModel, Terms
 from vrnn.training.objective import bound_and_kl, kl_factor_at, objective
 

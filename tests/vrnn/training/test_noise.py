@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from pipelines.batches import Batch
+from pipelines.batches.frames import Batch
 from vrnn.training.noise import latent_noise
 
 

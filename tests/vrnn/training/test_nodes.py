@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.storage import Location
+from pipelines.runtime.storage import Location
 from tests.conftest import MakeSpec
 from vrnn.training import TrialSpec, load_checkpoint, train
 from vrnn.training.checkpoints import LAST, EpochRecord
@@ -22,7 +22,7 @@ REPOSITORY = Path(__file__).parents[2]
 def play(script: str, spec: TrialSpec, tmp_path: Path) -> dict[str, Any]:
     (tmp_path / "spec.json").write_text(spec.model_dump_json())
     result = tmp_path / "result.json"
-    command = [sys.executable, "-m", "tests.training.nodes", script]
+    command = [sys.executable, "-m", "tests.vrnn.training.nodes", script]
     done = subprocess.run(
         [*command, str(tmp_path / "spec.json"), str(tmp_path / "out"), str(result)],
         cwd=REPOSITORY,

@@ -15,13 +15,13 @@ from typing import Any
 import ray
 from ray.cluster_utils import Cluster
 
-from pipelines.storage import Location
+from pipelines.runtime.storage import Location
 from tests.processes import wait_until
 from vrnn.training import TrialSpec, load_checkpoint
+from vrnn.training.checkpointing import Saving
 from vrnn.training.checkpoints import LAST, EpochRecord
 from vrnn.training.errors import CheckpointError
-from vrnn.training.keeping import Saving
-from vrnn.training.ray_driver import train_with_ray
+from vrnn.training.ray_train import train_with_ray
 from vrnn.training.resources import Resources
 
 ENOUGH_EPOCHS = 3

@@ -3,7 +3,7 @@
 import torch
 import torch.distributed as dist
 
-from pipelines.storage import Location
+from pipelines.runtime.storage import Location
 from vrnn.training import TrialSpec, train
 
 __all__ = ["train_as_rank"]

@@ -12,13 +12,13 @@ import pytest
 import torch
 from pyarrow import NativeFile
 
-from pipelines.storage import Location
+from pipelines.runtime.storage import Location
 from tests.conftest import MakeSpec
-from tests.training.options import ALL_OPTIONS
-from vrnn.training import keeping, load_checkpoint, train
+from tests.vrnn.training.options import ALL_OPTIONS
+from vrnn.training import checkpointing, load_checkpoint, train
+from vrnn.training.checkpointing import Saving
 from vrnn.training.checkpoints import BEST, LAST
 from vrnn.training.errors import CheckpointError
-from vrnn.training.keeping import Saving
 from vrnn.training.loop import Trainer
 
 ALWAYS = Saving(seconds=1e-9, keep=2)
@@ -82,7 +82,7 @@ def test_stopped_while_it_is_saved_it_ends_with_the_same_bits(
     spec = make_spec(max_epochs=EPOCHS, batch_size=3)
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     train(spec, Location(str(whole)))
-    save, saved = keeping.save_checkpoint, 0
+    save, saved = checkpointing.save_checkpoint, 0
 
     def dies_once(place: Location, checkpoint: object) -> None:
         nonlocal saved
@@ -94,10 +94,10 @@ def test_stopped_while_it_is_saved_it_ends_with_the_same_bits(
         if ends_here:
             raise StoppedError
 
-    monkeypatch.setattr(keeping, "save_checkpoint", dies_once)
+    monkeypatch.setattr(checkpointing, "save_checkpoint", dies_once)
     with pytest.raises(StoppedError):
         train(spec, Location(str(stopped)), saving=ALWAYS)
-    monkeypatch.setattr(keeping, "save_checkpoint", save)
+    monkeypatch.setattr(checkpointing, "save_checkpoint", save)
     train(spec, Location(str(stopped)), saving=ALWAYS)
     assert_same_end(whole, stopped)
 
@@ -199,7 +199,7 @@ def test_within_an_epoch_it_is_saved_only_when_due(
     make_spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [0.0]
-    monkeypatch.setattr(keeping.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(checkpointing.time, "monotonic", lambda: clock[0])
     trainer, saved = Trainer(make_spec(batch_size=2), Location(str(tmp_path)), Saving(seconds=3.0)), []
     fit_batch, keep_last = trainer._fit_batch, trainer.keeper.keep_last
 
@@ -233,8 +233,8 @@ def test_killed_and_started_again_until_it_is_done(make_spec: MakeSpec, tmp_path
     (tmp_path / "spec.json").write_text(spec.model_dump_json())
     code = (
         "import sys, torch; torch.set_num_threads(int(sys.argv[3]))\n"
-        "from pathlib import Path; from pipelines.storage import Location\n"
-        "from vrnn.training import TrialSpec, train; from vrnn.training.keeping import Saving\n"
+        "from pathlib import Path; from pipelines.runtime.storage import Location\n"
+        "from vrnn.training import TrialSpec, train; from vrnn.training.checkpointing import Saving\n"
         "spec = TrialSpec.model_validate_json(Path(sys.argv[1]).read_text())\n"
         "train(spec, Location(sys.argv[2]), saving=Saving(1e-9))\n"
     )

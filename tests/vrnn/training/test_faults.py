@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipelines.storage import Location
+from pipelines.runtime.storage import Location
 from tests.processes import RAY_AGENTS, kill_all, named, wait_until, wait_until_gone
 from vrnn.training import load_checkpoint
 from vrnn.training.checkpoints import LAST

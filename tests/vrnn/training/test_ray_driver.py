@@ -9,15 +9,15 @@ import torch
 from ray.train import TrainingFailedError
 
 from pipelines.errors import InputError
-from pipelines.storage import Location
+from pipelines.runtime.storage import Location
 from tests.conftest import MakeSpec
 from vrnn.training import Optimisation, load_checkpoint
 from vrnn.training.checkpoints import LAST
 from vrnn.training.errors import RunFailedError
-from vrnn.training.gradients import Share
-from vrnn.training.plan import plan_trial
-from vrnn.training.ray_driver import train_with_ray
+from vrnn.training.ray_train import train_with_ray
 from vrnn.training.resources import Resources
+from vrnn.training.step import Share
+from vrnn.training.trial_plan import plan_trial
 
 Failing = Callable[[type[Exception]], list[int]]
 
@@ -104,7 +104,7 @@ def test_a_batch_that_does_not_fit_in_memory_is_taken_in_parts(speech_shards: Pa
     spec = plan_trial(str(speech_shards), "clean", "vrnn-gauss", "small", rules, 0)
     (tmp_path / "spec.json").write_text(spec.model_dump_json())
     done = subprocess.run(
-        [sys.executable, "-m", "tests.training.hungry", tmp_path / "spec.json", tmp_path / "out", "200"],
+        [sys.executable, "-m", "tests.vrnn.training.hungry", tmp_path / "spec.json", tmp_path / "out", "200"],
         cwd=Path(__file__).parents[2],
         env=os.environ | {"MALLOC_MMAP_THRESHOLD_": "4096", "OMP_NUM_THREADS": "1"},
         capture_output=True,

@@ -3,10 +3,10 @@ from pathlib import Path
 import torch
 from torch import multiprocessing
 
-from pipelines.storage import Location
+from pipelines.runtime.storage import Location
 from tests.conftest import MakeSpec
-from tests.training.options import ALL_OPTIONS
-from tests.training.ranks import train_as_rank
+from tests.vrnn.training.options import ALL_OPTIONS
+from tests.vrnn.training.ranks import train_as_rank
 from vrnn.training import load_checkpoint, train
 from vrnn.training.checkpoints import BEST, LAST
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.cli import main
+from benchmarks.cli.entry import main
 from vrnn.training import Optimisation
 
 VALUES: dict[str, object] = {

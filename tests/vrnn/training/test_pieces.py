@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from pipelines.batches import plan_epoch
+from pipelines.batches.frames import plan_epoch
 from vrnn.training import Optimisation
-from vrnn.training.pieces import cut, planned_steps
+from vrnn.training.tbptt import cut, planned_steps
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 3, 6, 7, 8, 100])

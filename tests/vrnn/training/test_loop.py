@@ -11,14 +11,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipelines.batches import plan_evaluation
+from pipelines.batches.frames import plan_evaluation
 from pipelines.errors import InputError
-from pipelines.shard_set import ShardSet
-from pipelines.storage import Location
+from pipelines.runtime.storage import Location
+from pipelines.shards.read import ShardSet
 from tests.conftest import MakeSpec
-from tests.training.options import ALL_OPTIONS
-from vrnn.bounds import elbo
-from vrnn.training import gradients, load_checkpoint, train
+from tests.vrnn.training.options import ALL_OPTIONS
+from vrnn.likelihood.bounds import elbo
+from vrnn.training import load_checkpoint, step, train
 from vrnn.training.checkpoints import BEST, LAST
 from vrnn.training.errors import CheckpointError
 from vrnn.training.loop import Trainer
@@ -144,14 +144,14 @@ def test_gradients_are_clipped_before_the_step(make_spec: MakeSpec, tmp_path: Pa
 
 def poisoned(monkeypatch: pytest.MonkeyPatch, *steps: int) -> None:
     """Let the objective of these steps, counted from 1, be nan."""
-    calls, objective = 0, gradients.objective
+    calls, objective = 0, step.objective
 
     def sometimes_nan(*arguments: object) -> Tensor:
         nonlocal calls
         calls += 1
         return objective(*arguments) * (math.nan if calls in steps else 1.0)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(gradients, "objective", sometimes_nan)
+    monkeypatch.setattr(step, "objective", sometimes_nan)
 
 
 def test_a_step_that_is_not_finite_is_left_out_and_counted(

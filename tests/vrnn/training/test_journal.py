@@ -3,12 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.exclusive import this_process
-from pipelines.storage import Location
+from pipelines.runtime.locks import this_process
+from pipelines.runtime.storage import Location
 from tests.conftest import MakeSpec
 from vrnn.training import journal as journals
 from vrnn.training.journal import journal
-from vrnn.training.ray_driver import train_with_ray
+from vrnn.training.ray_train import train_with_ray
 
 
 def lines(out: Path) -> list[str]:

@@ -13,15 +13,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.batches import FrameSource, plan_epoch
+from pipelines.batches.frames import FrameSource, plan_epoch
+from pipelines.batches.protocol import PROTOCOLS, Framing
+from pipelines.batches.roles import assign_roles
 from pipelines.errors import InputError
-from pipelines.protocol import PROTOCOLS, Framing
-from pipelines.roles import assign_roles
-from pipelines.shard_set import ShardSet
-from pipelines.storage import Location
-from vrnn.capture import bucketed
-from vrnn.training import TrialSpec, feeding, train
-from vrnn.training.feeding import Feeder, made_ahead
+from pipelines.runtime.storage import Location
+from pipelines.shards.read import ShardSet
+from vrnn.scan.cuda_graphs import bucketed
+from vrnn.training import TrialSpec, data_loading, train
+from vrnn.training.data_loading import Feeder, made_ahead
 from vrnn.training.loop import Trainer
 from vrnn.training.noise import latent_noise
 
@@ -79,7 +79,7 @@ def test_what_a_maker_raises_is_raised_in_its_turn_and_ends_the_threads() -> Non
 def test_portions_are_the_batches_and_their_noise_bit_by_bit(
     ink: ShardSet, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feeding, "feeding_threads", lambda device: threads)
+    monkeypatch.setattr(data_loading, "feeding_threads", lambda device: threads)
     source, key = source_of(ink), ("train", 3, 1)
     plan = [*plan_epoch(source.lengths, 5, 3, 1), np.zeros(0, dtype=np.int64)]
     feeder = Feeder(source, 4, CPU, torch.float64)
@@ -126,7 +126,7 @@ def test_padding_to_a_bucket_changes_no_figure(
 ) -> None:
     spec = make_spec("vrnn-i-gmm", truncate_frames=truncate)
     plain = Trainer(spec, Location(str(tmp_path / "plain"))).run_epoch()
-    monkeypatch.setattr(feeding, "padded_frames", lambda device: lambda frames: bucketed(frames) + 8)
+    monkeypatch.setattr(data_loading, "padded_frames", lambda device: lambda frames: bucketed(frames) + 8)
     padded = Trainer(spec, Location(str(tmp_path / "padded"))).run_epoch()
     assert padded.step == plain.step
     for name in ("train_nats_per_frame", "valid_nats_per_frame", "gradient_norm_mean", "train_kl_nats_per_frame"):

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipelines.batches import plan_epoch
-from pipelines.storage import Location
+from pipelines.batches.frames import plan_epoch
+from pipelines.runtime.storage import Location
 from tests.conftest import MakeSpec
-from tests.training.options import ALL_OPTIONS
+from tests.vrnn.training.options import ALL_OPTIONS
 from vrnn.models import Terms, build_model
 from vrnn.training import TrialSpec
 from vrnn.training.loop import Trainer

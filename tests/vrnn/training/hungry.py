@@ -12,10 +12,10 @@ from pathlib import Path
 
 import torch
 
-from pipelines.storage import Location
-from vrnn.memory import release_memory
+from pipelines.runtime.storage import Location
+from vrnn.device.memory import release_memory
 from vrnn.training import TrialSpec
-from vrnn.training.ray_driver import train_with_ray
+from vrnn.training.ray_train import train_with_ray
 
 
 def allocated() -> int:

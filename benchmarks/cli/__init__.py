@@ -1,0 +1,1 @@
+"""The command line, `vrnn-bench`: one function a verb. May import every package of the project."""
