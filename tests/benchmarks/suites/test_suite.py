@@ -11,7 +11,7 @@ from vrnn.models import preset
 from vrnn.models.config import Kind
 from vrnn.nn.discretised import Quantisation
 
-SUITES = Path(__file__).parents[2] / "benchmarks" / "suites"
+SUITES = Path(__file__).parents[3] / "benchmarks" / "suites"
 
 GOOD = """
 version = 1
@@ -127,7 +127,7 @@ def test_ways_out_of_range_are_told_by_their_flag(
 
 
 @pytest.mark.parametrize(
-    "path", sorted((Path(__file__).parents[2] / "benchmarks" / "suites").glob("*.toml")), ids=lambda p: p.stem
+    "path", sorted((Path(__file__).parents[3] / "benchmarks" / "suites").glob("*.toml")), ids=lambda p: p.stem
 )
 def test_the_shipped_suites_are_valid(path: Path) -> None:
     assert load_suite(path).study == path.stem

@@ -13,7 +13,7 @@ from pipelines.shards.read import ShardSet
 from pipelines.shards.summary import describe
 from tests.benchmarks.conftest import Alter
 from tests.benchmarks.small_studies import run_of, write_suite
-from tests.benchmarks.test_cli import bench, json_of
+from tests.benchmarks.cli.test_entry import bench, json_of
 
 
 def test_compare_prints_rows_differences_and_published_figures_and_writes_them(recorded: Suite, tmp_path: Path) -> None:

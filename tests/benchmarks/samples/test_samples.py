@@ -102,11 +102,11 @@ def test_a_continuation_goes_on_from_what_it_was_given(speech: ShardSet, tmp_pat
         state = model(frames, torch.ones(prime, 1, dtype=torch.bool)).state
         mean = model.emission(model.predict(state, torch.Generator())[0]).mean
         anew = model.emission(model.predict(model.initial_state(1), torch.Generator())[0]).mean
-    drawn, expected = wave(tmp_path, entry)[prime * 200 :][:200], framing.recorded_scale(mean.numpy())
+    drawn, expected = wave(tmp_path, entry)[prime * 200 :][:200], framing.denormalise(mean.numpy())
     # Dequantisation moves the beginning by half a step.
     distance = np.abs(drawn - expected).max()
     assert distance < 3
-    assert np.abs(drawn - framing.recorded_scale(anew.numpy())).max() > 5 * distance
+    assert np.abs(drawn - framing.denormalise(anew.numpy())).max() > 5 * distance
 
 
 @pytest.mark.parametrize(("kind", "model"), [("speech", "rnn-gauss"), ("speech", "rnn-dmol"), ("pen", "rnn-gauss")])
@@ -122,7 +122,7 @@ def test_a_temperature_near_zero_follows_the_means(
             features, latent = built.predict(state, torch.Generator())
             means.append(built.emission(features).mean)
             state = built.absorb(means[-1], latent, state)
-    expected = checkpoint.framing.recorded_scale(torch.cat(means).numpy())
+    expected = checkpoint.framing.denormalise(torch.cat(means).numpy())
     if kind == "speech":
         step = 0.51 if model == "rnn-gauss" else 3
         np.testing.assert_allclose(inner(wave(tmp_path, entry)), inner(expected), atol=step)
@@ -153,7 +153,7 @@ def test_a_reconstruction_is_the_mean_at_latents_of_the_sequence(ink: ShardSet, 
     batch, model = source.batch(np.array([0]), "generate", seed), checkpoint.model()
     noise = latent_noise(batch, model.latent_size, "generate", seed)
     assert isinstance(model, LatentModel)
-    mean = checkpoint.framing.recorded_scale(model.reconstruct(batch.frames, batch.mask, noise)[:, 0].numpy())
+    mean = checkpoint.framing.denormalise(model.reconstruct(batch.frames, batch.mask, noise)[:, 0].numpy())
     np.testing.assert_allclose(points(tmp_path, made)[1:], np.cumsum(mean[:, :2], axis=0), atol=0.051)
     lifts = np.flatnonzero(mean[:, 2] > 0.5)
     strokes = json.loads((tmp_path / made["file"]).read_text())["strokes"]

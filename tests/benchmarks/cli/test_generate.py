@@ -10,7 +10,7 @@ import soundfile
 
 from pipelines.runtime.storage import Location
 from pipelines.shards.read import ShardSet
-from tests.benchmarks.test_cli import assert_refused, bench, json_of
+from tests.benchmarks.cli.test_entry import assert_refused, bench, json_of
 from tests.benchmarks.untrained import untrained
 from vrnn.training import Checkpoint
 from vrnn.training.checkpoints import BEST, save_checkpoint

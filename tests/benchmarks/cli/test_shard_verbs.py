@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.benchmarks.test_cli import bench, json_of
+from tests.benchmarks.cli.test_entry import bench, json_of
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ class Command:
                 stdout=out,
                 stderr=err,
                 cwd=place,
-                env=environment | {"PYTHONPATH": str(Path(__file__).parents[2])},
+                env=environment | {"PYTHONPATH": str(Path(__file__).parents[3])},
             )
 
     @property

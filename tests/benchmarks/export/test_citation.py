@@ -55,7 +55,7 @@ def test_a_changed_checkout_is_no_commit_to_cite() -> None:
 
 
 def test_the_repository_cites_itself_by_the_same_words() -> None:
-    kept = (Path(__file__).parents[2] / "CITATION.cff").read_text()
+    kept = (Path(__file__).parents[3] / "CITATION.cff").read_text()
     assert kept == citation(), "write benchmarks.export.citation.citation() to CITATION.cff"
     assert "study" not in kept
     check_citation(kept)

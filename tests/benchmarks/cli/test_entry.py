@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.cli.entry import main
-from pipelines.runtime.locks import exclusive
+from pipelines.runtime.locks import lock_directory
 from pipelines.runtime.storage import Location
 
 
@@ -202,7 +202,7 @@ def test_the_installed_script_exits_2_with_one_line_and_no_traceback(tmp_path: P
 
 def test_an_output_that_another_run_is_writing_to_is_a_failure_in_one_line(raw_ink: Path, tmp_path: Path) -> None:
     out = tmp_path / "s"
-    with exclusive(Location(str(out))):
+    with lock_directory(Location(str(out))):
         done = bench("prepare", "iam_ondb", "--raw", raw_ink, "--out", out, cwd=tmp_path)
     assert done.returncode == 1
     assert "another command is writing there" in done.stderr
