@@ -5,7 +5,7 @@ from typing import Any
 
 from mlflow import MlflowClient
 
-from tests.dashboards.ahead_cases import audit, beside, difference, leak, side
+from tests.dashboards.report_cases import audit, beside, difference, leak, side
 from tests.dashboards.corpora import LOCK, PROTOCOL, pen_document
 from tests.dashboards.corpora import document as speech_document
 from tests.dashboards.studies import (

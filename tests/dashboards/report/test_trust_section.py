@@ -11,7 +11,7 @@ from dashboards.report.conclusions import group_rows
 from dashboards.report.study_record import Trial
 from dashboards.report.trust_section import Trust, Warned, find_trust
 from dashboards.text import kind_of
-from tests.dashboards.ahead_cases import audit, difference, leak, sections, side, study, trial
+from tests.dashboards.report_cases import audit, difference, leak, sections, side, study, trial
 from tests.dashboards.studies import row
 
 COLOURS = dict.fromkeys(("RNN-GMM", "VRNN-Gauss", "VRNN-GMM"), "#111111")

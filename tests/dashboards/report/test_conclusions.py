@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from dashboards.report.comparison_file import Divergence, Row, parse_comparison
 from dashboards.report.conclusions import Conclusion, conclude, group_rows
 from dashboards.report.differences_file import Difference
-from tests.dashboards.ahead_cases import difference
+from tests.dashboards.report_cases import difference
 from tests.dashboards.studies import comparison, row
 
 

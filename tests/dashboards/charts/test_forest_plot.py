@@ -5,7 +5,7 @@ from typing import Any
 
 from dashboards.charts.forest_plot import forest_chart
 from dashboards.report.comparison_file import parse_comparison
-from tests.dashboards.ahead_cases import difference, gap
+from tests.dashboards.report_cases import difference, gap
 from tests.dashboards.studies import HOSTILE_TEXT, comparison
 
 COLOURS = {"VRNN-Gauss": "#111111", "RNN-GMM": "#222222", HOSTILE_TEXT: "#333333"}

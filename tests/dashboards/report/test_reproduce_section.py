@@ -11,7 +11,7 @@ from dashboards.report.suite_toml import suite_toml
 from tests.dashboards.corpora import LOCK, document, study, trial
 from tests.dashboards.studies import COMMIT, HOSTILE_TEXT
 
-SUITES = sorted((Path(__file__).parents[2] / "benchmarks" / "suites").glob("*.toml"))
+SUITES = sorted((Path(__file__).parents[3] / "benchmarks" / "suites").glob("*.toml"))
 OTHER = "0" * 40
 
 

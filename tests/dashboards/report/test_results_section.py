@@ -9,7 +9,7 @@ import pytest
 
 from dashboards.report.comparison_file import parse_comparison
 from dashboards.report.results_section import Ahead, find_ahead, place_names
-from tests.dashboards.ahead_cases import beside, difference, leak, many, sections, side, study, trial
+from tests.dashboards.report_cases import beside, difference, leak, many, sections, side, study, trial
 from tests.dashboards.studies import HOSTILE_TEXT, comparison, row
 
 MODELS = ("RNN-GMM", "RNN-Gauss", "VRNN-Gauss", "VRNN-GMM")

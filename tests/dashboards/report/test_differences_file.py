@@ -8,7 +8,7 @@ import pytest
 from dashboards.errors import ReportError
 from dashboards.report.comparison_file import Comparison, parse_comparison
 from dashboards.report.differences_file import Gap
-from tests.dashboards.ahead_cases import beside, difference, gap, side
+from tests.dashboards.report_cases import beside, difference, gap, side
 from tests.dashboards.studies import comparison
 
 
