@@ -1,8 +1,9 @@
-"""How arguments are written: what several verbs share."""
+"""Types and checks of arguments that several verbs share."""
 
 import inspect
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import tyro
@@ -10,19 +11,43 @@ from pydantic import BaseModel, ValidationError
 
 from benchmarks.errors import StudyError
 
-__all__ = ["Argument", "Json", "Repeated", "Workers", "at_least", "checked", "flags_of", "named_values"]
+__all__ = [
+    "Argument",
+    "Checkpoint",
+    "Count",
+    "Json",
+    "Name",
+    "NumberOrNone",
+    "PathOrNone",
+    "Repeated",
+    "Shards",
+    "Uri",
+    "at_least",
+    "checked",
+    "flags_of",
+    "parse_options",
+]
 
 Argument = tyro.conf.Positional
+Shards = Annotated[Argument[str], tyro.conf.arg(metavar="SHARDS")]
+Checkpoint = Annotated[Argument[str], tyro.conf.arg(metavar="CHECKPOINT")]
+Count = Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(optional)")]
+NumberOrNone = Annotated[float | None, tyro.conf.arg(metavar="X", help_behavior_hint="(optional)")]
+Name = Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(optional)")]
+PathOrNone = Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="(optional)")]
+Uri = Annotated[str | None, tyro.conf.arg(metavar="URI", help_behavior_hint="(optional)")]
 Json = Annotated[bool, tyro.conf.arg(name="json", help="Print one JSON object on stdout.")]
-Workers = Annotated[int | None, tyro.conf.arg(metavar="N")]
 Repeated = Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME=VALUE")]
 
+Number = TypeVar("Number", int, float)
+Model = TypeVar("Model", bound=BaseModel)
 
-def named_values(pairs: Sequence[str]) -> dict[str, str]:
-    """The values of arguments written NAME=VALUE, by name.
+
+def parse_options(pairs: Sequence[str]) -> dict[str, str]:
+    """The values of `--option NAME=VALUE` by name.
 
     Raises:
-        StudyError: one is not written so.
+        StudyError: one has no `=`.
     """
     values: dict[str, str] = {}
     for pair in pairs:
@@ -33,11 +58,8 @@ def named_values(pairs: Sequence[str]) -> dict[str, str]:
     return values
 
 
-Number = TypeVar("Number", int, float)
-
-
 def at_least(least: int, flag: str, value: Number) -> Number:
-    """`value`, if it is a finite number of at least `least`.
+    """Return `value` if it is finite and at least `least`.
 
     Raises:
         StudyError: it is not.
@@ -47,14 +69,11 @@ def at_least(least: int, flag: str, value: Number) -> Number:
     return value
 
 
-Model = TypeVar("Model", bound=BaseModel)
-
-
 def flags_of(load: Callable[[], type[BaseModel]]) -> Any:  # noqa: ANN401
-    """The fields of a model as flags: its defaults, its docstring as their help, its ranges told in one line.
+    """Turn the fields of a pydantic model into flags: same defaults, its docstring as help, one-line range errors.
 
     Args:
-        load: imports the model, which may come with heavy packages, where the arguments are read.
+        load: imports the model; called only when arguments are parsed, since the import may be slow.
     """
 
     def factory() -> Callable[..., BaseModel]:
@@ -63,6 +82,7 @@ def flags_of(load: Callable[[], type[BaseModel]]) -> Any:  # noqa: ANN401
         def build(**given: object) -> BaseModel:
             return checked(model, given)
 
+        # tyro reads flags, types and help from these three attributes.
         build.__doc__ = model.__doc__
         build.__dict__["__signature__"] = inspect.signature(model)
         build.__annotations__ = {name: field.annotation for name, field in model.model_fields.items()}
@@ -72,10 +92,10 @@ def flags_of(load: Callable[[], type[BaseModel]]) -> Any:  # noqa: ANN401
 
 
 def checked(model: type[Model], given: dict[str, object]) -> Model:
-    """The model with the fields `given` by flags of their names.
+    """Build a pydantic model from the values of flags that have its fields' names.
 
     Raises:
-        StudyError: a value is out of range, or some do not go together.
+        StudyError: a value is out of range, or two values exclude each other.
     """
     try:
         return model.model_validate(given)

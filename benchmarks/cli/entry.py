@@ -1,47 +1,76 @@
-"""`vrnn-bench`: the front door.
+"""`vrnn-bench`: the entry point. Each verb is a function; its command line is derived from its signature.
 
-Exit codes: 0 done, 1 it failed, 2 the user's input was wrong, 128 + N stopped by signal N, such as 130 by Ctrl-C.
+Exit status: 0 done, 1 the work failed, 2 the input was wrong, 128 + N stopped by signal N (130 by Ctrl-C). Wrong input
+ends in one line on stderr that says what is wrong, where, and how to fix it, and never in a traceback.
 
-Wrong input ends in one line on stderr that says what, where and how to mend it, never in a traceback.
+The verbs import heavy libraries inside their functions, so that `vrnn-bench --help` does not wait for torch or Ray.
 """
 
 import logging
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import tyro
 
-from benchmarks.cli.output import say
-from benchmarks.cli.verbs import COMMANDS
+from benchmarks.cli.data_verbs import download, prepare, synthesise
+from benchmarks.cli.model_verbs import generate, score, train
+from benchmarks.cli.output import print_message
+from benchmarks.cli.result_verbs import compare, report, reproduce
+from benchmarks.cli.shard_verbs import export, inspect, verify
+from benchmarks.cli.study_verbs import run, sync
+from benchmarks.cli.ui_verb import ui
 from benchmarks.errors import FailedError, StoppedError, StudyError
 
-__all__ = ["main"]
+__all__ = ["COMMANDS", "main"]
 
-_QUIET = {
+COMMANDS: dict[str, Callable[..., None]] = {
+    "download": download,
+    "prepare": prepare,
+    "inspect": inspect,
+    "verify": verify,
+    "export": export,
+    "synthesise": synthesise,
+    "train": train,
+    "score": score,
+    "generate": generate,
+    "run": run,
+    "sync": sync,
+    "compare": compare,
+    "reproduce": reproduce,
+    "report": report,
+    "ui": ui,
+}
+_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "RAY_TRAIN_V2_ENABLED": "1",
-    # A server that is away is given seconds, not minutes: what it misses is sent later.
+    # Give up on an unreachable server after seconds, not minutes: `sync` sends later what it missed.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
 }
-_TALKATIVE = ("ray.train.v2.api.config", "mlflow.store.db.utils", "mlflow.tracking.fluent", "alembic.runtime.migration")
-"""Loggers that tell what a user need not know, named in full since their packages reset their own roots."""
+# Named in full: their packages reset the levels of their root loggers.
+_NOISY_LOGGERS = (
+    "ray.train.v2.api.config",
+    "mlflow.store.db.utils",
+    "mlflow.tracking.fluent",
+    "alembic.runtime.migration",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit."""
-    for name, value in _QUIET.items():
+    for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    for name in _TALKATIVE:
+    for name in _NOISY_LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", category=FutureWarning)
     sys.exit(_run(arguments))
 
 
 def _run(arguments: Sequence[str] | None) -> int:
+    """Run one command; returns its exit status."""
     try:
         tyro.extras.subcommand_cli_from_dict(
             COMMANDS,
@@ -52,22 +81,22 @@ def _run(arguments: Sequence[str] | None) -> int:
     except ValueError as error:
         if not isinstance(error, _user_errors()):
             raise
-        say(f"vrnn-bench: {error}")
+        print_message(f"vrnn-bench: {error}")
         return 2
     except (FailedError, OSError) as error:
-        say(f"vrnn-bench: {error}")
+        print_message(f"vrnn-bench: {error}")
         return 1
     except StoppedError as stopped:
-        say(f"vrnn-bench: {stopped}; the same command goes on from there")
+        print_message(f"vrnn-bench: {stopped}; run the same command again to continue")
         return 128 + stopped.signal
     except KeyboardInterrupt:
-        say("vrnn-bench: interrupted; the same command goes on where it stopped")
+        print_message("vrnn-bench: interrupted; run the same command again to continue")
         return 130
     return 0
 
 
 def _user_errors() -> tuple[type[ValueError], ...]:
-    """The errors that a user can mend; imported when one may be there, since they come with heavy packages."""
+    """The errors that a user can fix; imported only when one occurs, since they come with heavy packages."""
     from dashboards.errors import ReportError
     from pipelines.errors import InputError
     from vrnn.errors import ModelError

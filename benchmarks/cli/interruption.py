@@ -1,38 +1,38 @@
-"""How long work ends before its time: stopped by whoever started it, or given up."""
+"""Commands that end early: stopped by a signal, or failed although the input was right."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from benchmarks.cli.output import say
+from benchmarks.cli.output import print_message
 from benchmarks.errors import FailedError
 
 if TYPE_CHECKING:
     from vrnn.training.stopping import Stop
 
-__all__ = ["failing", "stopping"]
+__all__ = ["report_failures", "stop_on_signals"]
 
 
 @contextmanager
-def stopping(how: str) -> "Iterator[Stop]":
-    """Within, the first Ctrl-C or SIGTERM asks the work to stop and says so; the second ends it at once.
+def stop_on_signals(action: str) -> "Iterator[Stop]":
+    """In this block the first Ctrl-C or SIGTERM requests a stop, and the second ends the process at once.
 
     Args:
-        how: what it does before it stops.
+        action: what the work does before it stops, for the message: "saving the run".
     """
     from vrnn.training.stopping import Stop, stopping_on_signals
 
-    stop = Stop(lambda: say(f"stopping: {how}; once more to stop at once"))
+    stop = Stop(lambda: print_message(f"stopping: {action}; interrupt again to stop at once"))
     with stopping_on_signals(stop):
         yield stop
 
 
 @contextmanager
-def failing() -> Iterator[None]:
-    """Within, a run that was given up, or that another command is at already, fails the command.
+def report_failures() -> Iterator[None]:
+    """Turn the failures of a training run into the one that the command line reports in one line.
 
     Raises:
-        FailedError: it was, or is.
+        FailedError: training failed for good, or another command works in the same directory.
     """
     from pipelines.runtime.locks import BusyError
     from vrnn.training.errors import RunFailedError

@@ -1,17 +1,18 @@
-"""The verbs that train, score and sample one model."""
+"""The verbs for one model: train, score, generate."""
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from benchmarks.cli.arguments import Argument, Json, at_least, flags_of
-from benchmarks.cli.interruption import failing, stopping
-from benchmarks.cli.output import say, score_table, show, write_json
+from rich.table import Table
+
+from benchmarks.cli.arguments import Checkpoint, Count, Json, Name, PathOrNone, Uri, at_least, flags_of
+from benchmarks.cli.interruption import report_failures, stop_on_signals
+from benchmarks.cli.output import print_json, print_message, print_table
 from benchmarks.errors import FailedError, StoppedError
+from benchmarks.schema.estimators import ESTIMATORS, signed_estimator
 
 if TYPE_CHECKING:
-    from benchmarks.scoring.score import ScoreRequest
-    from vrnn.training import Checkpoint, Optimisation, TrainResult
+    from vrnn.training import Optimisation, TrainResult
     from vrnn.training.checkpoints import EpochRecord
     from vrnn.training.resources import Resources
 
@@ -43,30 +44,30 @@ def train(
     protocol: str = "clean",
     size: str = "small",
     seed: int = 0,
-    address: str | None = None,
+    address: Uri = None,
     save_seconds: float = 600.0,
     keep: int = 2,
     print_spec: bool = False,
     json_: Json = False,
 ) -> None:
-    """Train a model on shards through Ray Train; started again, it goes on where it stopped.
+    """Train a model on shards with Ray Train. Run it again to resume a stopped run.
 
     Args:
-        shards: what prepare wrote.
-        model: a family and an emission, such as rnn-gmm or vrnn-gauss; a wrong name lists all.
-        out: where best.pt, last.pt, last-1.pt and so on go.
-        optimisation: how the model is fitted; docs/training.md has the formulas.
-        resources: what the run takes; docs/cluster.md.
+        shards: Directory or URI that prepare wrote.
+        model: A family and an output distribution, such as rnn-gmm or vrnn-gauss. An unknown name lists all.
+        out: Directory or URI for the checkpoints best.pt, last.pt, last-1.pt and so on.
+        optimisation: How the model is trained; docs/training.md has the formulas.
+        resources: Processes, cores and GPUs of the run; see docs/cluster.md.
         protocol: clean or paper.
-        size: tiny, small, or a paper- size of the data's kind.
-        seed: of initialisation, batches and noise.
-        address: of a Ray cluster.
-        save_seconds: after which a checkpoint is written within an epoch.
-        keep: how many of the last checkpoints are kept beside the best.
-        print_spec: print the trial's spec, for python -m vrnn.training, and do nothing else.
-        json_: print one JSON object on stdout.
+        size: tiny, small, or a paper- size for this kind of data, such as paper-timit.
+        seed: Seed of initial weights, batches and noise.
+        address: Address of a Ray cluster; by default Ray runs on this machine.
+        save_seconds: Seconds between checkpoints within an epoch.
+        keep: Number of latest checkpoints to keep, in addition to the best.
+        print_spec: Print the specification for python -m vrnn.training and exit.
+        json_: Print one JSON object on stdout.
     """
-    from pipelines.runtime.locks import exclusive
+    from pipelines.runtime.locks import lock_directory
     from pipelines.runtime.storage import Location
     from vrnn.device.device import computing_device, describe_path
     from vrnn.device.memory import keep_freed_memory
@@ -76,33 +77,35 @@ def train(
 
     spec = plan_trial(shards, protocol, model, size, optimisation, at_least(0, "--seed", seed))
     if print_spec:
-        write_json(spec.model_dump())
+        print_json(spec.model_dump())
         return
     keep_freed_memory()
     if not resources.most_workers:
         path = describe_path(computing_device(), optimisation.precision)
-        say("time loop: " + ", ".join(f"{part} {way}" for part, way in path.items()))
+        print_message("time loop: " + ", ".join(f"{part} {way}" for part, way in path.items()))
     saving, directory = Saving(save_seconds, keep), Location(out)
-    with failing(), exclusive(directory), stopping("saving the run") as stop:
+    with report_failures(), lock_directory(directory), stop_on_signals("saving the run") as stop:
         result = train_with_ray(
-            spec, directory, resources, address=address, on_epoch=_say_epoch, saving=saving, stop=stop
+            spec, directory, resources, address=address, on_epoch=_print_epoch, saving=saving, stop=stop
         )
     if not result.state.finished:
         raise StoppedError(stop.signal, f"{out}: stopped at step {result.state.step}")
     if result.state.diverged_at_step is not None:
         raise FailedError(
-            f"{out}: diverged at step {result.state.diverged_at_step}: bound or gradient was not finite; "
+            f"{out}: diverged at step {result.state.diverged_at_step}: the loss or its gradient was not finite; "
             "lower --learning-rate or --clip-norm and choose another --out"
         )
-    _tell_trained(result, spec.key, as_json=json_)
+    _print_trained(result, spec.key, as_json=json_)
 
 
-def _tell_trained(result: "TrainResult", key: str, *, as_json: bool) -> None:
+def _print_trained(result: "TrainResult", key: str, *, as_json: bool) -> None:
     state = result.state
     if not as_json:
-        say(f"{result.checkpoint}: best of {state.epoch} epochs, {state.best_valid:.3f} nats per validation frame")
+        print_message(
+            f"{result.checkpoint}: best of {state.epoch} epochs, {state.best_valid:.3f} nats per validation frame"
+        )
         return
-    write_json(
+    print_json(
         {
             "checkpoint": str(result.checkpoint),
             "epochs": state.epoch,
@@ -114,41 +117,41 @@ def _tell_trained(result: "TrainResult", key: str, *, as_json: bool) -> None:
     )
 
 
-def _say_epoch(record: "EpochRecord") -> None:
-    say(
+def _print_epoch(record: "EpochRecord") -> None:
+    print_message(
         f"epoch {record.epoch}: train {record.train_nats_per_frame:.3f}, valid {record.valid_nats_per_frame:.3f} "
         f"nats per frame, {record.frames_per_second:,.0f} frames/s"
-        + (f", {record.skipped_steps} steps left out" if record.skipped_steps else "")
+        + (f", {record.skipped_steps} steps skipped" if record.skipped_steps else "")
     )
 
 
 def score(
-    checkpoint: Argument[str],
+    checkpoint: Checkpoint,
     shards: str,
     split: str = "test",
     estimator: Literal["exact", "elbo", "iwae", "fivo"] | None = None,
-    num_samples: int | None = None,
+    num_samples: Count = None,
     repeats: int = 2,
     batch_size: int = 32,
     seed: int = 0,
     precision: Literal["float32", "tf32", "bfloat16", "float64"] = "float32",
-    out: Path | None = None,
+    out: PathOrNone = None,
     json_: Json = False,
 ) -> None:
-    """Score every sequence of a split under a trained model.
+    """Compute the log-likelihood of every sequence of a split under a trained model.
 
     Args:
-        checkpoint: a checkpoint file, or the directory that train wrote.
-        shards: the data that the model was trained on.
+        checkpoint: Checkpoint file, or the directory that train wrote.
+        shards: The data that the model was trained on.
         split: train, valid, valid2 or test.
-        estimator: exact for models without a latent (their default); elbo (the default), iwae or fivo for the others.
+        estimator: exact for models without a latent (their default); elbo, iwae or fivo for the others (default elbo).
         num_samples: K of iwae and fivo, 40 by default.
-        repeats: independent repetitions of a bound; their mean is the score, their spread its Monte Carlo error.
-        batch_size: sequences at once; it changes no score.
-        seed: of the latent noise.
-        precision: of the model's arithmetic; docs/performance.md has what bfloat16 costs and gains.
-        out: also write the per-sequence scores to this Parquet file.
-        json_: print one JSON object on stdout.
+        repeats: Independent repetitions of a bound. Their mean is the score, their spread its Monte Carlo error.
+        batch_size: Sequences per batch; scores do not depend on it.
+        seed: Seed of the latent noise.
+        precision: Arithmetic of the model; docs/performance.md says what bfloat16 costs and gains.
+        out: Also write the score of every sequence to this Parquet file.
+        json_: Print one JSON object on stdout.
     """
     from benchmarks.scoring.score import ScoreRequest, summarise_scores
     from benchmarks.scoring.score import score as run_score
@@ -160,58 +163,67 @@ def score(
     keep_freed_memory()
     loaded = load_checkpoint(Location(checkpoint))
     chosen = estimator or ("elbo" if loaded.spec.architecture.latent else "exact")
-    samples = num_samples if num_samples is not None else (40 if chosen in ("iwae", "fivo") else 1)
+    samples = num_samples if num_samples is not None else (40 if ESTIMATORS[chosen].sampled else 1)
     request = ScoreRequest(split, chosen, samples, batch_size, seed, precision, repeats)
     table = run_score(loaded, ShardSet(Location(shards)), request)
     if out is not None:
         table.to_parquet(out, index=False)
-    _tell_score(loaded, request, asdict(summarise_scores(table, loaded)), as_json=json_)
-
-
-def _tell_score(checkpoint: "Checkpoint", request: "ScoreRequest", summary: dict[str, Any], *, as_json: bool) -> None:
-    told = {
+    summary = {
         "estimator": request.estimator,
         "num_samples": request.num_samples,
         "repeats": request.repeats,
         "split": request.split,
-        **summary,
-        "fingerprint": checkpoint.spec.fingerprint,
-        "model": checkpoint.spec.architecture.name,
-        "protocol": checkpoint.framing.protocol.name,
+        **asdict(summarise_scores(table, loaded)),
+        "fingerprint": loaded.spec.fingerprint,
+        "model": loaded.spec.architecture.name,
+        "protocol": loaded.framing.protocol.name,
     }
-    if as_json:
-        write_json(told)
+    if json_:
+        print_json(summary)
     else:
-        show(score_table(told))
+        print_table(_score_table(summary))
+
+
+def _score_table(summary: dict[str, Any]) -> Table:
+    table = Table(title=f"{summary['model']} on {summary['split']}, protocol {summary['protocol']}", show_header=False)
+    table.add_row("estimator", signed_estimator(summary["estimator"], summary["num_samples"]))
+    table.add_row("sequences", f"{summary['sequences']:,} ({summary['frames']:,} frames)")
+    error = f" ± {summary['monte_carlo_error']:.2f} (Monte Carlo)" if summary["monte_carlo_error"] > 0 else ""
+    table.add_row(f"nats per sequence, {summary['measure']}", f"{summary['nats_per_sequence']:.2f}{error}")
+    table.add_row("nats per frame", f"{summary['nats_per_frame']:.4f}")
+    if summary["bits_per_sample"] is not None:
+        table.add_row("bits per sample", f"{summary['bits_per_sample']:.4f}")
+    return table
 
 
 def generate(
-    checkpoint: Argument[str],
+    checkpoint: Checkpoint,
     out: str,
     mode: Literal["prior", "continuation", "reconstruction"] = "prior",
-    shards: str | None = None,
-    split: str | None = None,
+    shards: Uri = None,
+    split: Name = None,
     count: int = 4,
-    frames: int | None = None,
-    prime_frames: int | None = None,
+    frames: Count = None,
+    prime_frames: Count = None,
     temperature: float = 1.0,
     seed: int = 0,
     json_: Json = False,
 ) -> None:
-    """Write what a trained model makes, as WAV, or as SVG, PNG and strokes, beside the real sequences it comes from.
+    """Generate speech (WAV) or handwriting (SVG, PNG, strokes) from a trained model, with real sequences to compare.
 
     Args:
-        checkpoint: a checkpoint file, or the directory that train wrote.
-        out: the directory to write to.
-        mode: from nothing, from the beginning of real sequences, or what the model expects in real sequences.
-        shards: the data that the model was trained on; needed unless mode is prior.
-        split: that real sequences are taken from; the one that the trial reports by default.
-        count: how many.
-        frames: how many are drawn, in frames of 200 samples or pen points; of a reconstruction, how many are kept.
-        prime_frames: how many real ones a continuation begins with.
-        temperature: below 1 narrows what a frame is drawn from; docs/generation.md says how.
-        seed: of the noise and of the choice of real sequences; the same seed gives the same files.
-        json_: print one JSON object on stdout.
+        checkpoint: Checkpoint file, or the directory that train wrote.
+        out: Directory or URI to write to.
+        mode: prior samples from scratch, continuation extends the beginning of real sequences, and reconstruction
+            computes what the model expects in real sequences.
+        shards: The data that the model was trained on; required unless mode is prior.
+        split: Split of the real sequences; by default the one that the trial reports.
+        count: Number of sequences.
+        frames: Frames (of 200 samples, or pen points) to generate, or to keep of each reconstruction.
+        prime_frames: Frames of real data at the beginning of a continuation.
+        temperature: Values below 1 narrow the distribution of each frame; see docs/generation.md.
+        seed: Seed of the noise and of the choice of real sequences. The same seed writes the same files.
+        json_: Print one JSON object on stdout.
     """
     from benchmarks.samples.write_samples import LISTING, GenerateRequest
     from benchmarks.samples.write_samples import generate as run_generate
@@ -224,8 +236,8 @@ def generate(
     entries = run_generate(loaded, ShardSet(Location(shards)) if shards else None, Location(out), request)
     if json_:
         name = loaded.spec.architecture.name
-        write_json({"out": out, "mode": mode, "model": name, "seed": seed, "samples": entries})
+        print_json({"out": out, "mode": mode, "model": name, "seed": seed, "samples": entries})
         return
     for entry in entries:
-        say(f"{entry['file']}: {entry['role']}, {entry['caption']}")
-    say(f"{out}: {len(entries)} samples, listed in {LISTING}")
+        print_message(f"{entry['file']}: {entry['role']}, {entry['caption']}")
+    print_message(f"{out}: {len(entries)} samples, listed in {LISTING}")

@@ -1,33 +1,37 @@
-"""The verbs that show what was found, and check it."""
+"""The verbs about the results of a study: compare, reproduce, report."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from benchmarks.cli.arguments import Argument, Json, at_least
-from benchmarks.cli.interruption import failing, stopping
-from benchmarks.cli.output import say, say_result, show, show_aside, write_json
+import tyro
+
+from benchmarks.cli.arguments import Argument, Json, PathOrNone, Uri, at_least
+from benchmarks.cli.interruption import report_failures, stop_on_signals
+from benchmarks.cli.output import print_json, print_message, print_result, print_table
 from benchmarks.errors import FailedError, StoppedError, StudyError
 
 if TYPE_CHECKING:
-    from benchmarks.study.reproduce import Check
-    from benchmarks.study.summary import Comparison
+    from benchmarks.schema.comparison import Comparison
 
-__all__ = ["compare", "keep_report", "report", "reproduce", "show_comparison"]
+__all__ = ["compare", "log_study_report", "print_comparison", "report", "reproduce"]
 
 
 def compare(
-    study: Argument[str], other: Argument[str | None] = None, out: Path | None = None, json_: Json = False
+    study: Annotated[Argument[str], tyro.conf.arg(metavar="STUDY")],
+    other: Annotated[Argument[str | None], tyro.conf.arg(metavar="[AFTER]", help_behavior_hint="(optional)")] = None,
+    out: PathOrNone = None,
+    json_: Json = False,
 ) -> None:
-    """Print what a recorded study found, or what changed between two studies or two git commits.
+    """Print the results of a study, or what changed between two studies or two git commits.
 
-    Everything is computed anew from per-sequence scores.
+    All values are recomputed from the scores of single sequences.
 
     Args:
-        study: its name, as in the suite, or a git commit.
-        other: a study or commit that came after it: the difference is positive where it is the better one.
-        out: of one study, a directory to write to: the comparison as Markdown, LaTeX, CSV and JSON, with a statement
-            of the protocol and a citation.
-        json_: print one JSON object on stdout.
+        study: Name of a study, or a git commit.
+        other: A later study or commit. Differences are positive where this one is better.
+        out: Write the comparison of one study to this directory: Markdown, LaTeX, CSV and JSON, a statement of the
+            protocol, and a citation.
+        json_: Print one JSON object on stdout.
     """
     from benchmarks.cli.study_tables import changes_table
     from benchmarks.export import write_exports
@@ -39,60 +43,52 @@ def compare(
             raise StudyError("--out writes one study's comparison; leave it out, or name one study")
         changes = compare_two(study, other)
         if json_:
-            write_json(changes.to_json())
+            print_json(changes.to_json())
         else:
-            show(changes_table(changes))
+            print_table(changes_table(changes))
         return
     comparison = compare_study(study)
-    show_comparison(comparison, as_json=json_)
+    print_comparison(comparison, as_json=json_)
     if out is not None:
         for path in write_exports(comparison, out):
-            say(f"{path}: written")
+            print_message(f"written: {path}")
 
 
-def show_comparison(comparison: "Comparison", *, as_json: bool) -> None:
-    """Print a study's result."""
+def print_comparison(comparison: "Comparison", *, as_json: bool) -> None:
+    """Print the results of a study as tables, or as JSON."""
     from benchmarks.cli.study_tables import comparison_table, differences_table, published_table
 
     if as_json:
-        write_json(comparison.to_json())
+        print_json(comparison.to_json())
         return
-    show(comparison_table(comparison))
+    print_table(comparison_table(comparison))
     if comparison.differences:
-        show(differences_table(comparison))
+        print_table(differences_table(comparison))
     if comparison.published:
-        show(published_table(comparison))
+        print_table(published_table(comparison))
     for warning in comparison.warnings:
-        say(f"warning: {warning}")
-
-
-def _show_checks(name: str, checks: "tuple[Check, ...]") -> None:
-    from benchmarks.cli.study_tables import checks_table
-
-    show_aside(checks_table(name, checks))
+        print_message(f"warning: {warning}")
 
 
 def reproduce(
-    run_id: Argument[str],
-    shards: str | None = None,
-    out: str | None = None,
+    run_id: Annotated[Argument[str], tyro.conf.arg(metavar="TRIAL")],
+    shards: Uri = None,
+    out: Uri = None,
     tolerance: float = 1e-3,
     json_: Json = False,
 ) -> None:
-    """Run a recorded trial again, and say whether it comes out identical, within tolerance, or different and where.
-
-    A trial goes by its run's ID in MLflow or by its name, such as table1-small/timit/paper/vrnn-gauss/seed0.
+    """Run a recorded trial again and compare: identical, within tolerance, or different, and where first.
 
     Exit status: 0 identical or within tolerance, 1 different.
 
     Args:
-        run_id: of a trial, as MLflow's page of it shows, or STUDY/TRIAL.
-        shards: where its data lie, if not where they lay.
-        out: where its checkpoints and scores go; `reproduced/RUN_ID` by default.
-        tolerance: nats per frame, on the mean score by each estimator.
-        json_: print one JSON object on stdout.
+        run_id: ID of the trial's run in MLflow, or its name, such as table1-small/timit/paper/vrnn-gauss/seed0.
+        shards: Present location of the data, if they were moved.
+        out: Directory for checkpoints and scores; reproduced/RUN_ID by default.
+        tolerance: Accepted difference of the mean score by each estimator, in nats per frame.
+        json_: Print one JSON object on stdout.
     """
-    from benchmarks.cli.study_tables import reproduction_line
+    from benchmarks.cli.study_tables import checks_table, reproduction_line
     from benchmarks.store.mlflow_reader import find_run
     from benchmarks.store.mlflow_writer import asking
     from benchmarks.study.reproduce import reproduce as run_again
@@ -104,47 +100,49 @@ def reproduce(
         run_id = find_run(run_id)
     place = Location(out or str(Path("reproduced") / run_id)).absolute
     keep_freed_memory()
-    with failing(), stopping("saving the run") as stop:
+    with report_failures(), stop_on_signals("saving the run") as stop:
         found = run_again(
             run_id,
             place,
             shards=shards,
             tolerance=tolerance,
-            on_checked=_show_checks,
-            on_epoch=lambda record, most: say(f"epoch {record.epoch}/{most}: valid {record.valid_nats_per_frame:.3f}"),
+            on_checked=lambda name, checks: print_table(checks_table(name, checks), stderr=True),
+            on_epoch=lambda record, last: print_message(
+                f"epoch {record.epoch}/{last}: valid {record.valid_nats_per_frame:.3f} nats per frame"
+            ),
             stop=stop,
         )
     if found is None:
         raise StoppedError(stop.signal, f"reproduction of {run_id}: stopped")
     if json_:
-        write_json(found.to_json())
+        print_json(found.to_json())
     else:
-        say_result(reproduction_line(found))
+        print_result(reproduction_line(found))
     if found.verdict == "different":
         raise FailedError(f"run {run_id} is not reproduced: {found.first_difference}")
 
 
-def report(study: Argument[str], out: Path, log: bool = True) -> None:
-    """Write a study's report: one HTML page that opens offline.
+def report(study: Annotated[Argument[str], tyro.conf.arg(metavar="STUDY")], out: Path, log: bool = True) -> None:
+    """Write the report of a study: one HTML page that opens offline.
 
     Args:
-        study: its name, as in the suite.
-        out: the file to write.
-        log: keep it in MLflow too, as report.html of the study's run.
+        study: Name of the study.
+        out: File to write.
+        log: Also store it in MLflow, as report.html of the study's run.
     """
     from benchmarks.store.mlflow_writer import log_report, store
+    from dashboards.page import write_page
     from dashboards.report.study_report import build_report
-    from dashboards.writing import write_page
 
     html = build_report(study, store())
     write_page(html, out)
-    say(f"{out}: written")
+    print_message(f"written: {out}")
     if log:
         log_report(study, html)
 
 
-def keep_report(study: str) -> None:
-    """Keep the report in MLflow; a study does not fail for it."""
+def log_study_report(study: str) -> None:
+    """Store the report in MLflow; an error here is printed and does not fail the study."""
     from benchmarks.store.mlflow_writer import REPORT, log_report, store
     from dashboards.errors import ReportError
     from dashboards.report.study_report import build_report
@@ -152,4 +150,4 @@ def keep_report(study: str) -> None:
     try:
         log_report(study, build_report(study, store()))
     except (ReportError, StudyError) as error:
-        say(f"{REPORT} was not written: {error}")
+        print_message(f"{REPORT} was not written: {error}")

@@ -1,45 +1,47 @@
-"""The verbs that look at, check and pass on what `prepare` wrote."""
+"""The verbs for prepared shards: inspect, verify, export."""
 
+import sys
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from benchmarks.cli.arguments import Argument, Json
-from benchmarks.cli.output import progress_bar, say, show, summary_table, write_json
+from benchmarks.cli.arguments import Json, Name, PathOrNone, Shards
+from benchmarks.cli.output import print_json, print_message, print_table, progress_bar
 from benchmarks.errors import FailedError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pipelines.shards.read import ShardSet
 
 __all__ = ["export", "inspect", "verify"]
 
 FormatName = Annotated[
     Literal["lhotse", "hf-audio", "webdataset"],
-    tyro.conf.arg(name="format", help="lhotse, hf-audio (sound only) or webdataset."),
+    tyro.conf.arg(name="format", help="Format of the export; lhotse and hf-audio take speech only."),
 ]
 
 
 def inspect(
-    shards: Argument[str],
+    shards: Shards,
     verify: bool = True,
-    speakers: Path | None = None,
-    plots: Path | None = None,
-    html: Path | None = None,
+    speakers: PathOrNone = None,
+    plots: PathOrNone = None,
+    html: PathOrNone = None,
     json_: Json = False,
 ) -> None:
-    """Summarise a set of shards: counts, hours or points, lengths, moments, speakers, rejects.
+    """Summarise shards: counts, hours or points, lengths, mean and standard deviation, speakers, rejects.
 
     Args:
-        shards: what prepare wrote.
-        verify: check every shard's checksum first.
-        speakers: write a CSV file with a row for every speaker and split; the 20 longest are shown.
-        plots: write pictures of lengths and of loudness (for pen, speed) into this directory, as SVG and PNG.
-        html: write the corpus report to this file: one page that opens offline, with a few sequences of the corpus.
-        json_: print one JSON object on stdout.
+        shards: Directory or URI that prepare wrote.
+        verify: Check the checksum of every shard first.
+        speakers: Write a CSV file with one row per speaker and split. The table shows the 20 longest.
+        plots: Write charts of lengths and loudness (of pen speed for handwriting) to this directory, as SVG and PNG.
+        html: Write the corpus report to this file: one page that opens offline, with a few of the sequences.
+        json_: Print one JSON object on stdout.
     """
-    from benchmarks.cli.shard_tables import MOST_SPEAKERS, reject_table, speaker_table
+    from benchmarks.cli.shard_tables import MOST_SPEAKERS, reject_table, speaker_table, summary_table
     from pipelines.runtime.storage import Location
     from pipelines.shards.read import ShardSet
     from pipelines.shards.summary import rejects_by_code, speakers_by_length, summarise
@@ -54,21 +56,21 @@ def inspect(
     if plots:
         from pipelines.shards.plots import write_plots
 
-        say(", ".join(str(path) for path in write_plots(opened, plots)))
+        print_message(f"written: {', '.join(map(str, write_plots(opened, plots)))}")
     if html:
         _write_report(opened, html)
     if json_:
         longest = by_speaker.head(MOST_SPEAKERS).to_dict("records")
         examples = dict(zip(rejects["code"], rejects["message"], strict=True))
-        write_json(summary | {"by_speaker": longest, "reject_examples": examples})
+        print_json(summary | {"by_speaker": longest, "reject_examples": examples})
         return
-    show(summary_table(summary))
-    show(speaker_table(by_speaker, opened.manifest.sample_rate))
+    print_table(summary_table(summary))
+    print_table(speaker_table(by_speaker, opened.manifest.sample_rate))
     if len(rejects):
-        show(reject_table(rejects))
+        print_table(reject_table(rejects))
 
 
-def _write_report(shards: "ShardSet", out: Path) -> None:
+def _write_report(shards: "ShardSet", out: "Path") -> None:
     from benchmarks.samples.excerpts import excerpts
     from dashboards.corpus.corpus_page import write_corpus_report
     from dashboards.report.study_record import Sample
@@ -76,17 +78,16 @@ def _write_report(shards: "ShardSet", out: Path) -> None:
 
     samples = [Sample(one.file, one.kind, "real", one.caption, one.content) for one in excerpts(shards)]
     write_corpus_report(describe(shards), out, samples)
-    say(f"{out}: written")
+    print_message(f"written: {out}")
 
 
-def verify(shards: Argument[str], json_: Json = False) -> None:
-    """Check a set of shards against itself: every signal, row, count, moment and checksum, recomputed.
+def verify(shards: Shards, json_: Json = False) -> None:
+    """Check shards for damage: recompute every checksum, count, mean and standard deviation, and check every signal.
 
     Args:
-        shards: what prepare wrote.
-        json_: print one JSON object on stdout.
+        shards: Directory or URI that prepare wrote.
+        json_: Print one JSON object on stdout.
     """
-    from benchmarks.cli.shard_tables import print_lines
     from pipelines.runtime.storage import Location
     from pipelines.shards.verify import verify_shards
 
@@ -94,27 +95,28 @@ def verify(shards: Argument[str], json_: Json = False) -> None:
         found = verify_shards(Location(shards), on_progress=on_progress)
     facts = {"shards": found.shards, "sequences": found.sequences}
     if json_:
-        write_json({"ok": found.ok} | facts | {"problems": found.problems, "further_problems": found.further})
+        print_json({"ok": found.ok} | facts | {"problems": found.problems, "further_problems": found.further})
     else:
-        print_lines(found.problems)
+        # One unwrapped line per problem, so that grep finds them.
+        sys.stdout.writelines(f"{problem}\n" for problem in found.problems)
     if not found.ok:
-        unlisted = f", {found.further} of them not listed" if found.further else ""
+        unlisted = f" ({found.further} of them not listed)" if found.further else ""
         raise FailedError(
             f"{shards}: {len(found.problems) + found.further} problems{unlisted}; "
-            "run prepare again into a new directory, or fetch an intact copy"
+            "run prepare again into a new directory, or copy the shards again"
         )
-    say(f"{shards}: {found.shards} shards, {found.sequences:,} sequences: all as stated")
+    print_message(f"{shards}: no problems in {found.shards} shards with {found.sequences:,} sequences")
 
 
-def export(shards: Argument[str], out: str, format_: FormatName, split: str | None = None, json_: Json = False) -> None:
-    """Write shards in a form that other tools read, every sample bit for bit.
+def export(shards: Shards, out: str, format_: FormatName, split: Name = None, json_: Json = False) -> None:
+    """Convert shards to a format that other tools read, without loss.
 
     Args:
-        shards: what prepare wrote.
-        out: an empty or new directory or object-store URI, or an earlier export of the same shards.
-        format_: lhotse, hf-audio (sound only) or webdataset.
-        split: this one only; all by default.
-        json_: print one JSON object on stdout.
+        shards: Directory or URI that prepare wrote.
+        out: Directory or URI to write to: a new or empty one, or an earlier export of the same shards.
+        format_: Format of the export.
+        split: Export this split only; all by default.
+        json_: Print one JSON object on stdout.
     """
     from benchmarks.cli.shard_tables import export_table
     from pipelines.export import export as run_export
@@ -126,6 +128,6 @@ def export(shards: Argument[str], out: str, format_: FormatName, split: str | No
         done = run_export(opened, format_, Location(out), split, on_progress=on_progress)
     splits = {name: asdict(result) for name, result in done.items()}
     if json_:
-        write_json({"format": format_, "out": out, "fingerprint": opened.manifest.fingerprint, "splits": splits})
+        print_json({"format": format_, "out": out, "fingerprint": opened.manifest.fingerprint, "splits": splits})
     else:
-        show(export_table(splits, f"{out}: {format_}"))
+        print_table(export_table(splits, f"{out}: {format_}"))

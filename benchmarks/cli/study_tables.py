@@ -1,14 +1,14 @@
-"""A study's results as tables for people: what it found, what it would take, what changed, what was run again."""
+"""Tables about a study: its comparison, its plan, its changes, its reproduction."""
 
 import math
 
 from rich.table import Table
 
-from benchmarks.cli.output import estimator_label
+from benchmarks.schema.comparison import Comparison
+from benchmarks.schema.estimators import signed_estimator
 from benchmarks.study.changes import Changes
 from benchmarks.study.estimate import Forecast, TrialForecast
 from benchmarks.study.reproduce import Check, Reproduction
-from benchmarks.study.summary import Comparison
 
 __all__ = [
     "changes_table",
@@ -22,8 +22,12 @@ __all__ = [
 
 
 def comparison_table(comparison: Comparison) -> Table:
-    """The result of `compare` as a table: one row a model and estimator."""
-    table = Table(title=f"{comparison.study}: log-likelihood, higher is better", caption="\n".join(comparison.notes))
+    """The values of a study, one row per model and estimator."""
+    table = Table(
+        title=f"{comparison.study}: log-likelihood, higher is better",
+        caption="\n".join(comparison.notes),
+        caption_justify="left",
+    )
     for name in ("corpus", "protocol", "model", "estimator"):
         table.add_column(name, no_wrap=True)
     numbers = ("nats/sequence", "95 % interval", "MC error", "std over seeds", "nats/frame", "bits/sample", "sequences")
@@ -38,7 +42,7 @@ def comparison_table(comparison: Comparison) -> Table:
             row.corpus,
             row.protocol,
             row.model,
-            estimator_label(row.estimator, row.num_samples) + (", mass" if row.measure == "mass" else ""),
+            signed_estimator(row.estimator, row.num_samples) + (", mass" if row.measure == "mass" else ""),
             f"{row.nats_per_sequence:.1f}",
             f"[{row.interval[0]:.1f}, {row.interval[1]:.1f}]",
             "unknown" if row.monte_carlo_error is None else f"{row.monte_carlo_error:.2f}",
@@ -51,7 +55,7 @@ def comparison_table(comparison: Comparison) -> Table:
 
 
 def differences_table(comparison: Comparison) -> Table:
-    """Which model is ahead of which, and how sure that is."""
+    """The differences between models, with intervals, p-values and verdicts; one row per pair."""
     found = comparison.differences
     table = Table(title=f"{comparison.study}: differences, positive where the first model is the better one")
     for name in ("corpus", "protocol", "first", "second"):
@@ -76,8 +80,8 @@ def differences_table(comparison: Comparison) -> Table:
             row.verdict,
         )
     table.caption = (
-        "95 % intervals over sequences, and over sequences and seeds together; p-values are Holm's, over "
-        f"{found[0].comparisons} comparisons. docs/statistics.md"
+        '95 % intervals over sequences, and over sequences and seeds ("both"); p-values are Holm-corrected for '
+        f"{found[0].comparisons} comparisons. See docs/statistics.md."
     )
     return table
 
@@ -91,22 +95,20 @@ def _p(value: float | None) -> str:
 
 
 def published_table(comparison: Comparison) -> Table:
-    """Our figures beside published ones, and whether they may be compared."""
-    table = Table(
-        title=f"{comparison.study}: beside published numbers", caption="docs/published.md explains each reason"
-    )
+    """Our values next to published ones, and whether they are comparable."""
+    table = Table(title=f"{comparison.study} and published results", caption="docs/published.md explains each reason.")
     for name in ("corpus", "model", "estimator", "source"):
         table.add_column(name, no_wrap=True)
-    for name in ("ours", "theirs"):
+    for name in ("ours", "published"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("unit", no_wrap=True)
     table.add_column("comparable")
     for row in comparison.published:
-        bars = [reason.code for reason in row.reasons if reason.bar]
+        bars = [reason.code for reason in row.reasons if reason.blocks]
         table.add_row(
             row.corpus,
             row.model,
-            estimator_label(row.estimator, row.num_samples),
+            signed_estimator(row.estimator, row.num_samples),
             row.source + (" (recalled)" if row.provenance == "recalled" else ""),
             "" if row.ours is None else f"{row.ours:.1f}",
             f"{row.published_value:g}" if row.theirs is None else f"{row.theirs:.1f}",
@@ -117,13 +119,15 @@ def published_table(comparison: Comparison) -> Table:
 
 
 def forecast_table(plan: Forecast) -> Table:
-    """What a study would take: one row a corpus and model, over all seeds."""
+    """The plan of a study, one row per corpus and model; times are per seed."""
     done = sum(trial.done for trial in plan.trials)
     table = Table(
-        title=f"{plan.study}: {len(plan.trials)} trials, {done} of them done, and {plan.references} untrained rows",
-        caption="Training at most, one process a trial on this machine, without reading and validation; memory beside "
-        "Python's own (about 1 GiB) and the decoded data. What is left: "
-        f"{_duration(plan.seconds_left)} one after another; {plan.concurrent} at once.",
+        title=f"{plan.study}: {len(plan.trials)} trials, {done} of them done; {plan.references} untrained baselines",
+        caption="Times are per trial, for one process on this machine and all epochs; reading data and validation are "
+        "not included. Memory does not include Python (about 1 GiB) and the decoded data.\n"
+        f"Remaining work: {_duration(plan.seconds_left)} if trials run one after another; "
+        f"{plan.concurrent} run in parallel.",
+        caption_justify="left",
     )
     for name in ("corpus", "protocol", "model"):
         table.add_column(name, no_wrap=True)
@@ -157,11 +161,13 @@ def _duration(seconds: float) -> str:
 
 
 def changes_table(changes: Changes) -> Table:
-    """What changed between two studies or commits."""
+    """What changed between two studies or commits, one row per model."""
     missing = [f"only in {changes.before}: {name}" for name in changes.only_before]
     missing += [f"only in {changes.after}: {name}" for name in changes.only_after]
     table = Table(
-        title=f"from {changes.before} to {changes.after}: positive is better", caption="\n".join(missing) or None
+        title=f"from {changes.before} to {changes.after}: positive is better",
+        caption="\n".join(missing) or None,
+        caption_justify="left",
     )
     for name in ("corpus", "protocol", "model"):
         table.add_column(name, no_wrap=True)
@@ -185,8 +191,8 @@ def changes_table(changes: Changes) -> Table:
 
 
 def checks_table(name: str, checks: tuple[Check, ...]) -> Table:
-    """Whether code, packages and machine are as they were."""
-    table = Table(title=f"{name}: what it was recorded with")
+    """Whether code, packages and machine are the same as those of the recorded run."""
+    table = Table(title=f"{name}: environment of the recorded run and of this one")
     for column in ("what", "same", "recorded", "here"):
         table.add_column(column, overflow="fold")
     for check in checks:
@@ -197,6 +203,6 @@ def checks_table(name: str, checks: tuple[Check, ...]) -> Table:
 def reproduction_line(found: Reproduction) -> str:
     """The verdict in one line."""
     if found.first_difference is None:
-        return f"{found.name}: identical, every figure of every epoch and {found.sequences} sequences' scores"
+        return f"{found.name}: identical: all metrics of all epochs, and the scores of {found.sequences} sequences"
     largest = "" if found.largest_difference is None else f"; largest {found.largest_difference:.2g} nats per frame"
-    return f"{found.name}: {found.verdict}; first at {found.first_difference}{largest}"
+    return f"{found.name}: {found.verdict}; first difference at {found.first_difference}{largest}"

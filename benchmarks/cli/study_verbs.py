@@ -1,76 +1,87 @@
-"""The verbs that run a study, and send what it found to MLflow."""
+"""The verbs that run a study and copy its results to MLflow: run, sync."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from benchmarks.cli.arguments import Argument, Json
-from benchmarks.cli.interruption import stopping
-from benchmarks.cli.output import say, show, write_json
-from benchmarks.cli.result_verbs import keep_report, show_comparison
+import tyro
+
+from benchmarks.cli.arguments import Argument, Count, Json, Name, NumberOrNone, Uri
+from benchmarks.cli.interruption import stop_on_signals
+from benchmarks.cli.output import print_json, print_message, print_table
+from benchmarks.cli.result_verbs import log_study_report, print_comparison
 from benchmarks.errors import FailedError, StoppedError
 
 if TYPE_CHECKING:
-    from benchmarks.study.summary import Comparison
-    from benchmarks.suites.suite import Suite
+    from benchmarks.schema.comparison import Comparison
+    from benchmarks.schema.suite import Suite
 
 __all__ = ["run", "sync"]
 
 
 def run(
-    suite: Argument[Path],
-    concurrent: int | None = None,
-    workers: int | None = None,
-    elastic: tuple[int, int] | None = None,
-    cpus_per_worker: float | None = None,
-    gpus_per_worker: float | None = None,
-    micro_batch: int | None = None,
-    max_failures: int | None = None,
-    address: str | None = None,
-    save_seconds: float | None = None,
-    keep: int | None = None,
-    study: str | None = None,
+    suite: Annotated[Argument[Path], tyro.conf.arg(metavar="SUITE.toml")],
+    concurrent: Count = None,
+    workers: Count = None,
+    elastic: Annotated[
+        tuple[int, int] | None, tyro.conf.arg(metavar="LEAST MOST", help_behavior_hint="(optional)")
+    ] = None,
+    cpus_per_worker: NumberOrNone = None,
+    gpus_per_worker: NumberOrNone = None,
+    micro_batch: Count = None,
+    max_failures: Count = None,
+    address: Uri = None,
+    save_seconds: NumberOrNone = None,
+    keep: Count = None,
+    study: Name = None,
     dry_run: bool = False,
     json_: Json = False,
 ) -> None:
-    """Run a study: train, score and record every trial of a suite that is not yet recorded.
+    """Run a study: train and score every trial of a suite that has no result yet.
 
-    What is given here goes before what the suite says. Ctrl-C once saves what is running and ends, twice ends at once.
+    Flags override the suite. The first Ctrl-C saves the running trials and stops, the second stops at once.
 
     Args:
-        suite: a TOML file.
-        concurrent: trials at once.
-        workers: processes that share each batch of a trial; 0 trains a trial in one process.
-        elastic: the least and the most workers of a trial, in place of a fixed number.
-        cpus_per_worker: cores, and threads, of each worker, or of a trial without workers.
-        gpus_per_worker: of each worker, or of a trial without workers; a fraction lets several share one.
-        micro_batch: sequences that a worker computes on at once, their gradients summed; 0 takes all of its share.
-        max_failures: of a trial in a row, without getting on, after which it is given up; running out of memory is not
-            one while fewer sequences at once are left to try.
-        address: of a Ray cluster.
-        save_seconds: after which a checkpoint is written within an epoch.
-        keep: how many of the last checkpoints of a trial are kept beside the best.
-        study: what to call it instead, such as to repeat it beside what is recorded.
-        dry_run: print the plan and end: trials, sizes, and estimates of steps, memory and time.
-        json_: print one JSON object on stdout.
+        suite: Suite file.
+        concurrent: Number of trials that run in parallel.
+        workers: Processes that share each batch of a trial; 0 trains each trial in one process.
+        elastic: Least and largest number of workers of a trial, instead of a fixed number.
+        cpus_per_worker: Cores (and threads) per worker, or per trial without workers.
+        gpus_per_worker: GPUs per worker, or per trial without workers. Workers share a GPU if this is a fraction.
+        micro_batch: Sequences per forward and backward pass of a worker; their gradients are summed. 0 takes all.
+        max_failures: Failures in a row, without progress, after which a trial is given up. Running out of memory
+            does not count while a smaller micro-batch can be tried.
+        address: Address of a Ray cluster.
+        save_seconds: Seconds between checkpoints within an epoch.
+        keep: Number of latest checkpoints to keep per trial, in addition to the best.
+        study: Run the suite as a study of another name, for example to repeat a study.
+        dry_run: Print the plan and exit: trials, sizes, and estimates of steps, memory and time.
+        json_: Print one JSON object on stdout.
     """
-    from benchmarks.suites.suite import load_suite, with_ways
+    from benchmarks.suites.suite import load_suite, override
 
-    ways = {"concurrent": concurrent, "address": address, "save_seconds": save_seconds, "keep": keep, "study": study}
-    needs = {"workers": workers, "elastic": elastic, "micro_batch": micro_batch, "max_failures": max_failures}
-    needs |= {"cpus_per_worker": cpus_per_worker, "gpus_per_worker": gpus_per_worker}
-    loaded = with_ways(load_suite(suite), ways, needs)
+    loaded = override(
+        load_suite(suite),
+        {"concurrent": concurrent, "address": address, "save_seconds": save_seconds, "keep": keep, "study": study},
+        resources={
+            "workers": workers,
+            "elastic": elastic,
+            "micro_batch": micro_batch,
+            "max_failures": max_failures,
+            "cpus_per_worker": cpus_per_worker,
+            "gpus_per_worker": gpus_per_worker,
+        },
+    )
     if dry_run:
-        _show_plan(loaded, as_json=json_)
+        _print_plan(loaded, as_json=json_)
         return
     comparison = _run(loaded)
     if comparison.unsent is None:
-        keep_report(comparison.study)
-    show_comparison(comparison, as_json=json_)
-    _fail_for_the_unsent(comparison, loaded)
-    _fail_for_the_missing(comparison, suite)
+        log_study_report(comparison.study)
+    print_comparison(comparison, as_json=json_)
+    _check_complete(comparison, loaded, suite)
 
 
-def _show_plan(suite: "Suite", *, as_json: bool) -> None:
+def _print_plan(suite: "Suite", *, as_json: bool) -> None:
     from dataclasses import asdict
 
     from benchmarks.cli.study_tables import forecast_table
@@ -78,54 +89,56 @@ def _show_plan(suite: "Suite", *, as_json: bool) -> None:
 
     plan = forecast(suite)
     if as_json:
-        write_json(asdict(plan))
+        print_json(asdict(plan))
     else:
-        show(forecast_table(plan))
+        print_table(forecast_table(plan))
 
 
 def _run(suite: "Suite") -> "Comparison":
-    from benchmarks.cli.progress import watching
+    from benchmarks.cli.progress import show_progress
     from benchmarks.store.mlflow_writer import open_record
     from benchmarks.study.run import run_study
     from vrnn.device.memory import keep_freed_memory
 
     keep_freed_memory()
-    with stopping("saving what is running") as stop, watching() as watcher:
+    with stop_on_signals("saving the running trials") as stop, show_progress() as progress:
         try:
-            return run_study(suite, open_record, watcher=watcher, stop=stop)
+            return run_study(suite, open_record, subscribers=[progress], stop=stop)
         except KeyboardInterrupt:
             if not stop():
                 raise
             raise StoppedError(stop.signal, f"study {suite.study}: stopped") from None
 
 
-def _fail_for_the_unsent(comparison: "Comparison", suite: "Suite") -> None:
+def _check_complete(comparison: "Comparison", suite: "Suite", path: Path) -> None:
+    """Make the command fail if the study is incomplete, after its results have been printed.
+
+    Raises:
+        FailedError: results were not sent, or trials failed or diverged.
+    """
     if comparison.unsent is not None:
         raise FailedError(
-            f"{comparison.unsent}; what is done is kept: vrnn-bench sync {Path(suite.runs) / suite.study} sends it"
+            f"{comparison.unsent}; the results are on disk: run vrnn-bench sync {Path(suite.runs) / suite.study}"
         )
-
-
-def _fail_for_the_missing(comparison: "Comparison", suite: Path) -> None:
     if comparison.failed:
-        told = "; ".join(f"{name}: {reason}" for name, reason in comparison.failed.items())
-        raise FailedError(f"{len(comparison.failed)} trials failed: {told}; the same command tries them again")
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in comparison.failed.items())
+        raise FailedError(f"{len(comparison.failed)} trials failed: {reasons}; run the same command to retry them")
     if comparison.diverged:
         first = comparison.diverged[0]
         raise FailedError(
-            f"{len(comparison.diverged)} trials diverged, the first of them {first['corpus']}/{first['model']}/"
-            f"seed{first['seed']} at step {first['step']}; lower its learning_rate in {suite}"
+            f"{len(comparison.diverged)} trials diverged, the first is {first['corpus']}/{first['model']}/"
+            f"seed{first['seed']} at step {first['step']}; lower its learning_rate in {path}"
         )
 
 
-def sync(directory: Argument[str], json_: Json = False) -> None:
-    """Send to MLflow what it lacks of a study: results that it did not answer for, or a whole study to another store.
+def sync(directory: Annotated[Argument[str], tyro.conf.arg(metavar="RUNS/STUDY")], json_: Json = False) -> None:
+    """Send to MLflow the results of a study that it does not have yet.
 
-    Nothing is sent twice.
+    Use it after MLflow was unreachable, or to copy a study to another store. Nothing is sent twice.
 
     Args:
-        directory: of the study: RUNS/STUDY, as its suite names them.
-        json_: print one JSON object on stdout.
+        directory: Directory of the study: RUNS/STUDY, as named in its suite.
+        json_: Print one JSON object on stdout.
     """
     from benchmarks.store.mlflow_writer import open_record
     from benchmarks.study.run import sync_study
@@ -133,11 +146,11 @@ def sync(directory: Argument[str], json_: Json = False) -> None:
 
     sent: list[str] = []
 
-    def tell(name: str) -> None:
+    def on_sent(name: str) -> None:
         sent.append(name)
-        say(f"{name}: sent")
+        print_message(f"{name}: sent")
 
-    comparison = sync_study(Location(directory).absolute, open_record, tell)
-    keep_report(comparison.study)
-    say(f"study {comparison.study}: {len(sent)} results sent")
-    show_comparison(comparison, as_json=json_)
+    comparison = sync_study(Location(directory).absolute, open_record, on_sent)
+    log_study_report(comparison.study)
+    print_message(f"study {comparison.study}: {len(sent)} results sent")
+    print_comparison(comparison, as_json=json_)

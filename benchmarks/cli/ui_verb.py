@@ -1,6 +1,7 @@
-"""The verb that shows the store in a browser: MLflow's own pages, and the report and live page of each study."""
+"""The verb `ui`: a server of reports and live pages, and MLflow's server next to it."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -13,8 +14,8 @@ from contextlib import contextmanager, nullcontext
 from typing import IO, TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from benchmarks.cli.interruption import stopping
-from benchmarks.cli.output import say, say_result
+from benchmarks.cli.interruption import stop_on_signals
+from benchmarks.cli.output import print_message, print_result
 from benchmarks.errors import FailedError, StoppedError, StudyError
 
 if TYPE_CHECKING:
@@ -23,46 +24,48 @@ if TYPE_CHECKING:
 
 __all__ = ["ui"]
 
-STUDIES_LISTED = 12
-START_SECONDS = 90.0
-END_SECONDS = 8.0
-LOOK_SECONDS = 0.1
-LINE_LENGTH = 200
+_STUDIES_LISTED = 12
+_START_SECONDS = 90.0
+_END_SECONDS = 8.0
+_POLL_SECONDS = 0.1
+_LINE_LENGTH = 200
 
 
 def ui(host: str = "127.0.0.1", port: int = 8700, mlflow_port: int = 5000, mlflow: bool = True) -> None:
-    """Show the recorded studies in a browser: MLflow's own pages, and each study's report and live page.
+    """Show studies in a browser: the report and live page of each, and MLflow's own pages.
 
-    Prints the links and serves until Ctrl-C. Where MLFLOW_TRACKING_URI is a server, MLflow is not started again.
+    Prints the links and serves until Ctrl-C. MLflow's server is not started if MLFLOW_TRACKING_URI is a server.
 
     Args:
-        host: the address to listen on; any but this machine's own lets everybody on its network read the studies.
-        port: of the reports and live pages; 0 takes a free one.
-        mlflow_port: of MLflow's pages; 0 takes a free one.
-        mlflow: whether to start MLflow's server.
+        host: Address to listen on. Any but 127.0.0.1 lets everyone on the network read the studies.
+        port: Port of the reports and live pages; 0 picks a free one.
+        mlflow_port: Port of MLflow's pages; 0 picks a free one.
+        mlflow: Start MLflow's server.
     """
     from benchmarks.store.mlflow_writer import asking, store
     from dashboards.live.server import is_loopback
     from dashboards.live.site import Site
 
     if not is_loopback(host):
-        say(f"warning: --host {host}: anybody on the network can read the studies, and with MLflow change them")
+        print_message(
+            f"warning: --host {host}: everyone on the network can read the studies, and change them through MLflow"
+        )
     place = store()
     remote = place if place.startswith(("http://", "https://")) else None
-    chosen = _free(host, mlflow_port, "--mlflow-port") if mlflow and remote is None else None
-    address = _without_password(remote) if remote else (f"http://{_shown(host)}:{chosen}" if chosen else None)
+    local_port = _free_port(host, mlflow_port, "--mlflow-port") if mlflow and remote is None else None
+    address = _without_password(remote) if remote else (f"http://{_in_url(host)}:{local_port}" if local_port else None)
     with asking():
         site = Site(place, _built, address)
         site.follower.studies()
-    with stopping("ending the servers") as stop, _listening(site, host, port) as server:
-        _show_links(server, site)
-        with _mlflow(place, host, chosen, stop) if chosen else nullcontext(_nothing) as demand:
+    with stop_on_signals("stopping the servers") as stop, _serve(site, host, port) as server:
+        _print_links(server, site)
+        with _mlflow_server(place, host, local_port, stop) if local_port else nullcontext(_nothing) as check_mlflow:
             if address is not None and not stop():
-                say_result(f"MLflow: {address}")
-            say("Ctrl-C to stop")
+                print_result(f"MLflow: {address}")
+            print_message("Ctrl-C to stop")
             while not stop():
-                demand()
-                time.sleep(LOOK_SECONDS)
+                check_mlflow()
+                time.sleep(_POLL_SECONDS)
     raise StoppedError(stop.signal, "ui: stopped")
 
 
@@ -82,45 +85,47 @@ def _built(study: str) -> str:
     return build_report(study, store())
 
 
-def _shown(host: str) -> str:
+def _in_url(host: str) -> str:
+    """The host as a browser on this machine reaches it."""
     host = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104
     return f"[{host}]" if ":" in host else host
 
 
-def _free(host: str, port: int, flag: str) -> int:
-    """The port, or a free one where it is 0.
+def _free_port(host: str, port: int, flag: str) -> int:
+    """The port if it is free, or any free one if it is 0.
 
     Raises:
         StudyError: it cannot be listened on.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with _port_told(host, port, flag), socket.socket(family) as trial:
+    with _port_errors(host, port, flag), socket.socket(family) as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         trial.bind((host, port))
         return trial.getsockname()[1]
 
 
 @contextmanager
-def _port_told(host: str, port: int, flag: str) -> Iterator[None]:
+def _port_errors(host: str, port: int, flag: str) -> Iterator[None]:
+    """Report an unusable port as wrong input that names its flag."""
     try:
         yield
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise StudyError(f"{flag} {port} on {host}: {reason}; give another, or 0 for a free one") from error
+        raise StudyError(f"{flag} {port} on {host}: {reason}; use another port, or 0 for a free one") from error
 
 
 @contextmanager
-def _listening(site: "Site", host: str, port: int) -> "Iterator[StudyServer]":
-    """Within, the pages are served.
+def _serve(site: "Site", host: str, port: int) -> "Iterator[StudyServer]":
+    """Serve the pages from a thread during the block.
 
     Raises:
         StudyError: the port is taken.
     """
     from dashboards.live.server import StudyServer
 
-    with _port_told(host, port, "--port"):
+    with _port_errors(host, port, "--port"):
         server = StudyServer(site, host, port)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": LOOK_SECONDS}, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": _POLL_SECONDS}, daemon=True)
     thread.start()
     try:
         yield server
@@ -130,11 +135,11 @@ def _listening(site: "Site", host: str, port: int) -> "Iterator[StudyServer]":
 
 
 @contextmanager
-def _mlflow(place: str, host: str, port: int, stop: Callable[[], bool]) -> Iterator[Callable[[], None]]:
-    """Within, MLflow's server runs, in a session of its own; at the end nothing of it is left.
+def _mlflow_server(place: str, host: str, port: int, stop: Callable[[], bool]) -> Iterator[Callable[[], None]]:
+    """Run MLflow's server during the block; afterwards all of its processes have ended.
 
     Yields:
-        a function that raises `FailedError` where it has ended by itself.
+        A function that raises `FailedError` if the server has ended by itself.
     """
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", place]
     command += ["--host", host, "--port", str(port), "--workers", "1"]
@@ -146,16 +151,16 @@ def _mlflow(place: str, host: str, port: int, stop: Callable[[], bool]) -> Itera
             stdout=log,
             stderr=subprocess.STDOUT,
             env=os.environ | quiet,
-            start_new_session=True,
+            start_new_session=True,  # so that Ctrl-C does not reach it, and killpg reaches all of it
         )
 
-        def demand() -> None:
+        def check() -> None:
             if child.poll() is not None:
                 raise FailedError(f"MLflow's server ended: {_last_line(log)}")
 
         try:
-            _wait_for(f"http://{_shown(host)}:{port}/health", stop, demand)
-            yield demand
+            _wait_for(f"http://{_in_url(host)}:{port}/health", stop, check)
+            yield check
         finally:
             _end_group(child)
 
@@ -163,46 +168,49 @@ def _mlflow(place: str, host: str, port: int, stop: Callable[[], bool]) -> Itera
 def _last_line(log: IO[bytes]) -> str:
     log.seek(0)
     lines = log.read().decode(errors="replace").split("\n")
-    return next((line.strip()[:LINE_LENGTH] for line in reversed(lines) if line.strip()), "it said nothing")
+    return next((line.strip()[:_LINE_LENGTH] for line in reversed(lines) if line.strip()), "it printed nothing")
 
 
-def _wait_for(url: str, stop: Callable[[], bool], demand: Callable[[], None]) -> None:
-    limit = time.monotonic() + START_SECONDS
+def _wait_for(url: str, stop: Callable[[], bool], check: Callable[[], None]) -> None:
+    """Wait until the server at `url` answers, or until a stop is requested.
+
+    Raises:
+        FailedError: it ended, or did not answer in time.
+    """
+    limit = time.monotonic() + _START_SECONDS
     while not stop():
-        demand()
+        check()
         try:
             with urllib.request.urlopen(url, timeout=2):  # noqa: S310
                 return
         except OSError:
-            time.sleep(LOOK_SECONDS)
+            time.sleep(_POLL_SECONDS)
         if time.monotonic() > limit:
-            raise FailedError(f"MLflow's server does not answer after {START_SECONDS:.0f} s at {url}")
+            raise FailedError(f"MLflow's server does not answer at {url} after {_START_SECONDS:.0f} s")
 
 
 def _end_group(child: "subprocess.Popen[bytes]") -> None:
-    """End a process and all that it started: asked first, and then not asked."""
-    import signal
-
+    """End a process and all that it started, with SIGTERM first and SIGKILL after a while."""
     for number in (signal.SIGTERM, signal.SIGKILL):
-        limit = time.monotonic() + END_SECONDS
+        limit = time.monotonic() + _END_SECONDS
         try:
             os.killpg(child.pid, number)
             while time.monotonic() < limit:
                 child.poll()
-                os.killpg(child.pid, 0)
-                time.sleep(LOOK_SECONDS)
+                os.killpg(child.pid, 0)  # raises once no process of the group is left
+                time.sleep(_POLL_SECONDS)
         except ProcessLookupError:
             break
     child.wait()
 
 
-def _show_links(server: "StudyServer", site: "Site") -> None:
+def _print_links(server: "StudyServer", site: "Site") -> None:
     from dashboards.live.site import study_path
 
-    say_result(f"studies: {server.url}/")
+    print_result(f"studies: {server.url}/")
     studies = site.follower.studies()
-    for study in studies[:STUDIES_LISTED]:
+    for study in studies[:_STUDIES_LISTED]:
         for page in ("report", "live"):
-            say_result(f"{study.name}: {page}: {server.url}{study_path(study.name, page)}")
-    if len(studies) > STUDIES_LISTED:
-        say_result(f"and {len(studies) - STUDIES_LISTED} more on the page of studies")
+            print_result(f"{study.name}: {page}: {server.url}{study_path(study.name, page)}")
+    if len(studies) > _STUDIES_LISTED:
+        print_result(f"and {len(studies) - _STUDIES_LISTED} more on the page of studies")

@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 
 from benchmarks.store.mlflow_writer import REPORT, client_of_store
-from benchmarks.suites.suite import Suite
+from benchmarks.schema.suite import Suite
 from pipelines.runtime.storage import Location
 from pipelines.shards.read import ShardSet
 from pipelines.shards.summary import describe
+from tests.benchmarks.cli.test_entry import bench, json_of
 from tests.benchmarks.conftest import Alter
 from tests.benchmarks.small_studies import run_of, write_suite
-from tests.benchmarks.cli.test_entry import bench, json_of
 
 
 def test_compare_prints_rows_differences_and_published_figures_and_writes_them(recorded: Suite, tmp_path: Path) -> None:

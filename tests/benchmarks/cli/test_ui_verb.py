@@ -96,7 +96,7 @@ def test_its_links_answer_and_ctrl_c_leaves_nothing(place: Path, started: list[C
     assert command.process.wait(60) == 130
     wait_until_gone(command.marker, 5)
     assert all(map(is_closed, links.values()))
-    last = "vrnn-bench: ui: stopped; the same command goes on from there"
+    last = "vrnn-bench: ui: stopped; run the same command again to continue"
     assert command.err.splitlines()[-1] == last
     assert not (place / "mlruns").exists()
 
@@ -125,8 +125,8 @@ def test_a_port_that_is_taken_is_wrong_input(place: Path, capfd: pytest.CaptureF
         with pytest.raises(SystemExit) as ended:
             main(["ui", *(text for pair in ports.items() for text in pair)])
     assert ended.value.code == 2
-    told = f"vrnn-bench: {flag} {port} on 127.0.0.1: Address already in use; give another, or 0 for a free one\n"
-    assert capfd.readouterr().err == told
+    expected = f"vrnn-bench: {flag} {port} on 127.0.0.1: Address already in use; use another port, or 0 for a free one\n"
+    assert capfd.readouterr().err == expected
 
 
 def test_an_address_that_is_not_this_machines_own_is_warned_of(place: Path, capfd, monkeypatch):
@@ -138,7 +138,7 @@ def test_an_address_that_is_not_this_machines_own_is_warned_of(place: Path, capf
         main(["ui", "--host", "0.0.0.0", "--port", str(taken.getsockname()[1]), "--no-mlflow"])
     assert ended.value.code == 2
     warning = capfd.readouterr().err.splitlines()[0]
-    assert warning.startswith("warning: --host 0.0.0.0: anybody on the network can read the studies")
+    assert warning.startswith("warning: --host 0.0.0.0: everyone on the network can read the studies")
 
 
 def test_a_linked_server_is_named_without_its_password():
