@@ -1,7 +1,7 @@
-"""Random numbers that belong to a thing, not to a moment.
+"""Random numbers that depend on a key alone, not on when they are drawn.
 
-Noise for a sequence is drawn from a generator keyed by what it is for (a purpose, a seed, an epoch, the
-sequence's id), so that it does not depend on batch size, order, padding, or the number of workers.
+The noise of a sequence comes from a generator keyed by its purpose, a seed, an epoch and the sequence's id. It does not
+depend on batch size, order, padding or the number of workers.
 """
 
 import hashlib

@@ -1,27 +1,29 @@
-"""The two forms of a signal: samples of sound, and points of ink.
+"""The two kinds of signal: sound as samples, and ink as pen points.
 
-They stand apart from the decoders so that reading shards needs none of what decoding needs.
+They are defined apart from the decoders, so that reading shards needs no decoding library.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Ink", "Pcm", "Signal"]
+__all__ = ["Ink", "Kind", "Pcm", "Signal"]
 
+Kind = Literal["speech", "pen"]
 Pcm = npt.NDArray[np.int16]
 
 
 @dataclass(frozen=True)
 class Ink:
-    """The points of one line, `[N]` each.
+    """The points of one line of writing or one drawing, `[N]` each.
 
     Attributes:
         x: int32, in the device's units, growing to the right.
         y: int32, growing downward.
         pen_up: bool, True at the last point of each stroke.
-        time: int64, hundredths of a second, from the device's clock; it may run backwards.
+        time: int64, hundredths of a second by the device's clock; it may run backwards.
     """
 
     x: npt.NDArray[np.int32]

@@ -1,10 +1,6 @@
-"""Batches: an epoch's plan, and the padded tensors of a batch.
+"""From shards to padded tensors: `FrameSource` yields the `Batch` of any set of sequences.
 
-A plan is a pure function of (lengths, batch size, seed, epoch): the same on every rank and every machine, so that a
-run resumes at any step by counting. Each rank takes its stride of every global batch: all ranks take the same
-number of steps, nothing is dropped, and N ranks see what one rank would see.
-
-Shape letters: T frames, B sequences, D frame size. Time-major, right-padded with zeros.
+Shape letters: T frames, B sequences, D frame size. Tensors are time-major and padded with zeros at the end.
 """
 
 import json
@@ -16,24 +12,21 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from pipelines.batches.epoch_plan import Positions
 from pipelines.batches.protocol import Framing, window_lengths
 from pipelines.randomness import keyed_generator
 from pipelines.shards.read import ShardSet
 from pipelines.signals import Ink, Signal
 
-__all__ = ["Batch", "FrameSource", "moved", "plan_epoch", "plan_evaluation", "rank_share"]
-
-Positions = npt.NDArray[np.int64]
-
-_POOL_BATCHES = 32
+__all__ = ["Batch", "FrameSource", "to_device"]
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Sequences padded to one length.
+    """Sequences that are padded to one length.
 
     Attributes:
-        ids: of the sequences, in order.
+        ids: the sequences' ids, in order.
         frames: `[T, B, D]` float32, zeros where padded.
         mask: `[T, B]` bool, True at real frames.
         lengths: `[B]` int64, frames of each sequence.
@@ -45,53 +38,18 @@ class Batch:
     lengths: torch.Tensor
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "Batch":
-        """The batch on `device`, its frames as `dtype`."""
-        mask, lengths = moved(self.mask, device), moved(self.lengths, device)
-        return Batch(self.ids, moved(self.frames, device, dtype), mask, lengths)
+        """The batch on `device`, with its frames as `dtype`."""
+        mask, lengths = to_device(self.mask, device), to_device(self.lengths, device)
+        return Batch(self.ids, to_device(self.frames, device, dtype), mask, lengths)
 
 
-def moved(tensor: torch.Tensor, device: torch.device, dtype: torch.dtype | None = None) -> torch.Tensor:
-    """The tensor on `device`, as `dtype` if one is given; from the CPU to a GPU without waiting until it is there."""
+def to_device(tensor: torch.Tensor, device: torch.device, dtype: torch.dtype | None = None) -> torch.Tensor:
+    """The tensor on `device`, as `dtype` if one is given; a copy from the CPU to a GPU does not block."""
     dtype = tensor.dtype if dtype is None else dtype
     if device.type != "cuda" or tensor.is_cuda:
         return tensor.to(device, dtype)
+    # Only a copy from pinned memory is asynchronous.
     return tensor.to(dtype).pin_memory().to(device, non_blocking=True)
-
-
-def plan_epoch(lengths: Positions, batch_size: int, seed: int, epoch: int) -> list[Positions]:
-    """The global batches of a training epoch, every sequence exactly once.
-
-    Sequences are shuffled, pools of 32 batches are sorted by length so that a batch pads little, and the batches
-    are shuffled again. Only the last batch of the plan's pools may be short.
-
-    Args:
-        lengths: frames of each sequence, `[N]`.
-        batch_size: sequences in a global batch.
-        seed: of the run.
-        epoch: counted from 0.
-
-    Returns:
-        Positions into `lengths`.
-    """
-    generator = keyed_generator("epoch-plan", seed, epoch)
-    order = generator.permutation(len(lengths))
-    batches: list[Positions] = []
-    for start in range(0, len(order), _POOL_BATCHES * batch_size):
-        pool = order[start : start + _POOL_BATCHES * batch_size]
-        pool = pool[np.argsort(lengths[pool], kind="stable")]
-        batches += [pool[i : i + batch_size] for i in range(0, len(pool), batch_size)]
-    return [batches[i] for i in generator.permutation(len(batches))]
-
-
-def plan_evaluation(lengths: Positions, batch_size: int) -> list[Positions]:
-    """Batches that hold every sequence exactly once, longest first, so that memory peaks at the start."""
-    order = np.argsort(-lengths, kind="stable")
-    return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
-
-
-def rank_share(batch: Positions, rank: int, world_size: int) -> Positions:
-    """What one rank takes of a global batch; it may be empty where the batch is shorter than the world."""
-    return batch[rank::world_size]
 
 
 class FrameSource:
@@ -99,12 +57,12 @@ class FrameSource:
 
     Attributes:
         rows: positions in the shard set's index, one for each sequence or window, `[N]`.
-        lengths: frames of each, `[N]`.
-        ids: of each; the n-th window of a sequence that is cut is called `id@n`.
+        lengths: frames of each sequence or window, `[N]`.
+        ids: id of each; window n of a sequence that is cut is called `id@n`.
     """
 
     def __init__(self, shards: ShardSet, framing: Framing, rows: Positions) -> None:
-        """Take the sequences at `rows` of the index."""
+        """Use the sequences at the positions `rows` of the index."""
         self._shards = shards
         self._framing = framing
         chosen = shards.index.iloc[rows]
@@ -123,38 +81,38 @@ class FrameSource:
         return len(self.rows)
 
     def frames(self, position: int, *noise_key: str | int) -> npt.NDArray[np.float32]:
-        """The frames of one sequence, `[T, D]`; dequantisation noise belongs to `noise_key` and the sequence."""
+        """The frames of one sequence, `[T, D]`; the dequantisation noise depends on `noise_key` and the id alone."""
         noise = keyed_generator("dequantise", *noise_key, self.ids[position])
         return self._framing.frames(self.signal(position), noise)
 
     def start(self, position: int) -> int:
-        """Where one sequence begins in what was recorded, in samples or points."""
+        """Where one sequence begins in its recording, in samples or points."""
         protocol, offset = self._framing.protocol, int(self._shards.index["offset"].iloc[self.rows[position]])
         return offset + self._windows[position] * (protocol.window_frames or 0) * protocol.frame_size
 
     def attributes(self, position: int) -> dict[str, str]:
-        """What the raw form says of the recording that one sequence is of; see `SourceItem.attributes`."""
+        """The attributes of the recording that one sequence comes from; see `SourceItem.attributes`."""
         return json.loads(self._shards.index["attributes"].iloc[self.rows[position]])
 
     def signal(self, position: int) -> Signal:
-        """The recorded signal that the frames of one sequence are made of; it may end in less than a frame."""
+        """The recorded signal behind one sequence's frames; its end may be shorter than a frame."""
         signal, protocol = self._shards.signal(int(self.rows[position])), self._framing.protocol
         if isinstance(signal, Ink) or protocol.window_frames is None:
             return signal
         start = self._windows[position] * protocol.window_frames
         return signal[start * protocol.frame_size : (start + int(self.lengths[position])) * protocol.frame_size]
 
-    def batch(self, positions: Positions, *noise_key: str | int, padded: Callable[[int], int] = int) -> Batch:
-        """The sequences at `positions`, padded to the longest of them.
+    def batch(self, positions: Positions, *noise_key: str | int, pad_to: Callable[[int], int] = int) -> Batch:
+        """The sequences at `positions`, padded to the length of the longest one.
 
         Args:
-            positions: into `rows`.
+            positions: positions into `rows`.
             noise_key: what the dequantisation noise is for: `("train", seed, epoch)` or `("evaluate",)`.
-            padded: the frames of the tensors for the longest sequence's; no fewer.
+            pad_to: maps the longest sequence's frames to the frames of the tensors, which must not be fewer.
         """
         lengths = self.lengths[positions]
         frame_size = self._framing.protocol.frame_size
-        frames = np.zeros((padded(int(lengths.max(initial=0))), len(positions), frame_size), dtype=np.float32)
+        frames = np.zeros((pad_to(int(lengths.max(initial=0))), len(positions), frame_size), dtype=np.float32)
         for column, position in enumerate(positions):
             frames[: lengths[column], column] = self.frames(int(position), *noise_key)
         mask = np.arange(len(frames))[:, None] < lengths[None, :]

@@ -33,11 +33,10 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
-from pipelines.corpora.base import Kind
 from pipelines.errors import InputError
 from pipelines.shards.manifest import Manifest
 from pipelines.shards.moments import Moments
-from pipelines.signals import Ink, Signal
+from pipelines.signals import Ink, Kind, Signal
 
 __all__ = ["PROTOCOLS", "Framing", "Protocol", "find_protocol", "frame_count", "window_lengths"]
 
@@ -212,7 +211,7 @@ class Framing:
         assert noise is not None, "this protocol dequantises: a source of noise is needed"
         return exact + noise.uniform(-0.5, 0.5, size=values.shape)
 
-    def recorded_scale(self, frames: Frames) -> npt.NDArray[np.float64]:
+    def denormalise(self, frames: Frames) -> npt.NDArray[np.float64]:
         """Undo the normalisation of frames `[T, frame_size]`.
 
         Returns:

@@ -1,47 +1,9 @@
-"""The corpora that `prepare` reads: one module each, and one line each in the registry."""
+"""The corpora that `prepare` reads: one adapter module each, and the registry.
 
-import difflib
+May import `pipelines.runtime` and the modules at the top of `pipelines`.
+"""
 
-from pipelines.corpora.accent import Accent
-from pipelines.corpora.audio_folder import AudioFolder
-from pipelines.corpora.base import Absent, Corpus, Kind, Listing, Options, SourceItem, Split
-from pipelines.corpora.blizzard import Blizzard
-from pipelines.corpora.iam_ondb import IamOndb
-from pipelines.corpora.inkml import Inkml
-from pipelines.corpora.librispeech import Librispeech
-from pipelines.corpora.ljspeech import Ljspeech
-from pipelines.corpora.onomatopoeia import Onomatopoeia
-from pipelines.corpora.quickdraw import Quickdraw
-from pipelines.corpora.timit import Timit
-from pipelines.corpora.vctk import Vctk
-from pipelines.errors import InputError
+from pipelines.corpora.base import Corpus, Listing, MissingItem, Options, SourceItem, Split
+from pipelines.corpora.registry import CORPORA, find_corpus
 
-__all__ = ["CORPORA", "Absent", "Corpus", "Kind", "Listing", "Options", "SourceItem", "Split", "find_corpus"]
-
-_ADAPTERS: tuple[Corpus, ...] = (
-    Timit(),
-    Blizzard(),
-    Onomatopoeia(),
-    Accent(),
-    Librispeech(),
-    Ljspeech(),
-    Vctk(),
-    AudioFolder(),
-    IamOndb(),
-    Inkml(),
-    Quickdraw(),
-)
-CORPORA: dict[str, Corpus] = {corpus.name: corpus for corpus in _ADAPTERS}
-
-
-def find_corpus(name: str) -> Corpus:
-    """The adapter called `name`.
-
-    Raises:
-        InputError: there is none; the message names the nearest one.
-    """
-    if corpus := CORPORA.get(name):
-        return corpus
-    near = difflib.get_close_matches(name, CORPORA, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(CORPORA))}"
-    raise InputError(f"no corpus named {name!r}; {hint}")
+__all__ = ["CORPORA", "Corpus", "Listing", "MissingItem", "Options", "SourceItem", "Split", "find_corpus"]

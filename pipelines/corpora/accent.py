@@ -20,11 +20,12 @@ Defects of the original: speakers in the list whose recording was lost, some mar
 
 import re
 
-from pipelines.corpora.base import Absent, Kind, Listing, Options, SourceItem
-from pipelines.corpora.files import base_name, fold, is_sound, read_rows, refuse_doubles, stem
+from pipelines.corpora.base import Listing, MissingItem, Options, SourceItem
+from pipelines.corpora.files import base_name, fold, is_sound, read_rows, refuse_duplicates, stem
 from pipelines.corpora.splits import split_three_ways
 from pipelines.errors import InputError
 from pipelines.runtime.storage import FoundFile, Location
+from pipelines.signals import Kind
 
 __all__ = ["Accent"]
 
@@ -59,7 +60,7 @@ class Accent:
             )
         named = [(stem(file.path), file) for file in recordings]
         remedy = "point --raw at one copy of the archive"
-        refuse_doubles(raw, ((name, file.path) for name, file in named), what="recording", remedy=remedy)
+        refuse_duplicates(raw, ((name, file.path) for name, file in named), what="recording", remedy=remedy)
         speakers = _speakers(raw, files)
         items = [
             SourceItem(name, file, "train", name, name, None, _told(speakers.get(name, {}))) for name, file in named
@@ -87,9 +88,11 @@ def _told(row: dict[str, str]) -> tuple[tuple[str, str], ...]:
     return tuple((key, row[key]) for key in _ATTRIBUTES if row.get(key))
 
 
-def _absent(speakers: dict[str, dict[str, str]], found: set[str]) -> list[Absent]:
+def _absent(speakers: dict[str, dict[str, str]], found: set[str]) -> list[MissingItem]:
     def message(row: dict[str, str]) -> str:
         marked = row.get("file_missing?", "").upper() == "TRUE"
         return f"no such recording; the list {'itself marks it' if marked else 'does not mark it'} as missing"
 
-    return [Absent(row["filename"], name, message(row)) for name, row in sorted(speakers.items()) if name not in found]
+    return [
+        MissingItem(row["filename"], name, message(row)) for name, row in sorted(speakers.items()) if name not in found
+    ]

@@ -13,11 +13,12 @@ A file that does not lie that deep has none. An id is the path with its suffix, 
 Split: none is official; by speaker where known, else by file, 0.9 / 0.05 / 0.05.
 """
 
-from pipelines.corpora.base import Kind, Listing, Options, SourceItem
-from pipelines.corpora.files import fold, refuse_doubles
+from pipelines.corpora.base import Listing, Options, SourceItem
+from pipelines.corpora.files import fold, refuse_duplicates
 from pipelines.corpora.splits import split_three_ways
 from pipelines.errors import InputError
 from pipelines.runtime.storage import FoundFile, Location
+from pipelines.signals import Kind
 
 __all__ = ["AudioFolder"]
 
@@ -45,7 +46,7 @@ class AudioFolder:
         if not files:
             raise InputError(f"{raw}: no files below it; point --raw at a directory of sound files")
         items = [_item(file, speaker_level, class_level) for file in files]
-        refuse_doubles(
+        refuse_duplicates(
             raw, ((item.id, item.file.path) for item in items), what="file", remedy="rename or remove one of them"
         )
         return split_three_ways(items, "speaker where known, else by file")

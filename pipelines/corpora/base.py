@@ -1,7 +1,7 @@
-"""What a corpus adapter is: a module that turns a raw directory into source items, without decoding any.
+"""What a corpus adapter is: it turns a raw directory into source items, without decoding any of them.
 
-An adapter knows provenance, layout and the official split. Decoding, verification and the shards know
-nothing of corpora; so a corpus is one file and one line in the registry.
+An adapter knows provenance, layout and the official split. Decoding, verification and the shards know nothing of
+corpora, so a new corpus is one module and one line in the registry.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,30 +9,32 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from pipelines.runtime.storage import FoundFile, Location
+from pipelines.signals import Kind
 
-__all__ = ["Absent", "Corpus", "Kind", "Listing", "Options", "SourceItem", "Split"]
+__all__ = ["Corpus", "Listing", "MissingItem", "Options", "SourceItem", "Split"]
 
-Kind = Literal["speech", "pen"]
 Split = Literal["train", "valid", "valid2", "test"]
 Options = Mapping[str, bool | int | str]
 
 
 @dataclass(frozen=True, slots=True)
 class SourceItem:
-    """One sequence to be: where its raw bytes lie and what is known of it before decoding.
+    """One future sequence: where its raw bytes are, and what is known of it before decoding.
+
+    The repr of an item is part of its shard task's key: renaming a field makes all shards be written again.
 
     Attributes:
-        id: unique in the corpus and stable between copies of it (independent of letter case and root).
-        file: the raw file, its path relative to the raw root.
-        split: where the corpus's own lists, or the stated rule, put it; the rule never cuts a group.
-        speaker: the speaker or writer, where the raw form names one.
-        group: the unit that a split must not cut: the speaker where known, else the page or the recording.
-        transcript: what is said or written, where the raw form has it.
-        attributes: what else the raw form says of it, as names and values: sex, age, class, native language.
-        split_by_sequence: the split of corpora without an official one as the paper made it, by sequence; None where
-            there is an official one, and both are the same.
-        start: the first byte of the sequence in its file.
-        length: its bytes; None for the whole file.
+        id: unique in the corpus, and the same in every copy of it (independent of letter case and root).
+        file: the raw file; its path is relative to the raw root.
+        split: the split by the corpus's own lists or by the stated rule, which never cuts a group.
+        speaker: the speaker or writer, if the raw form names one.
+        group: the unit that a split must not cut: the speaker if known, else the page or the recording.
+        transcript: what is said or written, if the raw form has it.
+        attributes: what else the raw form states, as names and values: sex, age, class, native language.
+        split_by_sequence: for a corpus without an official split, the split by sequence, as the paper made it; None
+            for a corpus with an official split, which serves as both.
+        start: the sequence's first byte in its file.
+        length: the sequence's bytes; None for the whole file.
     """
 
     id: str
@@ -48,13 +50,13 @@ class SourceItem:
 
     @property
     def bytes(self) -> int:
-        """How many raw bytes it is made of."""
+        """The number of its raw bytes."""
         return self.file.size if self.length is None else self.length
 
 
 @dataclass(frozen=True, slots=True)
-class Absent:
-    """A sequence that the corpus's own lists name and whose file is not there; it is counted as a reject."""
+class MissingItem:
+    """A sequence that the corpus's own lists name and whose file does not exist; it counts as a reject."""
 
     path: str
     id: str
@@ -66,25 +68,25 @@ class Listing:
     """What an adapter found.
 
     Attributes:
-        items: in a stable order.
-        split_rule: in words, how the splits came about.
-        absent: what should have been there.
+        items: the source items, in a stable order.
+        split_rule: how the splits were made, in words.
+        missing: the sequences that the corpus's lists name in vain.
     """
 
     items: list[SourceItem]
     split_rule: str
-    absent: Sequence[Absent] = ()
+    missing: Sequence[MissingItem] = ()
 
 
 class Corpus(Protocol):
     """A corpus adapter.
 
     Attributes:
-        name: what users type.
+        name: the name that users type.
         kind: `speech` or `pen`.
-        sample_rate: the rate in Hz that its shards hold; None for pen.
-        options: the adapter's options with their defaults, whose types are the options' types; part of the recipe.
-        licence: as its publisher states it.
+        sample_rate: the rate of its shards, in Hz; None for pen.
+        options: the adapter's options with their defaults; a default's type is the option's type.
+        licence: the licence, as its publisher states it.
         url: where the corpus comes from.
     """
 
@@ -96,7 +98,7 @@ class Corpus(Protocol):
     url: str
 
     def list_items(self, raw: Location, options: Options) -> Listing:
-        """List the source items below `raw`, decoding none.
+        """List the source items below `raw` without decoding any.
 
         Raises:
             InputError: `raw` is not a copy of this corpus.

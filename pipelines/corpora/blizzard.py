@@ -20,7 +20,7 @@ Defects of the original: chapters open and close with the publisher's announceme
 
 import re
 
-from pipelines.corpora.base import Absent, Kind, Listing, Options, SourceItem
+from pipelines.corpora.base import Listing, MissingItem, Options, SourceItem
 from pipelines.corpora.files import (
     base_name,
     common_directory,
@@ -29,13 +29,14 @@ from pipelines.corpora.files import (
     is_sound,
     path_id,
     read_rows,
-    refuse_doubles,
+    refuse_duplicates,
     stem,
     suffix,
 )
 from pipelines.corpora.splits import split_three_ways
 from pipelines.errors import InputError
 from pipelines.runtime.storage import FoundFile, Location
+from pipelines.signals import Kind
 
 __all__ = ["Blizzard"]
 
@@ -95,7 +96,7 @@ def _item(item_id: str, file: FoundFile, text: str | None = None) -> SourceItem:
 def _items_by_path(raw: Location, files: list[FoundFile]) -> list[SourceItem]:
     below = common_directory(directory(file.path) for file in files)
     items = [_item(path_id(file.path, below), file) for file in files]
-    refuse_doubles(raw, ((item.id, item.file.path) for item in items), what="recording", remedy=_REMEDY)
+    refuse_duplicates(raw, ((item.id, item.file.path) for item in items), what="recording", remedy=_REMEDY)
     return items
 
 
@@ -112,10 +113,10 @@ def _listed_texts(raw: Location, files: list[FoundFile]) -> dict[str, str] | Non
 
 def _listed(raw: Location, utterances: list[FoundFile], texts: dict[str, str]) -> Listing:
     found = [(stem(file.path), file) for file in utterances if stem(file.path) in texts]
-    refuse_doubles(raw, ((name, file.path) for name, file in found), what="utterance", remedy=_REMEDY)
+    refuse_duplicates(raw, ((name, file.path) for name, file in found), what="utterance", remedy=_REMEDY)
     if not found:
         raise InputError(f"{raw}: none of the files that its metadata.csv lists is below it; {_REMEDY}")
     items = [_item(name, file, texts[name] or None) for name, file in found]
     missing = sorted(texts.keys() - {item.id for item in items})
-    absent = [Absent(name, name, "metadata.csv lists it, but there is no such recording") for name in missing]
+    absent = [MissingItem(name, name, "metadata.csv lists it, but there is no such recording") for name in missing]
     return split_three_ways(items, "utterance", absent)

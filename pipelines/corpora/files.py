@@ -24,7 +24,7 @@ __all__ = [
     "read_rows",
     "read_text",
     "read_texts",
-    "refuse_doubles",
+    "refuse_duplicates",
     "stem",
     "suffix",
 ]
@@ -91,7 +91,7 @@ def path_id(path: str, below: str = "") -> str:
     return posixpath.splitext(fold(path))[0][len(below) :]
 
 
-def refuse_doubles(raw: Location, named: Iterable[tuple[str, str]], *, what: str, remedy: str) -> None:
+def refuse_duplicates(raw: Location, named: Iterable[tuple[str, str]], *, what: str, remedy: str) -> None:
     """Refuse two files with one id.
 
     Args:

@@ -21,9 +21,10 @@ see time).
 import re
 from collections import defaultdict
 
-from pipelines.corpora.base import Kind, Listing, Options, SourceItem, Split
+from pipelines.corpora.base import Listing, Options, SourceItem, Split
 from pipelines.errors import InputError
 from pipelines.runtime.storage import FoundFile, Location
+from pipelines.signals import Kind
 
 __all__ = ["IamOndb"]
 

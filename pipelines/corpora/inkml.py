@@ -12,11 +12,12 @@ are no integers then is rejected.
 Split: none is official; by writer where known, else by file, 0.9 / 0.05 / 0.05.
 """
 
-from pipelines.corpora.base import Kind, Listing, Options, SourceItem
-from pipelines.corpora.files import fold, path_id, refuse_doubles, suffix
+from pipelines.corpora.base import Listing, Options, SourceItem
+from pipelines.corpora.files import fold, path_id, refuse_duplicates, suffix
 from pipelines.corpora.splits import split_three_ways
 from pipelines.errors import InputError
 from pipelines.runtime.storage import FoundFile, Location
+from pipelines.signals import Kind
 
 __all__ = ["Inkml", "check_scale"]
 
@@ -47,7 +48,7 @@ class Inkml:
         if not items:
             raise InputError(f"{raw}: no *.inkml below it; point --raw at a directory of InkML files")
         named = ((item.id, item.file.path) for item in items)
-        refuse_doubles(raw, named, what="file", remedy="rename or remove one of them")
+        refuse_duplicates(raw, named, what="file", remedy="rename or remove one of them")
         return split_three_ways(items, "writer where known, else by file")
 
 

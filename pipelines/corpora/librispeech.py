@@ -19,10 +19,11 @@ Defects of the original: speech that was aligned to its text by machine; the `ot
 import re
 from dataclasses import dataclass
 
-from pipelines.corpora.base import Absent, Kind, Listing, Options, SourceItem, Split
-from pipelines.corpora.files import base_name, fold, is_sound, read_text, read_texts, refuse_doubles
+from pipelines.corpora.base import Listing, MissingItem, Options, SourceItem, Split
+from pipelines.corpora.files import base_name, fold, is_sound, read_text, read_texts, refuse_duplicates
 from pipelines.errors import InputError
 from pipelines.runtime.storage import FoundFile, Location
+from pipelines.signals import Kind
 
 __all__ = ["Librispeech"]
 
@@ -68,12 +69,12 @@ class Librispeech:
                 "point --raw at the directory LibriSpeech, which holds train-clean-100 and the other subsets"
             )
         remedy = "point --raw at one copy of LibriSpeech"
-        refuse_doubles(raw, ((u.id, u.file.path) for u in utterances), what="utterance", remedy=remedy)
+        refuse_duplicates(raw, ((u.id, u.file.path) for u in utterances), what="utterance", remedy=remedy)
         texts, sexes = _texts(raw, files), _sexes(raw, files)
         items = [_item(u, texts.get(u.id), sexes.get(u.speaker)) for u in utterances]
         missing = sorted(texts.keys() - {item.id for item in items})
         absent = [
-            Absent(name, name, "its chapter's transcript lists it, but there is no recording") for name in missing
+            MissingItem(name, name, "its chapter's transcript lists it, but there is no recording") for name in missing
         ]
         rule = "the corpus's own subsets: train-* is train, dev-* valid, test-* test"
         return Listing(sorted(items, key=lambda item: item.id), rule, absent)

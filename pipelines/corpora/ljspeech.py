@@ -18,11 +18,12 @@ Defects of the original: utterances follow one another within a sentence, which 
 
 import re
 
-from pipelines.corpora.base import Absent, Kind, Listing, Options, SourceItem
-from pipelines.corpora.files import base_name, fold, is_sound, read_text, refuse_doubles
+from pipelines.corpora.base import Listing, MissingItem, Options, SourceItem
+from pipelines.corpora.files import base_name, fold, is_sound, read_text, refuse_duplicates
 from pipelines.corpora.splits import split_three_ways
 from pipelines.errors import InputError
 from pipelines.runtime.storage import FoundFile, Location
+from pipelines.signals import Kind
 
 __all__ = ["Ljspeech"]
 
@@ -55,9 +56,9 @@ class Ljspeech:
                 "point --raw at the directory LJSpeech-1.1, which holds wavs and metadata.csv"
             )
         remedy = "point --raw at one copy of LJ Speech"
-        refuse_doubles(raw, ((item.id, item.file.path) for item in items), what="utterance", remedy=remedy)
+        refuse_duplicates(raw, ((item.id, item.file.path) for item in items), what="utterance", remedy=remedy)
         missing = sorted(texts.keys() - {item.id for item in items})
-        absent = [Absent(name, name, "metadata.csv lists it, but there is no such recording") for name in missing]
+        absent = [MissingItem(name, name, "metadata.csv lists it, but there is no such recording") for name in missing]
         return split_three_ways(items, "section of a book", absent)
 
 

@@ -18,7 +18,7 @@ Defects of the original: recorded on the speakers' own telephones, the classes a
 
 import re
 
-from pipelines.corpora.base import Kind, Listing, Options, SourceItem
+from pipelines.corpora.base import Listing, Options, SourceItem
 from pipelines.corpora.files import (
     base_name,
     common_directory,
@@ -26,12 +26,13 @@ from pipelines.corpora.files import (
     fold,
     is_sound,
     path_id,
-    refuse_doubles,
+    refuse_duplicates,
     stem,
 )
 from pipelines.corpora.splits import split_three_ways
 from pipelines.errors import InputError
 from pipelines.runtime.storage import FoundFile, Location
+from pipelines.signals import Kind
 
 __all__ = ["Onomatopoeia"]
 
@@ -66,7 +67,7 @@ class Onomatopoeia:
         below = common_directory(directory(directory(file.path)) for file in sounds)
         items = [_item(file, below) for file in sounds]
         remedy = "keep one of them, or point --raw at one copy"
-        refuse_doubles(raw, ((item.id, item.file.path) for item in items), what="sound", remedy=remedy)
+        refuse_duplicates(raw, ((item.id, item.file.path) for item in items), what="sound", remedy=remedy)
         return split_three_ways(items, "speaker where known, else by file")
 
 

@@ -17,12 +17,13 @@ import re
 from collections.abc import Iterator
 from itertools import chain, islice
 
-from pipelines.corpora.base import Kind, Listing, Options, SourceItem
-from pipelines.corpora.files import refuse_doubles, stem, suffix
+from pipelines.corpora.base import Listing, Options, SourceItem
+from pipelines.corpora.files import refuse_duplicates, stem, suffix
 from pipelines.corpora.inkml import check_scale
 from pipelines.corpora.splits import split_three_ways
 from pipelines.errors import InputError
 from pipelines.runtime.storage import FoundFile, Location
+from pipelines.signals import Kind
 
 __all__ = ["Quickdraw"]
 
@@ -61,7 +62,7 @@ class Quickdraw:
         if not items:
             raise InputError(f"{raw}: no *.ndjson with a drawing below it; point --raw at Quick, Draw!'s files")
         named = ((item.id, f"{item.file.path} at byte {item.start}") for item in items)
-        refuse_doubles(raw, named, what="drawing", remedy="remove one of them")
+        refuse_duplicates(raw, named, what="drawing", remedy="remove one of them")
         return split_three_ways(items, "drawing")
 
 

@@ -9,9 +9,9 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from pipelines.corpora.base import Absent, Listing, SourceItem, Split
+from pipelines.corpora.base import Listing, MissingItem, SourceItem, Split
 
-__all__ = ["hashed_order", "hold_out", "split_three_ways", "three_way"]
+__all__ = ["hashed_order", "hold_out", "split_three_ways", "three_way_splits"]
 
 
 def hashed_order(groups: Iterable[str], seed: int) -> list[str]:
@@ -26,7 +26,7 @@ def hold_out(groups: Iterable[str], fraction: float, seed: int = 0) -> frozenset
     return frozenset(order[:count])
 
 
-def three_way(groups: Iterable[str], seed: int = 0) -> dict[str, Split]:
+def three_way_splits(groups: Iterable[str], seed: int = 0) -> dict[str, Split]:
     """Map each group to `train`, `valid` or `test`, 0.9 / 0.05 / 0.05, each of the last two at least one.
 
     With one group there is only `train`; with two, `train` and `test`.
@@ -38,7 +38,7 @@ def three_way(groups: Iterable[str], seed: int = 0) -> dict[str, Split]:
 
 
 def split_three_ways(
-    items: Iterable[SourceItem], group_name: str, absent: Sequence[Absent] = (), seed: int = 0
+    items: Iterable[SourceItem], group_name: str, absent: Sequence[MissingItem] = (), seed: int = 0
 ) -> Listing:
     """The listing of a corpus without an official split, ordered by id.
 
@@ -52,8 +52,8 @@ def split_three_ways(
         seed: of the hash.
     """
     ordered = sorted(items, key=lambda item: item.id)
-    by_group = three_way((item.group for item in ordered), seed)
-    by_sequence = three_way((item.id for item in ordered), seed)
+    by_group = three_way_splits((item.group for item in ordered), seed)
+    by_sequence = three_way_splits((item.id for item in ordered), seed)
     placed = [replace(item, split=by_group[item.group], split_by_sequence=by_sequence[item.id]) for item in ordered]
     rule = f"no official split: 0.9 / 0.05 / 0.05 by {group_name} (paper: by sequence), by a hash, seed {seed}"
     return Listing(placed, rule, absent)

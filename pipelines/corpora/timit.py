@@ -22,11 +22,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pipelines.corpora.base import Kind, Listing, Options, SourceItem, Split
-from pipelines.corpora.files import refuse_doubles
-from pipelines.corpora.splits import hold_out, three_way
+from pipelines.corpora.base import Listing, Options, SourceItem, Split
+from pipelines.corpora.files import refuse_duplicates
+from pipelines.corpora.splits import hold_out, three_way_splits
 from pipelines.errors import InputError
 from pipelines.runtime.storage import FoundFile, Location
+from pipelines.signals import Kind
 
 __all__ = ["Timit"]
 
@@ -75,7 +76,7 @@ class Timit:
                 "point --raw at the directory that holds TRAIN and TEST"
             )
         remedy = "point --raw at one copy of TIMIT"
-        refuse_doubles(raw, ((u.id, u.file.path) for u in utterances), what="utterance", remedy=remedy)
+        refuse_duplicates(raw, ((u.id, u.file.path) for u in utterances), what="utterance", remedy=remedy)
         kept = [u for u in utterances if options["include_sa"] or not u.sentence.startswith("sa")]
         splits, rule = _splits(kept)
         beside = {file.path.lower(): file for file in files if file.path.lower().endswith((".txt", ".phn"))}
@@ -105,7 +106,7 @@ def _splits(utterances: list[_Utterance]) -> tuple[dict[str, Split], str]:
     test = {u.speaker for u in utterances if u.tree == "test"}
     rest = {u.speaker for u in utterances} - test
     if not test:
-        return three_way(rest), "no TEST tree: speakers 0.9 / 0.05 / 0.05 by a hash, seed 0"
+        return three_way_splits(rest), "no TEST tree: speakers 0.9 / 0.05 / 0.05 by a hash, seed 0"
     valid = hold_out(rest, _VALID_FRACTION)
     splits: dict[str, Split] = {speaker: "valid" if speaker in valid else "train" for speaker in rest}
     splits.update((speaker, "test") for speaker in test)

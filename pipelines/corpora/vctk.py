@@ -21,11 +21,12 @@ besides their own sentences, so that some texts are in every split.
 import re
 from dataclasses import dataclass
 
-from pipelines.corpora.base import Absent, Kind, Listing, Options, SourceItem
-from pipelines.corpora.files import base_name, fold, is_sound, read_text, read_texts, refuse_doubles, stem
+from pipelines.corpora.base import Listing, MissingItem, Options, SourceItem
+from pipelines.corpora.files import base_name, fold, is_sound, read_text, read_texts, refuse_duplicates, stem
 from pipelines.corpora.splits import split_three_ways
 from pipelines.errors import InputError
 from pipelines.runtime.storage import FoundFile, Location
+from pipelines.signals import Kind
 
 __all__ = ["Vctk"]
 
@@ -68,7 +69,7 @@ class Vctk:
         if not kept:
             raise InputError(_no_recordings(raw, recordings, microphone))
         remedy = "point --raw at one copy of VCTK"
-        refuse_doubles(raw, ((one.id, one.file.path) for one in kept), what="utterance", remedy=remedy)
+        refuse_duplicates(raw, ((one.id, one.file.path) for one in kept), what="utterance", remedy=remedy)
         told, texts = _speaker_info(raw, files), _texts(raw, files, {one.id for one in kept})
         items = [
             SourceItem(r.id, r.file, "train", r.speaker, r.speaker, texts.get(r.id), told.get(r.speaker, ()))
@@ -97,10 +98,11 @@ def _no_recordings(raw: Location, recordings: list[_Recording], microphone: str)
     )
 
 
-def _absent(recordings: list[_Recording], kept: set[str], microphone: str) -> list[Absent]:
+def _absent(recordings: list[_Recording], kept: set[str], microphone: str) -> list[MissingItem]:
     others = [one for one in recordings if one.id not in kept]
     return [
-        Absent(one.file.path, one.id, f"microphone {microphone} did not record it, only the other") for one in others
+        MissingItem(one.file.path, one.id, f"microphone {microphone} did not record it, only the other")
+        for one in others
     ]
 
 

@@ -7,8 +7,8 @@ Repeated points, one-point strokes and jumps are in the real data and stay.
 """
 
 from pipelines.decode.iam_xml import WhiteboardReader, read_canonical
-from pipelines.decode.inkml import InkmlReader
-from pipelines.decode.quickdraw import read_drawing
+from pipelines.decode.inkml_xml import InkmlReader
+from pipelines.decode.quickdraw_json import read_drawing
 from pipelines.decode.xml_reader import read_xml
 from pipelines.errors import RejectedSourceError
 from pipelines.signals import Ink

@@ -17,10 +17,10 @@ from typing import Any
 import pooch
 
 from pipelines.download.archives import extract
-from pipelines.download.transfer import Progress, discard, fetch
+from pipelines.download.transfer import Progress, discard, download_file
 from pipelines.errors import InputError
 
-__all__ = ["Part", "Source", "choose_parts", "find_source", "is_there", "retrieve", "unpack"]
+__all__ = ["Part", "Source", "choose_parts", "fetch_archive", "find_source", "is_unpacked", "unpack"]
 
 _TABLE = Path(__file__).with_name("downloads.toml")
 
@@ -100,13 +100,13 @@ def _hint(name: str, known: Mapping[str, object]) -> str:
     return f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
 
 
-def is_there(part: Part, out: Path) -> bool:
+def is_unpacked(part: Part, out: Path) -> bool:
     """Whether the part was unpacked below `out` before."""
     place = out / part.name
     return place.is_dir() and any(place.iterdir())
 
 
-def retrieve(part: Part, out: Path, base: str, on_progress: Progress) -> Path:
+def fetch_archive(part: Part, out: Path, base: str, on_progress: Progress) -> Path:
     """Download the part's archive, or go on with it, and verify it.
 
     What has arrived outlasts an interruption, of the hashing too.
@@ -126,7 +126,7 @@ def retrieve(part: Part, out: Path, base: str, on_progress: Progress) -> Path:
     beginning = out / f"{part.file}.part"
 
     def arrive(url: str, temporary: str, _: object) -> None:
-        fetch(url, beginning, on_progress)
+        download_file(url, beginning, on_progress)
         Path(temporary).unlink()
         try:
             os.link(beginning, temporary)

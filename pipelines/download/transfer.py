@@ -18,7 +18,7 @@ from urllib.request import Request, urlopen
 
 from pipelines.errors import InputError
 
-__all__ = ["Progress", "check_url", "discard", "fetch"]
+__all__ = ["Progress", "check_url", "discard", "download_file"]
 
 Progress = Callable[[int, int], None]
 
@@ -44,7 +44,7 @@ def check_url(url: str) -> None:
         raise InputError(f"{url}: not an address to download from; it begins with https:// or http://")
 
 
-def fetch(url: str, part: Path, on_progress: Progress) -> None:
+def download_file(url: str, part: Path, on_progress: Progress) -> None:
     """Complete `part`, which may hold the beginning of the content already.
 
     Args:

@@ -1,82 +1,9 @@
-"""`export`: shards in the forms that other tools read, every sample bit for bit.
+"""Exports of shards to the formats of other tools: Lhotse, Hugging Face audio, WebDataset.
 
-A format is a module and a line in the registry. An export is a directory with a record, `export.json`, and one
-directory a split; a split's directory is replaced whole when it is exported again. Nothing in it depends on the time or
-the machine.
+May import `pipelines.shards`, `pipelines.runtime` and the modules at the top of `pipelines`.
 """
 
-from collections.abc import Mapping
+from pipelines.export.export_record import ExportedSplit
+from pipelines.export.export_shards import FORMATS, export
 
-from pipelines.errors import InputError
-from pipelines.export.export_record import Exported, Record
-from pipelines.export.hf_audio import HfAudio
-from pipelines.export.lhotse import Lhotse
-from pipelines.export.source import Format, Progress, SplitSource
-from pipelines.export.webdataset import WebDataset
-from pipelines.runtime.storage import Location
-from pipelines.shards.read import ShardSet
-
-__all__ = ["FORMATS", "Exported", "export"]
-
-FORMATS: Mapping[str, Format] = {format_.name: format_ for format_ in (Lhotse(), HfAudio(), WebDataset())}
-
-
-def export(
-    shards: ShardSet,
-    format_name: str,
-    out: Location,
-    split: str | None = None,
-    *,
-    on_progress: Progress = lambda done, total: None,
-) -> dict[str, Exported]:
-    """Write `shards` to `out` in another form, a row group in memory at a time.
-
-    Args:
-        shards: what is exported; every checksum is verified first.
-        format_name: a key of `FORMATS`.
-        out: empty or new, or an earlier export of the same shards in the same format.
-        split: this one only; all by default.
-        on_progress: called with (sequences done, sequences in all).
-
-    Returns:
-        What was written, by split.
-
-    Raises:
-        InputError: the format or the split is unknown, the format does not hold this kind of signal, a shard is
-            altered, or `out` holds something else.
-    """
-    format_ = _format(format_name, shards)
-    splits = _splits(shards, split)
-    record = Record.open(out, format_.name, shards.manifest.fingerprint)
-    shards.verify()
-    total = sum(shards.manifest.splits[name].sequences for name in splits)
-    done: dict[str, Exported] = {}
-    for name in splits:
-        record.begin(name)
-        before = sum(result.sequences for result in done.values())
-        source = SplitSource(shards, name, lambda count, before=before: on_progress(before + count, total))
-        format_.write(source, out)
-        done[name] = record.finish(name, source.done)
-    format_.finish(shards, out, sorted(record.splits))
-    return done
-
-
-def _format(name: str, shards: ShardSet) -> Format:
-    if name not in FORMATS:
-        raise InputError(f"no format called {name!r}; choose one of {', '.join(FORMATS)}")
-    if shards.manifest.kind not in FORMATS[name].kinds:
-        fitting = ", ".join(other.name for other in FORMATS.values() if shards.manifest.kind in other.kinds)
-        raise InputError(
-            f"{shards.location}: holds {shards.manifest.kind} and {name} holds sound; use --format {fitting}"
-        )
-    return FORMATS[name]
-
-
-def _splits(shards: ShardSet, split: str | None) -> list[str]:
-    if split is None:
-        return list(shards.manifest.splits)
-    if split not in shards.manifest.splits:
-        raise InputError(
-            f"{shards.location}: has no split {split!r}; choose one of {', '.join(shards.manifest.splits)}"
-        )
-    return [split]
+__all__ = ["FORMATS", "ExportedSplit", "export"]

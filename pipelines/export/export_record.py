@@ -10,13 +10,13 @@ from dataclasses import asdict, dataclass
 from pipelines.errors import InputError
 from pipelines.runtime.storage import TEMPORARY_MARK, Location
 
-__all__ = ["RECORD_NAME", "Exported", "Record"]
+__all__ = ["RECORD_NAME", "ExportRecord", "ExportedSplit"]
 
 RECORD_NAME = "export.json"
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportedSplit:
     """What was written of one split."""
 
     sequences: int
@@ -25,7 +25,7 @@ class Exported:
 
 
 @dataclass
-class Record:
+class ExportRecord:
     """The record of an export.
 
     Attributes:
@@ -38,10 +38,10 @@ class Record:
     out: Location
     format: str
     fingerprint: str
-    splits: dict[str, Exported]
+    splits: dict[str, ExportedSplit]
 
     @classmethod
-    def open(cls, out: Location, format_: str, fingerprint: str) -> "Record":
+    def open(cls, out: Location, format_: str, fingerprint: str) -> "ExportRecord":
         """The record of the export at `out`, or a new one where nothing lies.
 
         Raises:
@@ -62,10 +62,10 @@ class Record:
             if file.path.startswith(f"{split}/") or TEMPORARY_MARK in file.path:
                 (self.out / file.path).delete()
 
-    def finish(self, split: str, sequences: int) -> Exported:
+    def finish(self, split: str, sequences: int) -> ExportedSplit:
         """Note that `split` is whole."""
         files = (self.out / split).files()
-        self.splits[split] = Exported(sequences, len(files), sum(file.size for file in files))
+        self.splits[split] = ExportedSplit(sequences, len(files), sum(file.size for file in files))
         self._save()
         return self.splits[split]
 
@@ -78,12 +78,12 @@ class Record:
         (self.out / RECORD_NAME).write_bytes((json.dumps(content, indent=2) + "\n").encode())
 
 
-def _splits(out: Location, format_: str, fingerprint: str) -> dict[str, Exported]:
+def _splits(out: Location, format_: str, fingerprint: str) -> dict[str, ExportedSplit]:
     place = out / RECORD_NAME
     try:
         content = json.loads(place.read_bytes())
         found = (content["format"], content["fingerprint"])
-        splits = {split: Exported(**result) for split, result in content["splits"].items()}
+        splits = {split: ExportedSplit(**result) for split, result in content["splits"].items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{place}: not the record of an export; choose an empty or new directory for --out") from error
     if found != (format_, fingerprint):

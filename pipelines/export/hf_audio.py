@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.corpora.base import Kind
 from pipelines.export.source import SplitSource, encode_flac, file_key
 from pipelines.runtime.storage import Location
+from pipelines.shards.columns import INDEX_FIELDS, Row
 from pipelines.shards.read import ShardSet
-from pipelines.shards.write import INDEX_FIELDS, Row
+from pipelines.signals import Kind
 
 __all__ = ["ROW_GROUP_BYTES", "HfAudio"]
 
@@ -36,7 +36,7 @@ class HfAudio:
         schema = _schema(source.sample_rate)
         for number, file in enumerate(source.files):
             with (
-                (out / source.split / f"{number:05d}.parquet").writing() as stream,
+                (out / source.split / f"{number:05d}.parquet").atomic_writer() as stream,
                 pq.ParquetWriter(stream, schema, compression="zstd", use_dictionary=False) as writer,
             ):
                 for group in _row_groups(_rows(source, file)):

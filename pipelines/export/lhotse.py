@@ -10,10 +10,10 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pipelines.corpora.base import Kind
 from pipelines.export.source import Sequence, SplitSource, describe, encode_flac, file_key
 from pipelines.runtime.storage import Location
 from pipelines.shards.read import ShardSet
+from pipelines.signals import Kind
 
 __all__ = ["Lhotse"]
 
@@ -47,7 +47,7 @@ class Lhotse:
 
 @contextmanager
 def _lines(place: Location) -> Iterator[gzip.GzipFile]:
-    with place.writing() as stream, gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0) as packed:
+    with place.atomic_writer() as stream, gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0) as packed:
         yield packed
 
 

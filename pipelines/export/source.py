@@ -14,11 +14,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import soundfile
 
-from pipelines.corpora.base import Kind
 from pipelines.runtime.storage import Location
+from pipelines.shards.columns import INDEX_FIELDS, Row, read_signals
 from pipelines.shards.read import ShardSet
-from pipelines.shards.write import INDEX_FIELDS, Row, read_signals
-from pipelines.signals import Signal
+from pipelines.signals import Kind, Signal
 
 __all__ = ["Format", "Progress", "Sequence", "SplitSource", "describe", "encode_flac", "file_key"]
 

@@ -13,11 +13,10 @@ from operator import itemgetter
 
 import numpy as np
 
-from pipelines.corpora.base import Kind
 from pipelines.export.source import Sequence, SplitSource, describe, encode_flac, file_key
 from pipelines.runtime.storage import Location
 from pipelines.shards.read import ShardSet
-from pipelines.signals import Ink
+from pipelines.signals import Ink, Kind
 
 __all__ = ["TAR_BYTES", "WebDataset"]
 
@@ -36,7 +35,7 @@ class WebDataset:
         """Write the tar files, a new one where the next sequence would not fit."""
         for number, group in groupby(_numbered(source), key=itemgetter(0)):
             with (
-                (out / source.split / f"{number:06d}.tar").writing() as stream,
+                (out / source.split / f"{number:06d}.tar").atomic_writer() as stream,
                 tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT) as archive,
             ):
                 for _, members in group:

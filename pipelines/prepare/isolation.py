@@ -1,12 +1,12 @@
-"""Sources that kill the process that decodes them, or never end.
+"""Protection against sources that crash the process that decodes them, or that never end.
 
-At first a source is decoded in the worker itself, under an alarm whose default action ends the whole process: a C
-library in a loop can be stopped in no other way. When a worker has died, its shard is worked on again with every source
-decoded in a child process, under the same alarm; the child that dies tells which source it was, and that source alone
-is rejected.
+A source is first decoded in the worker itself, under an alarm whose default action ends the whole process: a C library
+in an endless loop cannot be stopped in any other way. After a worker has died, its shard runs again with its sources
+decoded in a child process, under the same alarm. If the child dies, the source at hand is the culprit, and it alone is
+rejected.
 
-The child reads pickled requests on stdin and writes pickled rows on stdout; it serves its shard's items one after the
-other, ends when its parent does, and is replaced when it dies.
+The child reads pickled requests on stdin and writes pickled rows on stdout. It serves the items of its shard one by
+one, ends when its parent ends, and is replaced when it dies.
 """
 
 import contextlib
@@ -22,46 +22,40 @@ from typing import IO
 
 from pipelines.corpora.base import SourceItem
 from pipelines.errors import RejectedSourceError
-from pipelines.prepare.shard_task import ShardReport, ShardTask, rows_of, run_shard_task
-from pipelines.shards.write import Row
+from pipelines.prepare.shard_task import ShardReport, ShardTask, decode_rows, run_shard_task
+from pipelines.shards.columns import Row
 
-__all__ = ["run_guarded", "run_isolated"]
+__all__ = ["run_isolated", "run_with_time_limit"]
 
 _END = None
 
 
-def run_guarded(task: ShardTask) -> ShardReport:
-    """Run a task in this process, which the alarm ends when a source outlasts its limit."""
-    return run_shard_task(task, _guarded_rows)
+def run_with_time_limit(task: ShardTask) -> ShardReport:
+    """Run a task in this process, which the alarm ends if a source exceeds its time limit."""
+    return run_shard_task(task, _rows_in_time)
 
 
-def _guarded_rows(task: ShardTask, item: SourceItem) -> Iterator[Row]:
-    """The rows of an item, whose first comes after all the decoding: the limit is on that, not on the writing."""
-    rows = rows_of(task, item)
-    with _alarm(task.time_limit(item)):
+def run_isolated(task: ShardTask) -> ShardReport:
+    """Run a task with its sources decoded in a child process; a source that ends the child is rejected."""
+    with _Child(task) as child:
+        return run_shard_task(task, lambda _, item: child.decode_rows(item))
+
+
+def _rows_in_time(task: ShardTask, item: SourceItem) -> Iterator[Row]:
+    rows = decode_rows(task, item)
+    # All decoding happens before the first row: the limit covers decoding, not the writing of the shard.
+    signal.setitimer(signal.ITIMER_REAL, task.time_limit(item))
+    try:
         first = next(rows, None)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
     if first is not None:
         yield first
         yield from rows
 
 
-@contextlib.contextmanager
-def _alarm(seconds: float) -> Iterator[None]:
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-
-
-def run_isolated(task: ShardTask) -> ShardReport:
-    """Run a task with every source decoded in a child process; those that end it are rejected."""
-    with _Child(task) as child:
-        return run_shard_task(task, lambda _, item: child.rows_of(item))
-
-
 class _Child:
-    """A process that decodes, started when it is needed and ended with the block."""
+    """A decoding process that starts when it is first needed and ends with the block."""
 
     def __init__(self, task: ShardTask) -> None:
         self._task = replace(task, items=())
@@ -75,13 +69,13 @@ class _Child:
     ) -> None:
         self._end()
 
-    def rows_of(self, item: SourceItem) -> Iterator[Row]:
+    def decode_rows(self, item: SourceItem) -> Iterator[Row]:
         """The rows of one item.
 
         Raises:
-            RejectedSourceError: the child rejected it, died of it, or outlasted its limit.
+            RejectedSourceError: the child rejected the item, died of it, or exceeded its time limit.
         """
-        process = self._started()
+        process = self._process or self._start()
         assert process.stdin is not None
         assert process.stdout is not None
         try:
@@ -91,27 +85,25 @@ class _Child:
                     raise row
                 yield row
         except (EOFError, BrokenPipeError, pickle.UnpicklingError) as error:
-            raise self._rejection(item, self._end()) from error
+            status = self._end()
+            if status == -signal.SIGALRM:
+                reason = f"decoding took more than {self._task.time_limit(item):.0f} s, twice"
+                raise RejectedSourceError("timed_out", reason) from error
+            raise RejectedSourceError("crashed", f"decoding ended the process, twice (status {status})") from error
 
-    def _rejection(self, item: SourceItem, status: int) -> RejectedSourceError:
-        if status == -signal.SIGALRM:
-            limit = self._task.time_limit(item)
-            return RejectedSourceError("timed_out", f"decoding it took more than {limit:.0f} s, twice")
-        return RejectedSourceError("crashed", f"decoding it ended the process, twice (status {status})")
-
-    def _started(self) -> "subprocess.Popen[bytes]":
-        if self._process is None:
-            environment = os.environ | {"PYTHONPATH": os.pathsep.join(part for part in sys.path if part)}
-            command = [sys.executable, "-m", "pipelines.prepare.isolation"]
-            self._process = subprocess.Popen(  # noqa: S603 (this very module)
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
-            )
-            assert self._process.stdin is not None
-            _send(self._process.stdin, self._task)
-        return self._process
+    def _start(self) -> "subprocess.Popen[bytes]":
+        # The child must find this package where this process found it.
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(part for part in sys.path if part)}
+        command = [sys.executable, "-m", "pipelines.prepare.isolation"]
+        self._process = process = subprocess.Popen(  # noqa: S603 (this very module)
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
+        )
+        assert process.stdin is not None
+        _send(process.stdin, self._task)
+        return process
 
     def _end(self) -> int:
-        """End the child; a child that is dead already keeps the status it died with."""
+        """End the child and return its exit status; a child that has already died keeps its own status."""
         if self._process is None:
             return 0
         process, self._process = self._process, None
@@ -139,7 +131,7 @@ def _serve(requests: IO[bytes], replies: IO[bytes]) -> None:
         except EOFError:
             return
         try:
-            for row in _guarded_rows(task, item):
+            for row in _rows_in_time(task, item):
                 _send(replies, row)
         except (RejectedSourceError, OSError) as error:
             _send(replies, error)
@@ -148,6 +140,7 @@ def _serve(requests: IO[bytes], replies: IO[bytes]) -> None:
 
 
 if __name__ == "__main__":
+    # Replies have the real stdout to themselves: what a C library prints goes to stderr.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     _serve(sys.stdin.buffer, answers)

@@ -1,20 +1,19 @@
-"""What `prepare` will do, decided before anything is done: the source items cut into shard tasks.
+"""The plan of `prepare`: the source items cut into shard tasks.
 
-The list of items decides everything: it is cut into shards by raw bytes, a pure function of the list, so that the
-number of workers cannot change a byte.
+The cut is a pure function of the list of items, by raw bytes, so the number of workers cannot change a byte.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from pipelines.corpora import Corpus, Listing, Options, SourceItem
-from pipelines.corpora.files import refuse_doubles
+from pipelines.corpora.files import refuse_duplicates
 from pipelines.errors import InputError
 from pipelines.prepare.shard_task import ShardTask
-from pipelines.prepare.sources import PART_SAMPLES
+from pipelines.prepare.source_rows import PART_SAMPLES
 from pipelines.runtime.storage import Location
 
-__all__ = ["SPLITS", "PrepareOptions", "chosen_values", "plan_shards"]
+__all__ = ["SPLITS", "PrepareOptions", "plan_shards", "resolve_options"]
 
 SPLITS = ("train", "valid", "valid2", "test")
 _RECIPE_VERSION = 2
@@ -22,14 +21,14 @@ _RECIPE_VERSION = 2
 
 @dataclass(frozen=True)
 class PrepareOptions:
-    """How to prepare; `workers`, `max_rejects` and `source_seconds` change nothing that is written of sound sources.
+    """How to prepare. `workers`, `max_rejects` and `source_seconds` do not change what is written of sound sources.
 
     Attributes:
-        workers: how many shards are worked on at once.
-        corpus_options: values for the adapter's options; as text, they take the type of the option's default.
-        shard_bytes: raw bytes a shard is cut at.
+        workers: how many shards are processed at once.
+        corpus_options: values for the adapter's options; text is converted to the type of the option's default.
+        shard_bytes: raw bytes at which a shard is cut.
         max_rejects: more rejects than this are an error; None allows any number.
-        source_seconds: how long decoding one source may take; its size adds two seconds for each MiB.
+        source_seconds: how long decoding one source may take; two seconds are added for each MiB.
     """
 
     workers: int = 1
@@ -39,22 +38,22 @@ class PrepareOptions:
     source_seconds: float = 120.0
 
 
-def chosen_values(corpus: Corpus, given: Options) -> dict[str, bool | int | str]:
-    """All of the adapter's options, those given in place of their defaults.
+def resolve_options(corpus: Corpus, given: Options) -> dict[str, bool | int | str]:
+    """All of the adapter's options: the given values, and the defaults of the others.
 
     Raises:
-        InputError: an option that the adapter does not have, or a value of another type.
+        InputError: the adapter has no such option, or the value has another type.
     """
     values = dict(corpus.options)
     for name, value in given.items():
         if name not in values:
             known = ", ".join(f"{key}={default}" for key, default in corpus.options.items()) or "none at all"
             raise InputError(f"{corpus.name} has no option {name!r}; leave it out (its options: {known})")
-        values[name] = _typed(name, value, values[name])
+        values[name] = _converted(name, value, values[name])
     return values
 
 
-def _typed(name: str, value: bool | int | str, default: bool | int | str) -> bool | int | str:
+def _converted(name: str, value: bool | int | str, default: bool | int | str) -> bool | int | str:
     if isinstance(value, type(default)):
         return value
     text = str(value).lower()
@@ -74,11 +73,12 @@ def plan_shards(
     """Cut the items into shard tasks: a pure function of the listing and the options.
 
     Raises:
-        InputError: two items have one id.
+        InputError: two items have the same id.
     """
     named = ((item.id, item.file.path) for item in listing.items)
-    refuse_doubles(raw, named, what="source", remedy="remove one of them")
-    values, rate = chosen_values(corpus, options.corpus_options), corpus.sample_rate
+    refuse_duplicates(raw, named, what="source", remedy="remove one of them")
+    values, rate = resolve_options(corpus, options.corpus_options), corpus.sample_rate
+    # Part of every task's key: a change here makes all shards be written again.
     recipe: Mapping[str, object] = {
         "version": _RECIPE_VERSION,
         "corpus": corpus.name,

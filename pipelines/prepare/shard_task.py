@@ -1,7 +1,7 @@
-"""One shard's work: decode, verify and write the source items it was given.
+"""The work on one shard: decode, verify and write its source items.
 
-A plain function of its task, so that Ray, a test or a loop can run it. Nothing here knows the cluster. A report is
-kept beside the shard: it is the mark that the task is done.
+`run_shard_task` is a plain function of its task, so Ray, a test or a loop can run it; nothing here knows the cluster.
+The report is kept as a file: it is the marker that the task is complete.
 """
 
 import hashlib
@@ -9,35 +9,36 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 
-from pipelines.corpora.base import Kind, Options, SourceItem
+from pipelines.corpora.base import Options, SourceItem
 from pipelines.errors import RejectedSourceError
-from pipelines.prepare.sources import decode_item
-from pipelines.runtime.storage import Location
-from pipelines.shards.write import SCHEMA_VERSION, Row, write_shard
+from pipelines.prepare.source_rows import decode_item
+from pipelines.runtime.storage import STATE_DIRECTORY, Location
+from pipelines.shards.columns import SCHEMA_VERSION, Row
+from pipelines.shards.write import write_shard
+from pipelines.signals import Kind
 
-__all__ = ["STATE_DIRECTORY", "Reject", "ShardReport", "ShardTask", "completed_report", "rows_of", "run_shard_task"]
+__all__ = ["Reject", "ShardReport", "ShardTask", "completed_report", "decode_rows", "marker_name", "run_shard_task"]
 
-STATE_DIRECTORY = ".state"
 TRANSIENT_CODES = frozenset({"unreadable", "crashed", "timed_out"})
-"""Rejects that say more of the moment than of the source: the next run tries their shards again."""
+"""Rejects that may come from the machine rather than from the source: the next run repeats their shards."""
 
-RowsOf = Callable[["ShardTask", SourceItem], Iterator[Row]]
+DecodeRows = Callable[["ShardTask", SourceItem], Iterator[Row]]
 
 
 @dataclass(frozen=True)
 class ShardTask:
-    """What one shard is made of.
+    """The inputs of one shard.
 
     Attributes:
         raw: the raw root.
-        out: the directory that the shard and its mark go to.
+        out: the directory for the shard and its marker.
         name: the shard's file name.
         kind: `speech` or `pen`.
-        sample_rate: Hz to decode to, None for pen.
-        options: the adapter's.
-        recipe: what, beside the items, decides the shard's content.
+        sample_rate: rate to decode to, in Hz; None for pen.
+        recipe: everything that decides the shard's content, apart from the items.
         items: the source items.
-        source_seconds: how long one source item may take, before what its size adds.
+        options: the adapter's options.
+        source_seconds: how long decoding one item may take, before the allowance for its size.
     """
 
     raw: str
@@ -52,14 +53,15 @@ class ShardTask:
 
     @property
     def key(self) -> str:
-        """Names the task: equal keys need no second run."""
+        """Identifies the task: a shard with an equal key need not be written again."""
         digest = hashlib.sha256(json.dumps(self.recipe, sort_keys=True).encode())
         for item in self.items:
+            # The repr holds the file's size and time, so a changed file changes the key.
             digest.update(repr(item).encode())
         return digest.hexdigest()
 
     def time_limit(self, item: SourceItem) -> float:
-        """Seconds that `item` may take: two for each MiB on top of `source_seconds`."""
+        """Seconds that decoding `item` may take: `source_seconds`, and two for each MiB."""
         return self.source_seconds + 2 * item.bytes / 2**20
 
 
@@ -76,7 +78,7 @@ class Reject:
 
 @dataclass(frozen=True)
 class ShardReport:
-    """What became of a task. Kept beside the shard, it is the mark that the task is done."""
+    """The result of a task; its file is the marker that the task is complete."""
 
     key: str
     name: str
@@ -86,7 +88,7 @@ class ShardReport:
     rejects: tuple[Reject, ...]
 
     def to_json(self) -> str:
-        """The mark's content."""
+        """The marker's content."""
         return json.dumps(asdict(self), sort_keys=True, indent=1)
 
     @classmethod
@@ -96,14 +98,15 @@ class ShardReport:
         return cls(**(fields | {"rejects": tuple(Reject(**reject) for reject in fields["rejects"])}))
 
 
-def _mark(out: str, name: str) -> Location:
-    return Location(out) / STATE_DIRECTORY / f"{name}.json"
+def marker_name(shard: str) -> str:
+    """The path of a shard's marker, relative to the directory of the shards."""
+    return f"{STATE_DIRECTORY}/{shard}.json"
 
 
 def completed_report(task: ShardTask) -> ShardReport | None:
-    """The report of an earlier run of this very task, if its shard still lies there and it need not be tried again."""
+    """The report of an earlier run of the same task; None if its shard is not there or must be written again."""
     try:
-        report = ShardReport.from_json(_mark(task.out, task.name).read_bytes().decode())
+        report = ShardReport.from_json((Location(task.out) / marker_name(task.name)).read_bytes().decode())
     except (FileNotFoundError, KeyError, TypeError, json.JSONDecodeError):
         return None
     found = (Location(task.out) / task.name).info()
@@ -111,33 +114,30 @@ def completed_report(task: ShardTask) -> ShardReport | None:
     return report if done and not any(reject.code in TRANSIENT_CODES for reject in report.rejects) else None
 
 
-def rows_of(task: ShardTask, item: SourceItem) -> Iterator[Row]:
+def decode_rows(task: ShardTask, item: SourceItem) -> Iterator[Row]:
     """The rows of one of the task's items, decoded in this process; see `decode_item`."""
     return decode_item(Location(task.raw), item, task.sample_rate, task.options)
 
 
-def run_shard_task(task: ShardTask, rows_of: RowsOf = rows_of) -> ShardReport:
-    """Decode the task's items, write its shard and its mark.
-
-    Items that cannot be used become rejects and never stop the run.
+def run_shard_task(task: ShardTask, decode_rows: DecodeRows = decode_rows) -> ShardReport:
+    """Decode the task's items and write its shard and marker; items that cannot be used become rejects.
 
     Args:
-        task: what to do.
-        rows_of: how the rows of an item come about; it raises `RejectedSourceError` before the first of them or not
-            at all.
+        task: the task.
+        decode_rows: decodes one item; if it raises `RejectedSourceError`, it does so before it yields a row.
     """
     rejects: list[Reject] = []
-    shard = Location(task.out) / task.name
+
+    def usable_rows() -> Iterator[Row]:
+        for item in task.items:
+            try:
+                yield from decode_rows(task, item)
+            except RejectedSourceError as error:
+                rejects.append(Reject(item.file.path, item.id, item.split, error.code, error.message))
+
+    out = Location(task.out)
     metadata = {"schema_version": SCHEMA_VERSION, "recipe": task.recipe}
-    written = write_shard(shard, task.kind, _usable_rows(task, rows_of, rejects), metadata)
+    written = write_shard(out / task.name, task.kind, usable_rows(), metadata)
     report = ShardReport(task.key, task.name, written.bytes, written.sha256, written.rows, tuple(rejects))
-    _mark(task.out, task.name).write_bytes(report.to_json().encode())
+    (out / marker_name(task.name)).write_bytes(report.to_json().encode())
     return report
-
-
-def _usable_rows(task: ShardTask, rows_of: RowsOf, rejects: list[Reject]) -> Iterator[Row]:
-    for item in task.items:
-        try:
-            yield from rows_of(task, item)
-        except RejectedSourceError as error:
-            rejects.append(Reject(item.file.path, item.id, item.split, error.code, error.message))

@@ -1,10 +1,11 @@
-"""One writer at a time in one output.
+"""A lock that lets only one process write to an output directory.
 
-On a local disk the lock is the operating system's (flock), which lets go when its process dies, however it dies. An
-object store has no locks: there a lease object is written, read back after a moment, and written again while the work
-goes on; a lease that has not been renewed for a while is taken over. Two that start within the same moment see one
-another, since the last to write is the only one to read its own name; a process that was stopped for longer than a
-lease lasts and then goes on is not noticed, so its shards, the same bytes, may be written twice.
+On a local disk this is an operating-system lock (flock), which is released however its process ends.
+
+An object store has no locks. There the lock is a lease: an object that is written, read back after a moment, and
+renewed while the work runs. A lease that was not renewed for a while is taken over. If two processes start at the same
+moment, the last one to write reads its own name back and wins. A process that was paused for longer than a lease lasts
+does not notice that it lost the lease, so its shards may be written twice; both copies have the same bytes.
 """
 
 import contextlib
@@ -19,10 +20,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipelines.errors import PreparationError
-from pipelines.prepare.shard_task import STATE_DIRECTORY
-from pipelines.runtime.storage import Location
+from pipelines.runtime.storage import STATE_DIRECTORY, Location
 
-__all__ = ["LOCK_NAME", "BusyError", "exclusive", "this_process"]
+__all__ = ["LOCK_NAME", "BusyError", "lock_directory", "process_name"]
 
 LOCK_NAME = "lock"
 LEASE_SECONDS = 60.0
@@ -34,15 +34,24 @@ class BusyError(PreparationError):
 
 
 @contextlib.contextmanager
-def exclusive(out: Location) -> Iterator[None]:
-    """Be the only one to write to `out`.
+def lock_directory(out: Location) -> Iterator[None]:
+    """Hold the lock of the directory `out` within the block.
 
     Raises:
-        BusyError: another process is.
+        BusyError: another process holds it.
     """
-    place = out / STATE_DIRECTORY / LOCK_NAME
-    with _file_lock(out, Path(place.path)) if out.is_local else _lease(out, place):
+    lock = out / STATE_DIRECTORY / LOCK_NAME
+    with _file_lock(out, Path(lock.path)) if out.is_local else _lease(out, lock):
         yield
+
+
+def process_name() -> str:
+    """This process's id and host, for messages."""
+    return f"process {os.getpid()} on {socket.gethostname()}"
+
+
+def _busy(out: Location, owner: str) -> str:
+    return f"{out}: another command is writing there ({owner or 'unknown'}); wait for it, or write elsewhere"
 
 
 @contextlib.contextmanager
@@ -55,59 +64,51 @@ def _file_lock(out: Location, path: Path) -> Iterator[None]:
             file.seek(0)
             raise BusyError(_busy(out, file.read())) from error
         file.truncate(0)
-        file.write(this_process())
+        file.write(process_name())
         file.flush()
         yield
         file.truncate(0)
 
 
-def this_process() -> str:
-    """This process, as a person looks for it."""
-    return f"process {os.getpid()} on {socket.gethostname()}"
-
-
-def _busy(out: Location, owner: str) -> str:
-    return f"{out}: another command is writing there ({owner or 'unknown'}); wait for it, or write elsewhere"
-
-
 @contextlib.contextmanager
-def _lease(out: Location, place: Location) -> Iterator[None]:
+def _lease(out: Location, lock: Location) -> Iterator[None]:
     name = uuid.uuid4().hex
-    if holder := _holder(place):
-        raise BusyError(f"{_busy(out, holder)}; if it was killed, its claim ends within {LEASE_SECONDS:.0f} seconds")
-    _claim(place, name)
+    if owner := _active_owner(lock):
+        raise BusyError(f"{_busy(out, owner)}; if it was killed, its lease ends within {LEASE_SECONDS:.0f} seconds")
+    _write_lease(lock, name)
+    # Give a process that started at the same moment time to write its name: only the last writer goes ahead.
     time.sleep(SETTLE_SECONDS)
-    if _read(place).get("name") != name:
-        raise BusyError(_busy(out, str(_read(place).get("owner", ""))))
+    if (current := _read_lease(lock)).get("name") != name:
+        raise BusyError(_busy(out, str(current.get("owner", ""))))
     stop = threading.Event()
-    renewal = threading.Thread(target=_renew, args=(place, name, stop), daemon=True)
+    renewal = threading.Thread(target=_renew_lease, args=(lock, name, stop), daemon=True)
     renewal.start()
     try:
         yield
     finally:
         stop.set()
         renewal.join()
-        place.delete()
+        lock.delete()
 
 
-def _read(place: Location) -> dict[str, object]:
+def _read_lease(lock: Location) -> dict[str, object]:
     try:
-        return json.loads(place.read_bytes())
+        return json.loads(lock.read_bytes())
     except (FileNotFoundError, json.JSONDecodeError):
         return {}
 
 
-def _holder(place: Location) -> str | None:
-    lease = _read(place)
+def _active_owner(lock: Location) -> str | None:
+    lease = _read_lease(lock)
     age = time.time() - float(str(lease.get("renewed", 0.0)))
     return str(lease.get("owner")) if lease and age < LEASE_SECONDS else None
 
 
-def _claim(place: Location, name: str) -> None:
-    place.write_bytes(json.dumps({"name": name, "owner": this_process(), "renewed": time.time()}).encode())
+def _write_lease(lock: Location, name: str) -> None:
+    lock.write_bytes(json.dumps({"name": name, "owner": process_name(), "renewed": time.time()}).encode())
 
 
-def _renew(place: Location, name: str, stop: threading.Event) -> None:
+def _renew_lease(lock: Location, name: str, stop: threading.Event) -> None:
     while not stop.wait(LEASE_SECONDS / 4):
-        with contextlib.suppress(OSError):
-            _claim(place, name)
+        with contextlib.suppress(OSError):  # the next renewal tries again
+            _write_lease(lock, name)

@@ -1,8 +1,8 @@
-"""The board between a driver and the workers of its runs: news one way, the wish to stop the other.
+"""A channel between a driver and the workers of its run: workers send messages, the driver asks them to stop.
 
-It is a Ray actor beside the driver, so that it lives as long as whoever reads it. It holds a bounded number of news,
-the newest, as bytes: it need not import what they are made of. Workers learn of the wish to stop by a thread that waits
-for it: asking costs a step nothing.
+The channel is a Ray actor on the driver's node, so that it ends with the driver. It holds a bounded number of messages
+and drops the oldest ones first. Messages travel as bytes: the actor need not import their types. A worker waits for the
+request to stop in a thread, so that a training step pays nothing for asking.
 """
 
 import asyncio
@@ -18,33 +18,33 @@ import ray
 from ray.exceptions import RayActorError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-__all__ = ["Board", "open_board"]
+__all__ = ["Channel", "open_channel"]
 
-_MOST_NEWS = 10_000
-_MOST_LISTENERS = 10_000
-_PATIENCE_SECONDS = 20.0
+_MAX_MESSAGES = 10_000
+_MAX_CONCURRENT_CALLS = 10_000
+_WAIT_SECONDS = 20.0
 
 
-class _Holder:
-    """The actor."""
+class _ChannelActor:
+    """The messages and the request to stop, in a process of its own."""
 
     def __init__(self) -> None:
-        self._news: deque[bytes] = deque(maxlen=_MOST_NEWS)
+        self._messages: deque[bytes] = deque(maxlen=_MAX_MESSAGES)
         self._stop = asyncio.Event()
 
-    async def tell(self, news: bytes) -> None:
-        self._news.append(news)
+    async def send(self, message: bytes) -> None:
+        self._messages.append(message)
 
-    async def take(self) -> list[bytes]:
-        taken = list(self._news)
-        self._news.clear()
-        return taken
+    async def receive(self) -> list[bytes]:
+        messages = list(self._messages)
+        self._messages.clear()
+        return messages
 
-    async def stop(self) -> None:
+    async def request_stop(self) -> None:
         self._stop.set()
 
     async def wait_for_stop(self, seconds: float) -> bool:
-        """Whether to stop: at once if so, after `seconds` if not."""
+        """Wait at most `seconds` for a request to stop; return whether there is one."""
         try:
             await asyncio.wait_for(self._stop.wait(), seconds)
         except TimeoutError:
@@ -53,54 +53,55 @@ class _Holder:
 
 
 @dataclass(frozen=True)
-class Board:
-    """The board as the driver and its workers have it in hand."""
+class Channel:
+    """The handle of a channel; it can be passed to Ray tasks and actors."""
 
     _actor: Any
 
-    def tell(self, news: object) -> None:
-        """Pin `news`, and return once it is there.
+    def send(self, message: object) -> None:
+        """Send `message`, and return once it is stored.
 
         Raises:
-            RayActorError: the board is gone, and the driver with it.
+            RayActorError: the channel is closed, or its driver has ended.
         """
-        ray.get(self._actor.tell.remote(pickle.dumps(news)))
+        ray.get(self._actor.send.remote(pickle.dumps(message)))
 
-    def take(self) -> list[Any]:
-        """All news that nobody took yet, the oldest first."""
-        return [pickle.loads(news) for news in ray.get(self._actor.take.remote())]  # noqa: S301
+    def receive(self) -> list[Any]:
+        """Take all messages that were not received yet, the oldest first."""
+        # Only this run's own workers can send: unpickling is safe.
+        return [pickle.loads(message) for message in ray.get(self._actor.receive.remote())]  # noqa: S301
 
-    def stop(self) -> None:
-        """Ask everybody to stop."""
-        self._actor.stop.remote()
+    def request_stop(self) -> None:
+        """Ask all workers to stop."""
+        self._actor.request_stop.remote()
 
     def close(self) -> None:
-        """Take it down."""
+        """End the channel's actor."""
         ray.kill(self._actor)
 
     @contextmanager
-    def listening(self) -> Iterator[threading.Event]:
-        """Within, the event is set once the board, or its driver's end, says to stop."""
+    def watch_for_stop(self) -> Iterator[threading.Event]:
+        """Within the block, the yielded event is set once a stop is requested or the driver has ended."""
         stop, done = threading.Event(), threading.Event()
 
-        def listen() -> None:
+        def watch() -> None:
             while not done.is_set():
                 try:
-                    if ray.get(self._actor.wait_for_stop.remote(_PATIENCE_SECONDS)):
+                    if ray.get(self._actor.wait_for_stop.remote(_WAIT_SECONDS)):
                         break
                 except RayActorError:
                     break
             stop.set()
 
-        threading.Thread(target=listen, daemon=True, name="listening").start()
+        threading.Thread(target=watch, daemon=True, name="watch-for-stop").start()
         try:
             yield stop
         finally:
             done.set()
 
 
-def open_board() -> Board:
-    """A new board on this node."""
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    actor = ray.remote(_Holder).options(num_cpus=0, max_concurrency=_MOST_LISTENERS, scheduling_strategy=here)
-    return Board(actor.remote())
+def open_channel() -> Channel:
+    """Open a new channel on this node."""
+    this_node = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    options = {"num_cpus": 0, "max_concurrency": _MAX_CONCURRENT_CALLS, "scheduling_strategy": this_node}
+    return Channel(ray.remote(_ChannelActor).options(**options).remote())

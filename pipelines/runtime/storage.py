@@ -1,11 +1,11 @@
-"""Paths that are local or in an object store, read and written the same way.
+"""Files and directories, local or in an object store, behind one class: `Location`.
 
-Everything goes through `pyarrow.fs`, so that `s3://`, `gs://` and a local path behave alike. A write is
-whole or absent: a local file is written under a temporary name and renamed; for an object store, which publishes
-what it has when a stream closes for whatever reason, the content is spooled and sent when it is complete.
+Everything goes through `pyarrow.fs`, so `s3://`, `gs://` and a local path behave alike. A file appears complete or not
+at all: a local file is written under a temporary name and renamed. An object store publishes what it has received when
+a stream closes, for whatever reason, so the content is spooled first and sent once it is complete.
 
-The stores' clients repeat a request that a busy store refuses, but not always (pyarrow gives up at once where the
-refusal is longer than the bytes it asked for); so every operation here is repeated a few times before it fails.
+The clients of the stores repeat most requests that a busy store refuses, but not all: pyarrow gives up at once if the
+refusal is longer than the bytes it asked for. Every operation here is therefore retried a few times before it fails.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -28,62 +28,36 @@ from pyarrow import fs
 
 from pipelines.errors import InputError
 
-__all__ = ["TEMPORARY_MARK", "FoundFile", "Location"]
+__all__ = ["STATE_DIRECTORY", "TEMPORARY_MARK", "FoundFile", "Location"]
 
+STATE_DIRECTORY = ".state"
+"""Below an output directory: locks, completion markers and unfinished work."""
 TEMPORARY_MARK = ".partial-"
+"""Part of the name of every temporary file."""
+
 _SPOOL_BYTES = 64 * 2**20
 _BLOCK_BYTES = 4 * 2**20
-_ATTEMPTS = 4
+_MAX_ATTEMPTS = 4
 _PAUSE_SECONDS = 0.2
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
-_FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+_PERMANENT = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, order=True, slots=True)
 class FoundFile:
-    """One file below a `Location`.
+    """One file below a `Location`. Its repr is part of a shard task's key.
 
     Attributes:
-        path: relative to the location it was found from, with forward slashes.
-        size: bytes.
-        modified_ns: time of last change, nanoseconds since the epoch.
+        path: path relative to the location it was found from, with forward slashes.
+        size: size in bytes.
+        modified_ns: time of the last change, in nanoseconds since the epoch.
     """
 
     path: str
     size: int
     modified_ns: int
-
-
-@lru_cache(maxsize=32)
-def _object_store(root: str) -> fs.FileSystem:
-    try:
-        return fs.FileSystem.from_uri(root)[0]
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{root}: not a local path nor a known object store ({reason})") from error
-
-
-def _walk(root: Path, prefix: str, above: frozenset[tuple[int, int]], *, recursive: bool) -> Iterator[FoundFile]:
-    """The files below a local directory; `above` are the directories that lead to it."""
-    try:
-        status = root.stat()
-        entries = list(os.scandir(root))
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    here = (status.st_dev, status.st_ino)
-    if here in above:
-        raise InputError(f"{root}: a symbolic link that leads back to a directory above it; remove it")
-    for entry in entries:
-        if not entry.name.isprintable() and entry.name.encode(errors="replace").decode() != entry.name:
-            raise InputError(f"{root}: holds a file whose name is not UTF-8: {entry.name!r}; rename it")
-        if entry.is_dir():
-            if recursive:
-                yield from _walk(Path(entry.path), f"{prefix}{entry.name}/", above | {here}, recursive=True)
-        elif entry.is_file() or entry.is_symlink():
-            found = entry.stat(follow_symlinks=entry.is_file())
-            yield FoundFile(prefix + entry.name, found.st_size, found.st_mtime_ns)
 
 
 @dataclass(frozen=True)
@@ -92,20 +66,24 @@ class Location:
 
     Attributes:
         uri: the path or URI.
-        without: a path below this one, within its file system, below which `files` finds nothing.
+        exclude: a path in the same file system; `files` leaves out everything below it.
     """
 
     uri: str
-    without: str = ""
+    exclude: str = ""
 
     def __truediv__(self, child: str) -> "Location":
-        base, mark, query = self.uri.partition("?") if self._is_remote else (self.uri, "", "")
-        return Location(f"{base.rstrip('/')}/{child}{mark}{query}")
+        base, mark, query = self._split_query()
+        return Location(f"{base}/{child}{mark}{query}")
 
     def __str__(self) -> str:
-        """The URI without the credentials and the query that it may hold: what may be shown."""
+        """The URI without credentials and query, so that it can be shown."""
         parts = urlsplit(self.uri)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if self._is_remote else self.uri
+
+    def _split_query(self) -> tuple[str, str, str]:
+        base, mark, query = self.uri.partition("?") if self._is_remote else (self.uri, "", "")
+        return base.rstrip("/"), mark, query
 
     @property
     def _is_remote(self) -> bool:
@@ -113,9 +91,9 @@ class Location:
 
     @property
     def _filesystem(self) -> fs.FileSystem:
-        """The file system: one for a store and its query (endpoint, region), whatever the path within it."""
         if not self._is_remote:
             return fs.LocalFileSystem()
+        # The path is left out: all locations of one store and query (endpoint, region) share a file system.
         parts = urlsplit(self.uri)
         return _object_store(urlunsplit((parts.scheme, parts.netloc, "", parts.query, "")))
 
@@ -129,30 +107,30 @@ class Location:
 
     @property
     def absolute(self) -> "Location":
-        """The same place, from whatever directory a process runs in."""
-        return self if self._is_remote else Location(self.path, self.without)
+        """The same place, independent of the working directory."""
+        return self if self._is_remote else Location(self.path, self.exclude)
 
     @property
     def parent(self) -> "Location":
-        """The directory that this lies in."""
-        base, mark, query = self.uri.partition("?") if self._is_remote else (self.uri, "", "")
-        return Location(f"{base.rstrip('/').rpartition('/')[0] or '/'}{mark}{query}")
+        """The directory that holds this file or directory."""
+        base, mark, query = self._split_query()
+        return Location(f"{base.rpartition('/')[0] or '/'}{mark}{query}")
 
     @property
     def is_local(self) -> bool:
-        """Whether this lies on a local disk."""
+        """Whether this is on a local disk."""
         return isinstance(self._filesystem, fs.LocalFileSystem)
 
-    def patiently(self, operation: Callable[[], Result]) -> Result:
-        """Do `operation`, again after a pause where an object store failed, a few times at most.
+    def retry(self, operation: Callable[[], Result]) -> Result:
+        """Run `operation`; if an object store fails, run it again after a pause, a few times at most.
 
         Raises:
-            OSError: it failed at every attempt, or in a way that no attempt mends, or on a local disk.
+            OSError: it failed at every attempt, with an error that no retry can fix, or on a local disk.
         """
-        for attempt in range(1, _ATTEMPTS):
+        for attempt in range(1, _MAX_ATTEMPTS):
             try:
                 return operation()
-            except _FINAL:
+            except _PERMANENT:
                 raise
             except OSError:
                 if self.is_local:
@@ -161,92 +139,90 @@ class Location:
         return operation()
 
     def info(self) -> fs.FileInfo:
-        """What the file system says of this path."""
-        return self.patiently(lambda: cast(fs.FileInfo, self._filesystem.get_file_info(self.path)))
+        """The file system's information on this path."""
+        return self.retry(lambda: cast(fs.FileInfo, self._filesystem.get_file_info(self.path)))
 
     def is_file(self) -> bool:
-        """Whether a file lies here."""
+        """Whether this is a file."""
         return self.info().type == fs.FileType.File
 
     def is_directory(self) -> bool:
-        """Whether a directory, or a prefix with objects below it, lies here."""
+        """Whether this is a directory, or a prefix with objects below it."""
         return self.info().type == fs.FileType.Directory
 
     def files(self, *, recursive: bool = True) -> list[FoundFile]:
-        """The files below this directory, in the order of their paths; none where it does not exist.
-
-        Symbolic links are followed.
+        """The files below this directory, sorted by path; none if it does not exist. Symbolic links are followed.
 
         Raises:
             InputError: a symbolic link leads back to a directory that holds it.
         """
         root = self.path.rstrip("/")
         if self.is_local:
-            return self._kept(_walk(Path(root), "", frozenset(), recursive=recursive))
-        selector = fs.FileSelector(root, allow_not_found=True, recursive=recursive)
-        entries = self.patiently(lambda: self._filesystem.get_file_info(selector))
-        found = (entry for entry in entries if entry.type == fs.FileType.File)
-        return self._kept(
-            FoundFile(entry.path[len(root) + 1 :], entry.size or 0, entry.mtime_ns or 0) for entry in found
-        )
-
-    def _kept(self, found: Iterable[FoundFile]) -> list[FoundFile]:
-        root, without = self.path.rstrip("/"), f"{self.without.rstrip('/')}/"
-        if not without.startswith(f"{root}/"):
+            found = _walk(Path(root), "", frozenset(), recursive=recursive)
+        else:
+            selector = fs.FileSelector(root, allow_not_found=True, recursive=recursive)
+            entries = self.retry(lambda: self._filesystem.get_file_info(selector))
+            found = (
+                FoundFile(entry.path[len(root) + 1 :], entry.size or 0, entry.mtime_ns or 0)
+                for entry in entries
+                if entry.type == fs.FileType.File
+            )
+        excluded = f"{self.exclude.rstrip('/')}/"
+        if not excluded.startswith(f"{root}/"):
             return sorted(found)
-        return sorted(file for file in found if not f"{root}/{file.path}".startswith(without))
+        return sorted(file for file in found if not f"{root}/{file.path}".startswith(excluded))
 
     def open(self) -> pa.NativeFile:
-        """Open for random reads."""
+        """Open the file for random reads."""
         return self._filesystem.open_input_file(self.path)
 
     def read_bytes(self) -> bytes:
         """The whole content.
 
         Raises:
-            FileNotFoundError: no file lies here.
+            FileNotFoundError: there is no such file.
         """
 
         def read() -> bytes:
             with self.open() as file:
                 return file.read()
 
-        return self.patiently(read)
+        return self.retry(read)
 
     def sha256(self) -> str:
-        """The hex digest of the content, read in blocks."""
+        """The hex digest of the content, which is read in blocks."""
 
-        def digest() -> str:
+        def compute() -> str:
             digest = hashlib.sha256()
             with self.open() as file:
                 while block := file.read(_BLOCK_BYTES):
                     digest.update(block)
             return digest.hexdigest()
 
-        return self.patiently(digest)
+        return self.retry(compute)
 
     def delete(self) -> None:
-        """Remove the file here, if there is one."""
+        """Delete the file, if there is one."""
         with contextlib.suppress(FileNotFoundError):
-            self.patiently(lambda: self._filesystem.delete_file(self.path))
+            self.retry(lambda: self._filesystem.delete_file(self.path))
 
     def move(self, target: "Location") -> None:
-        """Rename the file here to `target`, on the same file system, replacing what lies there."""
+        """Rename the file to `target`, on the same file system; a file that is already there is replaced."""
         target.parent.make_directory()
-        self.patiently(lambda: self._filesystem.move(self.path, target.path))
+        self.retry(lambda: self._filesystem.move(self.path, target.path))
 
     def make_directory(self) -> None:
-        """Create this directory and its parents (a no-op in an object store)."""
+        """Create this directory and its parents; an object store needs none."""
         if self.is_local:
             Path(self.path).mkdir(parents=True, exist_ok=True)
 
     @contextlib.contextmanager
-    def writing(self) -> Iterator[IO[bytes]]:
-        """Write the whole content; it appears here when the block ends without an error, or not at all."""
+    def atomic_writer(self) -> Iterator[IO[bytes]]:
+        """Write the whole content; the file appears when the block ends without an error, or not at all."""
         if not self.is_local:
             with SpooledTemporaryFile(max_size=_SPOOL_BYTES) as spool:
                 yield cast(IO[bytes], spool)
-                self.patiently(lambda: self._send(cast(IO[bytes], spool)))
+                self.retry(lambda: self._upload(cast(IO[bytes], spool)))
             return
         target = Path(self.path)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -255,21 +231,54 @@ class Location:
             with temporary.open("xb") as stream:
                 yield stream
                 stream.flush()
+                # Without fsync a crash of the machine could leave an empty file under the final name.
                 os.fsync(stream.fileno())
             temporary.replace(target)
         except OSError as error:
-            if error.errno in _NO_ROOM and error.filename is None:
+            # A write that meets a full disk does not name its file.
+            if error.errno in _DISK_FULL and error.filename is None:
                 raise OSError(error.errno, error.strerror, str(target)) from error
             raise
         finally:
             temporary.unlink(missing_ok=True)
 
-    def _send(self, content: IO[bytes]) -> None:
+    def _upload(self, content: IO[bytes]) -> None:
         content.seek(0)
         with self._filesystem.open_output_stream(self.path) as stream:
             shutil.copyfileobj(content, stream, _BLOCK_BYTES)
 
     def write_bytes(self, content: bytes) -> None:
-        """Write `content` whole."""
-        with self.writing() as stream:
+        """Write `content` as the whole file."""
+        with self.atomic_writer() as stream:
             stream.write(content)
+
+
+@lru_cache(maxsize=32)
+def _object_store(root: str) -> fs.FileSystem:
+    try:
+        return fs.FileSystem.from_uri(root)[0]
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{root}: neither a local path nor a known object store ({reason})") from error
+
+
+def _walk(root: Path, prefix: str, parents: frozenset[tuple[int, int]], *, recursive: bool) -> Iterator[FoundFile]:
+    """The files below a local directory; `parents` are the device and inode of the directories that lead to it."""
+    try:
+        status = root.stat()
+        entries = list(os.scandir(root))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    this = (status.st_dev, status.st_ino)
+    if this in parents:
+        raise InputError(f"{root}: a symbolic link that leads back to a directory above it; remove it")
+    for entry in entries:
+        if not entry.name.isprintable() and entry.name.encode(errors="replace").decode() != entry.name:
+            raise InputError(f"{root}: holds a file whose name is not UTF-8: {entry.name!r}; rename it")
+        if entry.is_dir():
+            if recursive:
+                yield from _walk(Path(entry.path), f"{prefix}{entry.name}/", parents | {this}, recursive=True)
+        elif entry.is_file() or entry.is_symlink():
+            # A broken link is listed with its own size; reading it becomes a reject.
+            found = entry.stat(follow_symlinks=entry.is_file())
+            yield FoundFile(prefix + entry.name, found.st_size, found.st_mtime_ns)

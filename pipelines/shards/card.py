@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from pipelines.shards.columns import signal_columns
 from pipelines.shards.manifest import Manifest, SplitEntry
-from pipelines.shards.write import signal_columns
 
 __all__ = ["CARD_NAME", "dataset_card"]
 

@@ -1,49 +1,50 @@
-"""The index of a set of shards, and what the manifest says of its content, read back from the shards themselves."""
+"""The index of a set of shards, and the parts of the manifest that are computed from it.
+
+The index is read back from the shards themselves, so it describes what was really written.
+"""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.corpora.base import Kind
-from pipelines.prepare.shard_task import ShardReport
 from pipelines.runtime.storage import Location
+from pipelines.shards.columns import INDEX_FIELDS, INDEX_SCHEMA
 from pipelines.shards.manifest import ShardEntry, SplitEntry, fingerprint
 from pipelines.shards.moments import Moments
-from pipelines.shards.write import INDEX_FIELDS, PLACE_FIELDS
+from pipelines.signals import Kind
 
 __all__ = ["READERS", "content_fingerprint", "read_index", "split_entries", "train_moments"]
 
 READERS = 16
-"""Shards that are looked at together: reading them is mostly waiting."""
-
-_SCHEMA = pa.schema([*INDEX_FIELDS, *PLACE_FIELDS])
+"""Shards that are read at once: reading them is mostly waiting."""
 
 
 def read_index(shards: Sequence[Location]) -> pa.Table:
-    """Every sequence's description and place, in the order of split and id."""
+    """One row for each sequence, with its description and its place, sorted by split and id."""
     with ThreadPoolExecutor(READERS) as pool:
-        parts = list(pool.map(lambda shard: shard.patiently(lambda: _shard_index(shard)), shards))
-    return pa.concat_tables([_SCHEMA.empty_table(), *parts]).sort_by([("split", "ascending"), ("id", "ascending")])
+        parts = list(pool.map(lambda shard: shard.retry(lambda: _shard_index(shard)), shards))
+    return pa.concat_tables([INDEX_SCHEMA.empty_table(), *parts]).sort_by([("split", "ascending"), ("id", "ascending")])
 
 
 def _shard_index(shard: Location) -> pa.Table:
     name = shard.path.rpartition("/")[2]
     with shard.open() as stream:
         file = pq.ParquetFile(stream)
-        parts = [_group_index(name, file, group) for group in range(file.num_row_groups)]
-    return pa.concat_tables([_SCHEMA.empty_table(), *parts])
+        parts = [_row_group_index(name, file, group) for group in range(file.num_row_groups)]
+    return pa.concat_tables([INDEX_SCHEMA.empty_table(), *parts])
 
 
-def _group_index(shard: str, file: pq.ParquetFile, group: int) -> pa.Table:
+def _row_group_index(shard: str, file: pq.ParquetFile, group: int) -> pa.Table:
     part = file.read_row_group(group, columns=[field.name for field in INDEX_FIELDS], use_threads=False)
     rows = part.num_rows
+    # A shard's name begins with its split: `train-00000-of-00012.parquet`.
     place = [[shard.partition("-")[0]] * rows, [shard] * rows, [group] * rows, list(range(rows))]
     columns = [*part.columns, *(pa.array(column) for column in place)]
-    return pa.Table.from_arrays(columns, names=_SCHEMA.names).cast(_SCHEMA)
+    return pa.Table.from_arrays(columns, names=INDEX_SCHEMA.names).cast(INDEX_SCHEMA)
 
 
 def content_fingerprint(kind: Kind, sample_rate: int | None, index: pa.Table) -> str:
@@ -64,23 +65,20 @@ def train_moments(kind: Kind, index: pa.Table, split_column: str) -> Moments:
 
 
 def _channel_sums(column: pa.ChunkedArray, channels: int) -> tuple[int, ...]:
+    # Python integers: the sums of a large corpus exceed 64 bits.
     values = list(chain.from_iterable(column.to_pylist()))
     return tuple(sum(values[channel::channels]) for channel in range(channels))
 
 
-def split_entries(splits: Iterable[str], reports: Sequence[ShardReport], index: pa.Table) -> Mapping[str, SplitEntry]:
-    """What each split holds and in which shards."""
+def split_entries(splits: Iterable[str], shards: Sequence[ShardEntry], index: pa.Table) -> dict[str, SplitEntry]:
+    """The manifest's entry for each split that has shards."""
     lengths: Counter[str] = Counter()
     for split, length in zip(index.column("split").to_pylist(), index.column("length").to_pylist(), strict=True):
         lengths[split] += length
     entries: dict[str, SplitEntry] = {}
     for split in splits:
-        shards = tuple(_entry(report) for report in reports if report.name.startswith(f"{split}-"))
-        if shards:
-            count = sum(shard.sequences for shard in shards)
-            entries[split] = SplitEntry(sequences=count, length=lengths[split], shards=shards)
+        own = tuple(shard for shard in shards if shard.file.startswith(f"{split}-"))
+        if own:
+            count = sum(shard.sequences for shard in own)
+            entries[split] = SplitEntry(sequences=count, length=lengths[split], shards=own)
     return entries
-
-
-def _entry(report: ShardReport) -> ShardEntry:
-    return ShardEntry(file=report.name, bytes=report.bytes, sha256=report.sha256, sequences=report.sequences)

@@ -9,10 +9,11 @@ from collections.abc import Iterable
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pipelines.corpora.base import Kind, Options
+from pipelines.corpora.base import Options
 from pipelines.errors import InputError
 from pipelines.runtime.storage import Location
 from pipelines.shards.moments import Moments
+from pipelines.signals import Kind
 
 __all__ = [
     "INDEX_NAME",

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 
 from pipelines.errors import InputError
 from pipelines.runtime.storage import Location
+from pipelines.shards.columns import read_signals, signal_columns
 from pipelines.shards.manifest import INDEX_NAME, REJECTS_NAME, Manifest
-from pipelines.shards.write import read_signals, signal_columns
 from pipelines.signals import Signal
 
 __all__ = ["ShardSet"]

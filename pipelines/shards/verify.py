@@ -1,8 +1,8 @@
-"""`verify`: everything that a set of shards states about itself, recomputed and compared.
+"""`verify`: everything that a set of shards states about itself, computed again and compared.
 
-`ShardSet` trusts a shard whose bytes match the manifest; this trusts nothing but the signals. Digests, lengths
-and moments are computed from them again and held against the rows, the rows against the index, and what they add up
-to against the manifest, fingerprint included.
+`ShardSet` trusts a shard whose bytes match the manifest; this check trusts the signals alone. Digests, lengths and
+moments are computed from the signals and compared with the rows, the rows with the index, and the sums over the rows
+with the manifest, including the fingerprint.
 """
 
 from collections import Counter
@@ -14,15 +14,12 @@ import pyarrow.parquet as pq
 
 from pipelines.errors import InputError
 from pipelines.runtime.storage import TEMPORARY_MARK, Location
+from pipelines.shards.columns import INDEX_SCHEMA, SCHEMA_VERSION
 from pipelines.shards.manifest import INDEX_NAME, MANIFEST_NAME, REJECTS_NAME, Manifest, fingerprint
 from pipelines.shards.moments import Moments
-from pipelines.shards.problems import Findings
-from pipelines.shards.verify_shard import UNREADABLE, ShardCheck, Tally, compare_schemas
-from pipelines.shards.write import INDEX_FIELDS, PLACE_FIELDS, SCHEMA_VERSION
+from pipelines.shards.verify_shard import UNREADABLE, Problems, ShardCheck, Totals, compare_schemas
 
 __all__ = ["Verification", "verify_shards"]
-
-_INDEX_SCHEMA = pa.schema([*INDEX_FIELDS, *PLACE_FIELDS])
 
 
 @dataclass(frozen=True)
@@ -30,10 +27,10 @@ class Verification:
     """The result of `verify_shards`.
 
     Attributes:
-        shards: how many the manifest lists.
+        shards: how many shards the manifest lists.
         sequences: how many rows were read and checked.
-        problems: the first of them, a line each.
-        further: how many there are beside those.
+        problems: the first problems, one line each.
+        further: how many more problems there are.
     """
 
     shards: int
@@ -43,118 +40,118 @@ class Verification:
 
     @property
     def ok(self) -> bool:
-        """Whether there is none."""
+        """Whether no problem was found."""
         return not self.problems
 
 
 def verify_shards(
     location: Location, *, on_progress: Callable[[int, int], None] = lambda done, total: None
 ) -> Verification:
-    """Check a set of shards, a row group in memory at a time, and collect all that is wrong with it.
+    """Check a set of shards, with one row group in memory at a time, and collect all problems.
 
     Args:
-        location: where the shards lie.
-        on_progress: called with (shards done, shards in all).
+        location: the directory of the shards.
+        on_progress: called with (shards done, all shards).
 
     Raises:
         InputError: there is no finished set of shards there.
     """
-    findings = Findings()
-    manifest = _manifest(location, findings)
+    problems = Problems()
+    manifest = _check_manifest(location, problems)
     if manifest is None:
-        return _verification(0, 0, findings)
-    index = _index(location, manifest, findings)
-    tally = Tally(manifest.kind)
+        return _result(0, 0, problems)
+    index = _check_index(location, manifest, problems)
+    totals = Totals(manifest.kind)
     shards = [(split, entry) for split, content in manifest.splits.items() for entry in content.shards]
     for done, (split, entry) in enumerate(shards):
         on_progress(done, len(shards))
-        ShardCheck(location / entry.file, entry, split, index, tally, findings).run()
+        ShardCheck(location / entry.file, entry, split, index, totals, problems).run()
     on_progress(len(shards), len(shards))
-    _check_totals(manifest, tally, findings)
-    _check_rejects(location, manifest, findings)
-    _check_strangers(location, manifest, findings)
-    return _verification(len(shards), len(tally.digests), findings)
+    # If a row could not be read, the sums are wrong for that reason alone.
+    if totals.complete:
+        _check_totals(manifest, totals, problems)
+    _check_rejects(location, manifest, problems)
+    _check_stray_files(location, manifest, problems)
+    return _result(len(shards), len(totals.digests), problems)
 
 
-def _verification(shards: int, sequences: int, findings: Findings) -> Verification:
-    return Verification(shards, sequences, tuple(findings.lines), findings.count - len(findings.lines))
+def _result(shards: int, sequences: int, problems: Problems) -> Verification:
+    return Verification(shards, sequences, tuple(problems.lines), problems.count - len(problems.lines))
 
 
-def _manifest(location: Location, findings: Findings) -> Manifest | None:
+def _check_manifest(location: Location, problems: Problems) -> Manifest | None:
     try:
         manifest = Manifest.load(location)
     except InputError as error:
         if not (location / MANIFEST_NAME).is_file():
             raise
-        findings.add(MANIFEST_NAME, "content", "a manifest of this version", error)
+        problems.add(MANIFEST_NAME, "content", "a manifest of this version", error)
         return None
-    findings.compare(MANIFEST_NAME, "schema_version", SCHEMA_VERSION, manifest.schema_version)
+    problems.compare(MANIFEST_NAME, "schema_version", SCHEMA_VERSION, manifest.schema_version)
     return manifest
 
 
-def _read(place: Location, name: str, findings: Findings) -> pa.Table | None:
+def _read_table(place: Location, name: str, problems: Problems) -> pa.Table | None:
     try:
         with place.open() as stream:
             return pq.read_table(stream)
     except UNREADABLE as error:
         found = "no such file" if isinstance(error, FileNotFoundError) else error
-        findings.add(name, "content", "readable Parquet", found)
+        problems.add(name, "content", "readable Parquet", found)
         return None
 
 
-def _index(location: Location, manifest: Manifest, findings: Findings) -> pa.Table | None:
+def _check_index(location: Location, manifest: Manifest, problems: Problems) -> pa.Table | None:
     place = location / INDEX_NAME
     if place.is_file():
-        findings.compare(INDEX_NAME, "SHA-256", manifest.index_sha256, place.sha256())
-    table = _read(place, INDEX_NAME, findings)
-    if table is None or not compare_schemas(INDEX_NAME, _INDEX_SCHEMA, table.schema, findings):
+        problems.compare(INDEX_NAME, "SHA-256", manifest.index_sha256, place.sha256())
+    table = _read_table(place, INDEX_NAME, problems)
+    if table is None or not compare_schemas(INDEX_NAME, INDEX_SCHEMA, table.schema, problems):
         return None
-    listed = {entry.file: split for split, content in manifest.splits.items() for entry in content.shards}
+    listed = {entry.file for content in manifest.splits.values() for entry in content.shards}
     for shard, count in Counter(table.column("shard").to_pylist()).items():
         if shard not in listed:
-            findings.add(INDEX_NAME, f"sequences in {shard}", "none: the manifest does not list it", count)
+            problems.add(INDEX_NAME, f"sequences in {shard}", "none: the manifest does not list it", count)
     for id_, count in Counter(table.column("id").to_pylist()).items():
-        findings.compare(f"{INDEX_NAME}: {id_}", "rows", 1, count)
+        problems.compare(f"{INDEX_NAME}: {id_}", "rows", 1, count)
     return table
 
 
-def _check_totals(manifest: Manifest, tally: Tally, findings: Findings) -> None:
-    """What the rows add up to; where a shard could not be read they add up to nothing worth comparing."""
-    if not tally.whole:
-        return
-    counts = Counter(split for split, _, _ in tally.digests)
+def _check_totals(manifest: Manifest, totals: Totals, problems: Problems) -> None:
+    counts = Counter(split for split, _, _ in totals.digests)
     for split, content in manifest.splits.items():
-        findings.compare(MANIFEST_NAME, f"sequences of {split}", counts[split], content.sequences)
-        findings.compare(MANIFEST_NAME, f"length of {split}", tally.lengths[split], content.length)
-    nothing = Moments.total([], tally.channels)
+        problems.compare(MANIFEST_NAME, f"sequences of {split}", counts[split], content.sequences)
+        problems.compare(MANIFEST_NAME, f"length of {split}", totals.lengths[split], content.length)
+    none = Moments.total([], totals.channels)
     for name, column, stated in (
         ("train_moments", "split", manifest.train_moments),
         ("train_moments_by_sequence", "split_by_sequence", manifest.train_moments_by_sequence),
     ):
-        findings.compare(MANIFEST_NAME, name, tally.moments.get(column, nothing), stated)
-    computed = fingerprint(manifest.kind, manifest.sample_rate, tally.digests)
-    findings.compare(MANIFEST_NAME, "fingerprint", computed, manifest.fingerprint)
+        problems.compare(MANIFEST_NAME, name, totals.moments.get(column, none), stated)
+    computed = fingerprint(manifest.kind, manifest.sample_rate, totals.digests)
+    problems.compare(MANIFEST_NAME, "fingerprint", computed, manifest.fingerprint)
 
 
-def _check_rejects(location: Location, manifest: Manifest, findings: Findings) -> None:
-    table = _read(location / REJECTS_NAME, REJECTS_NAME, findings)
+def _check_rejects(location: Location, manifest: Manifest, problems: Problems) -> None:
+    table = _read_table(location / REJECTS_NAME, REJECTS_NAME, problems)
     if table is None:
         return
     if "code" not in table.column_names:
-        findings.add(REJECTS_NAME, "columns", "code", ", ".join(table.column_names))
+        problems.add(REJECTS_NAME, "columns", "code", ", ".join(table.column_names))
         return
     counts = dict(sorted(Counter(table.column("code").to_pylist()).items()))
-    findings.compare(MANIFEST_NAME, "rejects", counts, dict(sorted(manifest.rejects.items())))
+    problems.compare(MANIFEST_NAME, "rejects", counts, dict(sorted(manifest.rejects.items())))
 
 
-def _check_strangers(location: Location, manifest: Manifest, findings: Findings) -> None:
-    """Files that look like shards and are none; hidden directories are prepare's, where a successor may be growing."""
+def _check_stray_files(location: Location, manifest: Manifest, problems: Problems) -> None:
     known = {entry.file for content in manifest.splits.values() for entry in content.shards}
+    known |= {INDEX_NAME, REJECTS_NAME}
     for file in location.files():
+        # Hidden directories belong to `prepare`: another set may be in progress there.
         if file.path.startswith("."):
             continue
         name = file.path.rpartition("/")[2]
         if TEMPORARY_MARK in name:
-            findings.add(file.path, "file", "none", "what an interrupted write left")
-        elif name.endswith(".parquet") and file.path not in known | {INDEX_NAME, REJECTS_NAME}:
-            findings.add(file.path, "file", "none", "a Parquet file that the manifest does not list")
+            problems.add(file.path, "file", "none", "a temporary file of an interrupted write")
+        elif name.endswith(".parquet") and file.path not in known:
+            problems.add(file.path, "file", "none", "a Parquet file that the manifest does not list")

@@ -26,7 +26,7 @@ from pipelines.synthesis.espeak import EspeakProcess, Utterance
 from pipelines.synthesis.sentences import SHARED_SENTENCES, distinct_sentences
 from pipelines.synthesis.sphere import encode_sphere
 from pipelines.synthesis.tree import Request, build_once
-from pipelines.synthesis.voices import Speaker, cast_speakers
+from pipelines.synthesis.voices import Speaker, invent_speakers
 
 __all__ = ["synthesise_speech"]
 
@@ -68,7 +68,7 @@ def synthesise_speech(
     parameters = {"train_speakers": train_speakers, "test_speakers": test_speakers, "seed": seed}
 
     def write(tree: Path) -> int:
-        speakers = cast_speakers(train_speakers + test_speakers, seed)
+        speakers = invent_speakers(train_speakers + test_speakers, seed)
         total = len(speakers) * _PER_SPEAKER
         texts = distinct_sentences(_SX_SETS * _SX_PER_SET + len(speakers) * _SI_PER_SPEAKER, seed)
         done = 0

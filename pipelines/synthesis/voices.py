@@ -8,7 +8,7 @@ import numpy as np
 
 from pipelines.randomness import keyed_generator
 
-__all__ = ["ACCENTS", "PLAYBACK_RATES", "Speaker", "cast_speakers"]
+__all__ = ["ACCENTS", "PLAYBACK_RATES", "Speaker", "invent_speakers"]
 
 ACCENTS = (
     "en-us",
@@ -56,7 +56,7 @@ class Speaker:
     noise: float
 
 
-def cast_speakers(count: int, seed: int) -> list[Speaker]:
+def invent_speakers(count: int, seed: int) -> list[Speaker]:
     """Invent `count` speakers, the dialects in turn, both sexes in each; ids are unique.
 
     Levels and noise are spread as TIMIT's are: speech about 500 steps of 32,768, the room about 2.5.

@@ -14,7 +14,7 @@ from pipelines.synthesis import synthesise_speech
 from pipelines.synthesis.espeak import EspeakError, EspeakProcess, Utterance
 from pipelines.synthesis.sentences import SHARED_SENTENCES
 from pipelines.synthesis.tree import MARKER
-from pipelines.synthesis.voices import ACCENTS, PLAYBACK_RATES, cast_speakers
+from pipelines.synthesis.voices import ACCENTS, PLAYBACK_RATES, invent_speakers
 from tests.pipelines.sound_files import decoded
 
 from .conftest import SPEECH
@@ -111,7 +111,7 @@ def test_most_energy_is_where_speech_has_it(speech_tree):
 def test_women_speak_higher_than_men():
     with EspeakProcess() as espeak:
         pitches = {"F": [], "M": []}
-        for speaker in cast_speakers(16, seed=2):
+        for speaker in invent_speakers(16, seed=2):
             utterance = Utterance("Our arms are all far away.", speaker.voice, 150, speaker.pitch, 30, 1)
             pitches[speaker.id[0]].append(_pitch(espeak.speak(utterance), espeak.sample_rate))
     assert np.median(pitches["F"]) > 1.3 * np.median(pitches["M"])
@@ -130,7 +130,7 @@ def test_every_accent_and_variant_exists():
     assert spec is not None
     assert spec.origin is not None
     variants = Path(spec.origin).parent / "espeak-ng-data" / "voices" / "!v"
-    speakers = cast_speakers(400, seed=0)
+    speakers = invent_speakers(400, seed=0)
     assert {speaker.voice.split("+")[0] for speaker in speakers} == set(ACCENTS)
     assert all((variants / speaker.voice.split("+")[1]).is_file() for speaker in speakers)
     with EspeakProcess() as espeak:
@@ -139,13 +139,13 @@ def test_every_accent_and_variant_exists():
 
 
 def test_speakers_are_told_apart():
-    speakers = cast_speakers(3000, seed=0)
+    speakers = invent_speakers(3000, seed=0)
     assert len({speaker.id[1:] for speaker in speakers}) == 3000
     assert any(speaker.id.endswith("1") for speaker in speakers)
     assert {speaker.playback_rate for speaker in speakers} == set(PLAYBACK_RATES)
     for dialect in range(1, 9):
         assert {speaker.id[0] for speaker in speakers[:16] if speaker.dialect == dialect} == {"F", "M"}
-    assert cast_speakers(30, seed=0) == speakers[:30]
+    assert invent_speakers(30, seed=0) == speakers[:30]
 
 
 def test_two_processes_write_the_same_bytes(speech_tree, other_process):

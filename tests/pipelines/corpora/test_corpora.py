@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.corpora import find_corpus
-from pipelines.corpora.splits import hold_out, three_way
+from pipelines.corpora.splits import hold_out, three_way_splits
 from pipelines.errors import InputError
 from pipelines.runtime.storage import Location
 
@@ -138,8 +138,8 @@ def test_an_unknown_corpus_is_answered_with_the_nearest() -> None:
 @pytest.mark.parametrize("count", [1, 2, 3, 10, 200])
 def test_three_way_splits_take_whole_groups_and_do_not_depend_on_order(count: int) -> None:
     groups = [f"g{n}" for n in range(count)]
-    places = three_way(groups)
-    assert places == three_way(reversed(groups))
+    places = three_way_splits(groups)
+    assert places == three_way_splits(reversed(groups))
     counts = Counter(places.values())
     assert counts["train"] >= 1
     assert counts["test"] == (max(1, round(0.05 * count)) if count > 1 else 0)

@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.download.archives import extract
 from pipelines.errors import InputError
-from tests.pipelines.packing import special, tar, zipped
+from tests.pipelines.download.packing import special, tar, zipped
 
 CONTENT = bytes(range(256)) * 40
 

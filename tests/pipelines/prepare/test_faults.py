@@ -14,8 +14,8 @@ import pytest
 from pipelines.runtime.storage import TEMPORARY_MARK, Location
 from pipelines.shards.read import ShardSet
 from tests.conftest import prepare_here
+from tests.pipelines.prepare.test_driver import contents
 from tests.pipelines.sound_files import sphere, tone
-from tests.pipelines.test_prepare import contents
 from tests.processes import descendants, name_of
 from tests.saboteur import sitecustomize as saboteur
 
@@ -96,7 +96,7 @@ def wait_for_shards(out: Path, count: int) -> None:
 
 def busy_worker(driver: int) -> int | None:
     for process in descendants(driver):
-        if "ray::run_guarded" in name_of(process):
+        if "ray::run_with_time_limit" in name_of(process):
             return process
     return None
 
@@ -148,7 +148,7 @@ def test_a_cluster_that_loses_a_node_midway_gives_the_same_fingerprint(tmp_path:
 
 def _run_script(script: Path, *arguments: Path) -> subprocess.Popen[str]:
     raw, out, tmp_path = arguments
-    root = str(Path(__file__).parents[2])
+    root = str(Path(__file__).parents[3])
     return subprocess.Popen(
         [sys.executable, str(script), str(raw), str(out), str(tmp_path / "result.json")],
         env=environment(tmp_path) | {"PYTHONPATH": f"{SABOTEUR}{os.pathsep}{root}"},

@@ -8,7 +8,7 @@ import pytest
 from pipelines.corpora import CORPORA, Listing, SourceItem, find_corpus
 from pipelines.errors import InputError
 from pipelines.runtime.storage import Location
-from tests.pipelines.test_corpora import touch
+from tests.pipelines.corpora.test_corpora import touch
 
 LIST_HEADER = "age,age_onset,birthplace,filename,native_language,sex,speakerid,country,file_missing?,,,"
 LAYOUTS: dict[str, tuple[str, ...]] = {
@@ -117,7 +117,7 @@ def test_blizzard_utterances_follow_their_list(tmp_path: Path) -> None:
     touch(tmp_path, "metadata.csv", text=rows)
     found = listing("blizzard", tmp_path)
     assert {item.id: item.transcript for item in found.items} == {"u1": '"No, never', "u2": None}
-    assert [(one.id, "there is no such recording" in one.message) for one in found.absent] == [
+    assert [(one.id, "there is no such recording" in one.message) for one in found.missing] == [
         ("../../etc/passwd", True),
         ("u9", True),
     ]
@@ -188,7 +188,7 @@ def test_accent_says_of_every_missing_recording_whether_the_list_knows_it(tmp_pa
     accent_list(tmp_path, *rows)
     found = listing("accent", tmp_path)
     assert [item.id for item in found.items] == ["ga1"]
-    assert [(one.id, "does not mark" in one.message) for one in found.absent] == [
+    assert [(one.id, "does not mark" in one.message) for one in found.missing] == [
         ("../../etc/passwd", True),
         ("balanta", False),
         ("kru2", True),
@@ -231,7 +231,7 @@ def test_librispeech_follows_its_subsets_transcripts_and_speakers(tmp_path: Path
     assert (items["20-70-0000"].transcript, items["20-70-0001"].transcript) == ("SOME WORDS", None)
     assert items["20-70-0001"].attributes == (("subset", "train-other-500"), ("sex", "F"))
     assert items["116-70-0000"].attributes == (("subset", "dev-other"),)
-    assert [one.id for one in found.absent] == ["../../../etc/passwd", "116-70-0009", "20-70-0009", "61-70-0009"]
+    assert [one.id for one in found.missing] == ["../../../etc/passwd", "116-70-0009", "20-70-0009", "61-70-0009"]
     assert {item.split_by_sequence for item in found.items} == {None}
 
 
@@ -243,7 +243,7 @@ def test_ljspeech_takes_the_normalised_text_and_keeps_sections_whole(tmp_path: P
     found = listing("ljspeech", tmp_path)
     texts = [by_id(found)[f"lj001-000{n}"].transcript for n in (1, 2, 3)]
     assert texts == ['The "first', "as it is", None]
-    assert [one.id for one in found.absent] == ["../../etc/passwd", "lj999-0001"]
+    assert [one.id for one in found.missing] == ["../../etc/passwd", "lj999-0001"]
     assert {item.group for item in found.items} == {f"lj{section:03d}" for section in range(1, 21)}
     assert Counter(item.split for item in found.items) == {"train": 54, "valid": 3, "test": 3}
 
@@ -269,9 +269,9 @@ def vctk(root: Path) -> Path:
 def test_vctk_takes_one_microphone_and_reports_what_it_did_not_record(tmp_path: Path) -> None:
     first, second = (listing("vctk", vctk(tmp_path), microphone=number) for number in (1, 2))
     assert set(by_id(first)) == {"p225_001", "p225_002", "p280_001", "s5_001"}
-    assert not first.absent
+    assert not first.missing
     assert {item.file.path.rpartition("_")[2] for item in second.items} == {"mic2.flac"}
-    assert [one.id for one in second.absent] == ["p280_001", "s5_001"]
+    assert [one.id for one in second.missing] == ["p280_001", "s5_001"]
 
 
 def test_vctk_reads_text_and_speaker_info_where_there_is_any(tmp_path: Path) -> None:
@@ -367,7 +367,7 @@ def test_real_corpora_are_listed_whole(
 ) -> None:
     found = listing(name, real_corpora / root, **({"form": form} if form else {}))
     assert len(by_id(found)) == count
-    assert not found.absent
+    assert not found.missing
     assert sum(item.transcript is not None for item in found.items) == texts
     assert {item.split for item in found.items} == {"train", "valid", "test"}
 

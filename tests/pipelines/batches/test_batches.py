@@ -3,7 +3,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.batches.frames import FrameSource, plan_epoch, plan_evaluation, rank_share
+from pipelines.batches.epoch_plan import plan_epoch, plan_evaluation, rank_share
+from pipelines.batches.frames import FrameSource
 from pipelines.batches.protocol import PROTOCOLS, Framing
 from pipelines.batches.roles import split_rows
 from pipelines.shards.read import ShardSet

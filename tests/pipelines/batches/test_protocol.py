@@ -36,7 +36,7 @@ def test_speech_frames_are_the_normalised_samples_without_the_rest(
     assert frames.shape == (len(samples) // 200, 200)
     assert len(frames) == frame_count(rules.protocol, len(samples))
     kept = samples[: frames.size]
-    np.testing.assert_allclose(rules.recorded_scale(frames), kept, rtol=1e-5, atol=1e-2)
+    np.testing.assert_allclose(rules.denormalise(frames), kept, rtol=1e-5, atol=1e-2)
 
 
 def test_pen_frames_are_offsets_and_the_pen_after_them() -> None:
@@ -50,7 +50,7 @@ def test_the_paper_lets_y_grow_upward_and_the_recorded_scale_turns_it_back() -> 
     rules = framing("paper", "pen", (8.0, 8.0), (56.0, 56.0))
     frames = rules.frames(LINE, None)
     np.testing.assert_allclose(frames[:, 1] * 56 + 8, [0, -2, 3], atol=1e-5)
-    np.testing.assert_allclose(rules.recorded_scale(frames)[:, :2], [[2, 0], [-3, 2], [0, -3]], atol=1e-5)
+    np.testing.assert_allclose(rules.denormalise(frames)[:, :2], [[2, 0], [-3, 2], [0, -3]], atol=1e-5)
 
 
 def test_dequantisation_stays_within_half_a_step_and_belongs_to_its_key() -> None:

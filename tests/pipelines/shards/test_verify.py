@@ -15,8 +15,8 @@ import pytest
 from pipelines.errors import InputError
 from pipelines.runtime.storage import TEMPORARY_MARK, Location
 from pipelines.shards.manifest import INDEX_NAME, MANIFEST_NAME, REJECTS_NAME
-from pipelines.shards.problems import PROBLEM_LIMIT
 from pipelines.shards.verify import Verification, verify_shards
+from pipelines.shards.verify_shard import PROBLEM_LIMIT
 
 SHARD = "train-00000-of-00001.parquet"
 Edit = Callable[[pa.Table], pa.Table]

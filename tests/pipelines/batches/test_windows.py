@@ -9,7 +9,7 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-import pipelines.prepare.sources
+import pipelines.prepare.source_rows
 from pipelines.batches.frames import FrameSource
 from pipelines.batches.protocol import PROTOCOLS, Framing, find_protocol, frame_count, window_lengths
 from pipelines.batches.roles import assign_roles, split_rows
@@ -52,7 +52,7 @@ def chapters(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def shards(chapters: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ShardSet:
-    monkeypatch.setattr(pipelines.prepare.sources, "PART_SAMPLES", 16_000)
+    monkeypatch.setattr(pipelines.prepare.source_rows, "PART_SAMPLES", 16_000)
     prepare_here("blizzard", chapters, tmp_path / "out")
     return ShardSet(Location(str(tmp_path / "out")))
 

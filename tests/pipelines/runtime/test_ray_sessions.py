@@ -11,7 +11,7 @@ import ray
 import torch
 
 from pipelines.runtime import ray_sessions
-from pipelines.runtime.ray_sessions import RoomWatch, ray_session
+from pipelines.runtime.ray_sessions import CapacityWatch, ray_session
 
 BENCH = Path(sys.executable).parent / "vrnn-bench"
 
@@ -23,7 +23,7 @@ BENCH = Path(sys.executable).parent / "vrnn-bench"
         ([], "a GPU is asked for and this machine has none; leave --gpus-per-worker out, or use --address"),
         pytest.param(
             ["--elastic", "2", "4"],
-            "2 GPUs are asked for at once and this machine has 0; ask for fewer, or name a cluster with --address",
+            "2 GPUs are needed at once and this machine has 0; ask for fewer, or name a cluster with --address",
             marks=pytest.mark.slow,
         ),
     ],
@@ -53,15 +53,15 @@ def test_a_ray_that_does_not_start_in_time_has_a_name_and_no_other_error_gets_it
         pass
 
 
-def test_what_waits_for_room_says_so_once(
+def test_a_wait_for_free_resources_is_logged_once(
     ray_cluster: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(ray_sessions, "_ROOM_SECONDS", -1.0)
+    monkeypatch.setattr(ray_sessions, "_PATIENCE_SECONDS", -1.0)
     with caplog.at_level(logging.WARNING):
-        room = RoomWatch("trials")
-        room.look(begun=False)
-        room.look(begun=False)
-        RoomWatch("workers").look(begun=True)
+        capacity = CapacityWatch("trials")
+        capacity.check(started=False)
+        capacity.check(started=False)
+        CapacityWatch("workers").check(started=True)
     (line,) = caplog.messages
-    assert line.startswith("trials: waiting for room; the cluster has {'CPU': ")
+    assert line.startswith("trials: waiting for free resources; the cluster has {'CPU': ")
     assert "'GPU': 0.0" in line

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 
 from pipelines.prepare.driver import PrepareOptions, prepare
-from pipelines.runtime.ray_sessions import run_on_ray
+from pipelines.prepare.ray_runner import run_on_ray
 from pipelines.runtime.storage import Location
 from pipelines.shards.manifest import Manifest
 from pipelines.shards.read import ShardSet
 from pipelines.shards.verify import verify_shards
 from pipelines.signals import Ink
 from tests.conftest import prepare_here
-from tests.pipelines.s3 import Store
-from tests.pipelines.test_object_store import upload
-from tests.pipelines.test_prepare import contents
+from tests.pipelines.object_store import Store
+from tests.pipelines.prepare.test_driver import contents
+from tests.pipelines.runtime.test_object_store import upload
 
 
 @pytest.mark.parametrize(("include_sa", "count"), [(False, 80), (True, 100)])

@@ -13,10 +13,10 @@ import pytest
 
 from benchmarks.cli.entry import main
 from pipelines.download import transfer
-from pipelines.download.fetch import Part, Source, choose_parts, find_source, is_there, retrieve, unpack
-from pipelines.download.transfer import fetch
+from pipelines.download.fetch import Part, Source, choose_parts, fetch_archive, find_source, is_unpacked, unpack
+from pipelines.download.transfer import download_file
 from pipelines.errors import InputError
-from tests.pipelines.packing import tar
+from tests.pipelines.download.packing import tar
 
 
 @dataclass
@@ -112,7 +112,7 @@ def test_an_answer_that_breaks_off_is_resumed_where_it_stopped(site: Site, tmp_p
     site.files["/a"] = CONTENT
     site.drops = [1000, 2000]
     told: list[tuple[int, int]] = []
-    fetch(f"{site.url}/a", tmp_path / "a.part", lambda done, total: told.append((done, total)))
+    download_file(f"{site.url}/a", tmp_path / "a.part", lambda done, total: told.append((done, total)))
     assert (tmp_path / "a.part").read_bytes() == CONTENT
     assert site.asked == [(None, None), ("bytes=1000-", '"one"'), ("bytes=3000-", '"one"')]
     assert told == [(1000, 10240), (3000, 10240), (10240, 10240)]
@@ -122,10 +122,10 @@ def test_a_later_run_goes_on_with_the_part_of_an_earlier_one(site: Site, tmp_pat
     site.files["/a"] = CONTENT
     site.drops = [1000, 0, 0, 0]
     with pytest.raises(OSError, match="goes on at 1000 bytes") as caught:
-        fetch(f"{site.url}/a", tmp_path / "a.part", silent)
+        download_file(f"{site.url}/a", tmp_path / "a.part", silent)
     assert "\n" not in str(caught.value)
     site.asked.clear()
-    fetch(f"{site.url}/a", tmp_path / "a.part", silent)
+    download_file(f"{site.url}/a", tmp_path / "a.part", silent)
     assert (tmp_path / "a.part").read_bytes() == CONTENT
     assert site.asked == [("bytes=1000-", '"one"')]
 
@@ -134,9 +134,9 @@ def test_a_file_that_changed_meanwhile_comes_whole(site: Site, tmp_path: Path) -
     site.files["/a"] = b"x" * 5000
     site.drops = [1000, 0, 0, 0]
     with pytest.raises(OSError, match="attempts failed"):
-        fetch(f"{site.url}/a", tmp_path / "a.part", silent)
+        download_file(f"{site.url}/a", tmp_path / "a.part", silent)
     site.files["/a"], site.etag = CONTENT, '"two"'
-    fetch(f"{site.url}/a", tmp_path / "a.part", silent)
+    download_file(f"{site.url}/a", tmp_path / "a.part", silent)
     assert (tmp_path / "a.part").read_bytes() == CONTENT
 
 
@@ -144,7 +144,7 @@ def test_a_file_that_changed_meanwhile_comes_whole(site: Site, tmp_path: Path) -
 def test_a_server_that_ignores_ranges_is_begun_anew(site: Site, tmp_path: Path, etag: str | None) -> None:
     site.files["/a"] = CONTENT
     site.ranges, site.etag, site.drops = False, etag, [1000]
-    fetch(f"{site.url}/a", tmp_path / "a.part", silent)
+    download_file(f"{site.url}/a", tmp_path / "a.part", silent)
     assert (tmp_path / "a.part").read_bytes() == CONTENT
     assert site.asked[1] == ("bytes=1000-", etag if etag == '"one"' else None)
 
@@ -152,7 +152,7 @@ def test_a_server_that_ignores_ranges_is_begun_anew(site: Site, tmp_path: Path, 
 def test_another_range_than_was_asked_for_is_begun_anew(site: Site, tmp_path: Path) -> None:
     site.files["/a"] = CONTENT
     site.drops, site.shift = [1000], 10
-    fetch(f"{site.url}/a", tmp_path / "a.part", silent)
+    download_file(f"{site.url}/a", tmp_path / "a.part", silent)
     assert (tmp_path / "a.part").read_bytes() == CONTENT
     assert [asked for asked, _ in site.asked] == [None, "bytes=1000-", None]
 
@@ -163,7 +163,7 @@ def test_a_part_that_is_whole_is_kept_and_one_that_is_too_long_is_not(
 ) -> None:
     site.files["/a"] = CONTENT
     (tmp_path / "a.part").write_bytes((CONTENT + b"extra")[:held])
-    fetch(f"{site.url}/a", tmp_path / "a.part", silent)
+    download_file(f"{site.url}/a", tmp_path / "a.part", silent)
     assert (tmp_path / "a.part").read_bytes() == CONTENT
     assert len(site.asked) == requests
 
@@ -171,22 +171,22 @@ def test_a_part_that_is_whole_is_kept_and_one_that_is_too_long_is_not(
 def test_a_busy_server_is_asked_again_and_a_missing_file_is_not(site: Site, tmp_path: Path) -> None:
     site.files["/a"] = CONTENT
     site.statuses = [503, 429]
-    fetch(f"{site.url}/a", tmp_path / "a.part", silent)
+    download_file(f"{site.url}/a", tmp_path / "a.part", silent)
     assert len(site.asked) == 3
     with pytest.raises(InputError, match="HTTP status 404"):
-        fetch(f"{site.url}/b", tmp_path / "b.part", silent)
+        download_file(f"{site.url}/b", tmp_path / "b.part", silent)
     assert len(site.asked) == 4
 
 
 def test_nobody_there_is_an_error_after_a_few_attempts(site: Site, tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"4 attempts failed, the last by .*refused"):
-        fetch("http://127.0.0.1:9/a", tmp_path / "a.part", silent)
+        download_file("http://127.0.0.1:9/a", tmp_path / "a.part", silent)
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://host/a", "/etc/passwd", "https:///a"])
 def test_only_http_is_fetched(url: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not an address"):
-        fetch(url, tmp_path / "a.part", silent)
+        download_file(url, tmp_path / "a.part", silent)
 
 
 def test_the_table_is_whole() -> None:
@@ -202,7 +202,7 @@ def test_the_table_is_whole() -> None:
 def test_a_wrong_checksum_is_refused_and_nothing_is_kept(site: Site, tmp_path: Path) -> None:
     part = Part("set", a_part(site, tar({"a": b"x"})).file, "0" * 64)
     with pytest.raises(InputError, match="SHA-256 differs"):
-        retrieve(part, tmp_path, site.url, silent)
+        fetch_archive(part, tmp_path, site.url, silent)
     assert not list(tmp_path.iterdir())
 
 
@@ -210,12 +210,12 @@ def test_an_archive_is_fetched_verified_and_unpacked_and_what_is_verified_is_not
     site: Site, tmp_path: Path
 ) -> None:
     part = a_part(site, tar({"a.txt": b"x"}))
-    archive = retrieve(part, tmp_path, site.url, silent)
-    assert retrieve(part, tmp_path, site.url, silent) == archive
+    archive = fetch_archive(part, tmp_path, site.url, silent)
+    assert fetch_archive(part, tmp_path, site.url, silent) == archive
     assert len(site.asked) == 1
-    assert not is_there(part, tmp_path)
+    assert not is_unpacked(part, tmp_path)
     unpack(part, archive, tmp_path, silent)
-    assert is_there(part, tmp_path)
+    assert is_unpacked(part, tmp_path)
     assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == ["set", "set/a.txt"]
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from pipelines.errors import InputError
 from pipelines.prepare.driver import PrepareOptions, TooManyRejectsError, prepare
+from pipelines.prepare.ray_runner import run_on_ray
 from pipelines.prepare.shard_task import ShardReport, ShardTask, run_shard_task
-from pipelines.runtime.ray_sessions import run_on_ray
 from pipelines.runtime.storage import TEMPORARY_MARK, Location
 from pipelines.shards.manifest import MANIFEST_NAME
 from pipelines.shards.read import ShardSet

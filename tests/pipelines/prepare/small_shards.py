@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from pipelines.prepare.driver import PrepareOptions, prepare
-from pipelines.runtime.ray_sessions import run_on_ray
+from pipelines.prepare.ray_runner import run_on_ray
 from pipelines.runtime.storage import Location
 
 if __name__ == "__main__":

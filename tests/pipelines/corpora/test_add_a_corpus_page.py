@@ -11,10 +11,10 @@ from pipelines.errors import InputError
 from pipelines.runtime.storage import Location
 from pipelines.shards.read import ShardSet
 from tests.conftest import prepare_here
+from tests.pipelines.corpora.test_corpora import touch
 from tests.pipelines.sound_files import encoded, tone
-from tests.pipelines.test_corpora import touch
 
-PAGE = Path(__file__).parents[2] / "docs" / "add-a-corpus.md"
+PAGE = Path(__file__).parents[3] / "docs" / "add-a-corpus.md"
 SPEAKERS = ("Ann", "Ben", "Cy")
 
 

@@ -44,7 +44,7 @@ def test_ten_hours_of_sound_take_no_more_memory_than_an_hour_would(tmp_path: Pat
     assert size > 3 * ALLOWED
     run = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(raw), str(out)],
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,

@@ -1,8 +1,8 @@
-"""From a source item to rows: read, hash, decode, verify, cut.
+"""From a source item to the rows of a shard: read, hash, decode, verify, cut.
 
-A recording longer than `PART_SAMPLES` becomes several rows, so that no row outgrows a row group; what was decoded is
-spooled to a temporary file beyond `SPOOL_BYTES`, so that memory does not depend on a file's length and nothing
-of a file is written before all of it is verified.
+A recording longer than `PART_SAMPLES` becomes several rows, so that no row outgrows a row group. Decoded samples beyond
+`SPOOL_BYTES` go to a temporary file, so that memory does not depend on a file's length, and no row is written before
+the whole file is verified.
 """
 
 import contextlib
@@ -20,8 +20,7 @@ from pipelines.decode.audio import decode_audio
 from pipelines.decode.ink import decode_ink
 from pipelines.errors import RejectedSourceError
 from pipelines.runtime.storage import Location
-from pipelines.shards.write import Row, make_row
-from pipelines.signals import Ink
+from pipelines.shards.columns import Row, make_row
 
 __all__ = ["PART_SAMPLES", "decode_item"]
 
@@ -31,28 +30,31 @@ PART_SAMPLES = 24_000 * 200
 SPOOL_BYTES = 64 * 2**20
 _WHOLE_FILE_BYTES = 64 * 2**20
 _READ_BYTES = 4 * 2**20
-_MOST_INK_BYTES = 64 * 2**20
+_MAX_INK_BYTES = 64 * 2**20
 
 
 def decode_item(raw: Location, item: SourceItem, sample_rate: int | None, options: Options) -> Iterator[Row]:
-    """The rows of one source item, none before all of it is verified.
+    """The rows of one source item; the first one comes after the whole item is verified.
 
     Args:
         raw: the raw root.
-        item: below it.
-        sample_rate: Hz to decode to; None for pen.
-        options: the corpus's; `scale` is what pen coordinates are multiplied by.
+        item: the source item, below the raw root.
+        sample_rate: rate to decode to, in Hz; None for pen.
+        options: the corpus's options; pen coordinates are multiplied by `scale`.
 
     Raises:
         RejectedSourceError: the item cannot be used.
-        OSError: an object store failed; another attempt may not.
+        OSError: an object store failed; another attempt may succeed.
     """
     with _opened(raw / item.file.path, item) as source:
         digest = _sha256(source)
-        if sample_rate is None:
-            yield make_row(item, _ink(source, int(options.get("scale", 1))), digest)
-        else:
+        if sample_rate is not None:
             yield from _sound_rows(source, item, sample_rate, digest)
+            return
+        content = source.read(_MAX_INK_BYTES + 1)
+        if len(content) > _MAX_INK_BYTES:
+            raise RejectedSourceError("too_large", f"more than {_MAX_INK_BYTES // 2**20} MiB for one drawing")
+        yield make_row(item, decode_ink(content, int(options.get("scale", 1))), digest)
 
 
 @contextlib.contextmanager
@@ -60,6 +62,7 @@ def _opened(place: Location, item: SourceItem) -> Iterator[BinaryIO]:
     try:
         with Path(place.path).open("rb") if place.is_local else place.open() as opened:
             file = cast(Any, opened)
+            # One request for a small object is faster than many; a long local file is read as it is decoded.
             if item.length is not None or (not place.is_local and item.bytes <= _WHOLE_FILE_BYTES):
                 file.seek(item.start)
                 yield io.BytesIO(file.read(item.length))
@@ -68,6 +71,7 @@ def _opened(place: Location, item: SourceItem) -> Iterator[BinaryIO]:
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
         raise RejectedSourceError("unreadable", f"cannot be read: {type(error).__name__}") from error
     except OSError as error:
+        # A failing store says nothing about the file; a failing read of a local file does.
         if not place.is_local:
             raise
         raise RejectedSourceError("unreadable", f"cannot be read: {error.strerror or error}") from error
@@ -79,13 +83,6 @@ def _sha256(source: BinaryIO) -> str:
         digest.update(block)
     source.seek(0)
     return digest.hexdigest()
-
-
-def _ink(source: BinaryIO, scale: int) -> Ink:
-    content = source.read(_MOST_INK_BYTES + 1)
-    if len(content) > _MOST_INK_BYTES:
-        raise RejectedSourceError("too_large", f"more than {_MOST_INK_BYTES // 2**20} MiB for one drawing")
-    return decode_ink(content, scale)
 
 
 def _sound_rows(source: BinaryIO, item: SourceItem, sample_rate: int, digest: str) -> Iterator[Row]:

@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.prepare.driver import Prepared, PrepareOptions, prepare
+from pipelines.prepare.driver import PrepareOptions, PrepareResult, prepare
+from pipelines.prepare.ray_runner import run_on_ray
 from pipelines.prepare.shard_task import run_shard_task
 from pipelines.runtime import locks
 from pipelines.runtime.locks import BusyError
-from pipelines.runtime.ray_sessions import run_on_ray
 from pipelines.runtime.storage import Location
 from pipelines.shards.read import ShardSet
 from pipelines.shards.verify import verify_shards
 from tests.conftest import prepare_here
-from tests.pipelines.s3 import Store
+from tests.pipelines.object_store import Store
 
 
 def upload(raw: Path, target: Location) -> Location:
@@ -23,7 +23,7 @@ def upload(raw: Path, target: Location) -> Location:
     return target
 
 
-def prepare_there(corpus: str, raw: Location, out: Location, **options: object) -> Prepared:
+def prepare_there(corpus: str, raw: Location, out: Location, **options: object) -> PrepareResult:
     plan = PrepareOptions(**options)  # type: ignore[arg-type]
     return prepare(corpus, raw, out, plan, run_tasks=lambda tasks, _: map(run_shard_task, tasks))
 
@@ -74,7 +74,7 @@ def test_a_store_that_stays_broken_ends_the_run_after_a_bounded_number_of_attemp
     store: Store, raw_speech: Path, ray_cluster: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raw = upload(raw_speech, store.at("raw"))
-    monkeypatch.setattr("pipelines.runtime.ray_sessions._PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("pipelines.prepare.ray_runner._PAUSE_SECONDS", 0.01)
     victim = sorted(raw_speech.rglob("*.WAV"))[-1].name
     store.refuse = lambda method, path: path.endswith(victim)
     with pytest.raises(OSError, match=r"SLOW_DOWN|SlowDown|503"):
@@ -89,11 +89,11 @@ def test_of_two_runs_into_one_bucket_one_works_and_the_other_says_so(
     store: Store, raw_speech: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raw = upload(raw_speech, store.at("raw"))
-    with locks.exclusive(store.at("shards")), pytest.raises(BusyError, match="another command is writing"):
+    with locks.lock_directory(store.at("shards")), pytest.raises(BusyError, match="another command is writing"):
         prepare_there("timit", raw, store.at("shards"))
     (store.at("shards") / ".state" / "lock").write_bytes(b'{"name": "dead", "owner": "dead", "renewed": 0}')
     assert prepare_there("timit", raw, store.at("shards")).written
-    monkeypatch.setattr(locks, "_holder", lambda place: None)
+    monkeypatch.setattr(locks, "_active_owner", lambda lock: None)
 
     def overtaken(seconds: float) -> None:
         (store.at("shards") / ".state" / "lock").write_bytes(b'{"name": "faster", "owner": "the other"}')
@@ -105,7 +105,7 @@ def test_of_two_runs_into_one_bucket_one_works_and_the_other_says_so(
 
 def test_an_object_that_was_not_written_whole_is_not_there(store: Store) -> None:
     def write_half() -> None:
-        with store.at("half").writing() as stream:
+        with store.at("half").atomic_writer() as stream:
             stream.write(b"half")
             raise RuntimeError
 

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from pipelines.errors import InputError
-from pipelines.runtime.locks import BusyError, exclusive
+from pipelines.runtime.locks import BusyError, lock_directory
 from pipelines.runtime.storage import TEMPORARY_MARK, Location
 from pipelines.shards.manifest import MANIFEST_NAME
 from pipelines.shards.read import ShardSet
 from tests.conftest import prepare_here
+from tests.pipelines.prepare.test_driver import contents
 from tests.pipelines.sound_files import sphere, tone
-from tests.pipelines.test_prepare import contents
 
 KILLED = 9
 
@@ -118,7 +118,10 @@ def test_an_update_killed_at_any_instant_leaves_the_old_set_or_is_finished_by_th
 
 def test_of_two_runs_at_once_one_works_and_the_other_says_so(raw: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with exclusive(Location(str(out))), pytest.raises(BusyError, match=f"another command is writing.*{os.getpid()}"):
+    with (
+        lock_directory(Location(str(out))),
+        pytest.raises(BusyError, match=f"another command is writing.*{os.getpid()}"),
+    ):
         prepare_here("timit", raw, out)
     assert prepare_here("timit", raw, out).written
 

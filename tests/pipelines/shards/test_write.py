@@ -12,9 +12,10 @@ from hypothesis.extra import numpy as hnp
 import pipelines.shards.write
 from pipelines.corpora import SourceItem
 from pipelines.runtime.storage import FoundFile, Location
+from pipelines.shards.columns import make_row, read_signals
 from pipelines.shards.manifest import fingerprint
 from pipelines.shards.moments import Moments, signal_moments
-from pipelines.shards.write import make_row, read_signals, write_shard
+from pipelines.shards.write import write_shard
 from pipelines.signals import Ink
 
 PCM = hnp.arrays(np.int16, st.integers(1, 60))

@@ -14,7 +14,7 @@ import ray
 from ray.cluster_utils import Cluster
 
 from pipelines.prepare.driver import PrepareOptions, prepare
-from pipelines.runtime.ray_sessions import run_on_ray
+from pipelines.prepare.ray_runner import run_on_ray
 from pipelines.runtime.storage import Location
 
 

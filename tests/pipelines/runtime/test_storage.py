@@ -11,7 +11,7 @@ def test_a_write_that_fails_leaves_what_was_there_and_no_temporary(tmp_path: Pat
     place.write_bytes(b"before")
 
     def write_half() -> None:
-        with place.writing() as stream:
+        with place.atomic_writer() as stream:
             stream.write(b"half")
             raise RuntimeError
 
@@ -30,7 +30,7 @@ def test_files_are_listed_in_the_order_of_their_paths(tmp_path: Path) -> None:
 
 
 def test_an_unknown_scheme_is_refused_in_one_line() -> None:
-    with pytest.raises(InputError, match="not a local path nor a known object store"):
+    with pytest.raises(InputError, match="neither a local path nor a known object store"):
         Location("gopher://x/y").is_file()
 
 
