@@ -1,34 +1,39 @@
-"""Audits: what a reported figure is made of, and whether it measures a model or the quantisation of its data.
+"""Audits: what a reported score consists of, and whether it measures a model or the quantisation of its data.
 
-A density of recorded integers has no upper limit. Where a recording repeats a value (silence, a pen that rests), a
-narrower spread always scores higher, until the floor under it decides the figure. Four things are measured, on the very
-frames, noise and weights that are scored:
+A density of recorded integers has no upper limit. Where a recording repeats a value (silence, a resting pen), a
+narrower distribution always scores higher, until the floor under its standard deviation decides the score. Four things
+are measured, on the same frames, noise and weights as the score:
 
 - coverage: what the protocol leaves out of the split;
-- parts: what constant and near-silent frames add, told by the recorded integers and not by their dequantised values;
-- floors: the same weights under other floors of the emission's spread; those of latents stay as they are. A Gaussian
-  whose standard deviation is at least 0.4 quantisation steps has no density above 1 an integer, so that half a step is
-  the floor at which samples that are independent given the state can gain nothing from quantisation;
+- parts: what constant and near-silent frames contribute, found from the recorded integers, not their dequantised
+values;
+- floors: the same weights with other floors under the emission's standard deviation; those of latents stay as they
+are. A
+  Gaussian whose standard deviation is at least 0.4 quantisation steps has no density above 1 per integer, so half a
+  step is the floor at which samples that are independent given the state can gain nothing from quantisation;
 - below zero: frames whose code length is negative. On the scale of the integers a density stands for a probability, and
   -log of a probability is never below 0: nats gained there are no code for anything.
 
-Under dequantisation (Theis et al. 2016) a frame may fall below zero by a fluke of its noise u, but not often: with
+Under dequantisation (Theis et al. 2016) a frame may fall below zero by chance of its noise u, but not often: with
 E_u[p(x + u)] = P(x) <= 1, Markov's inequality gives P(log p(x + u) > a) <= exp(-a), hence E[max(log p(x + u), 0)] <= 1
-nat a frame. More than that is a fault. A mass has nothing below zero. Nor do silence and floors mislead in either: what
-a quiet frame can gain has a limit there, and that it is cheap to code is true. So they are measured, and not warned of.
+nat per frame. More than that is a fault. A mass has nothing below zero. Silence and floors do not mislead in either
+case: what a quiet frame can gain is limited there, and that it is cheap to code is true. They are measured, without a
+warning.
 """
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.audit.audit_warnings import Audit, BelowZero, Coverage, Floor, Part, PartName, warnings_of
-from benchmarks.scoring.score import ScoreRequest, evaluating, frame_nats, measure_of, pieces, scored_batches, source_of
+from benchmarks.audit.audit_warnings import warnings_of
+from benchmarks.schema.audit import Audit, BelowZero, Coverage, FloorScore, FramePart, PartName
+from benchmarks.scoring.evaluation import ScoreRequest, evaluation_mode, fit_to_memory, frame_nats, load_for_scoring
+from benchmarks.scoring.score import measure_of, scored_sequences
 from pipelines.batches.frames import Batch, FrameSource
 from pipelines.batches.protocol import Framing, Protocol, frame_count
 from pipelines.shards.read import ShardSet
@@ -106,20 +111,20 @@ def audit(
     config, framing = checkpoint.spec.architecture, checkpoint.framing
     estimator: Literal["exact", "elbo"] = "elbo" if config.latent else "exact"
     request = ScoreRequest(split or checkpoint.report_split, estimator, 1, batch_size, seed, precision, repeats=1)
-    source = source_of(checkpoint, shards, request)
+    source = scored_sequences(checkpoint, shards, request)
     positions = {name: position for position, name in enumerate(source.ids)}
     floors = [factor * config.sigma_floor for factor in _FACTORS] + [_HALF_STEP / min(framing.std)]
     sums = _Sums(np.zeros(len(floors)))
-    with scored_batches(checkpoint, source, request) as (model, batches), evaluating(model, request):
-        for piece in pieces(model, batches, request):
-            parts = _parts_of(piece, source, positions, framing)
-            for number, terms in enumerate(_under_floors(model, piece, floors, request)):
+    with load_for_scoring(checkpoint, source, request) as (model, batches), evaluation_mode(model, request):
+        for batch in fit_to_memory(model, batches, request):
+            parts = _parts_of(batch, source, positions, framing)
+            for number, terms in enumerate(_under_floors(model, batch, floors, request)):
                 sums.floors[number] += terms.sum()
                 if number == 0:
                     sums.add(terms, parts, _code_zero(framing))
     coverage = _coverage(shards, source, framing.protocol, request.split)
-    found = _concluded(checkpoint, request, estimator, sums, floors, coverage)
-    return replace(found, warnings=tuple(warnings_of(found)))
+    found = _conclude(checkpoint, request, estimator, sums, floors, coverage)
+    return found.model_copy(update={"warnings": tuple(warnings_of(found))})
 
 
 def _under_floors(
@@ -196,7 +201,7 @@ def _coverage(shards: ShardSet, source: FrameSource, protocol: Protocol, split: 
     )
 
 
-def _concluded(
+def _conclude(
     checkpoint: Checkpoint,
     request: ScoreRequest,
     estimator: Literal["exact", "elbo"],
@@ -206,7 +211,7 @@ def _concluded(
 ) -> Audit:
     config, framing, frames = checkpoint.spec.architecture, checkpoint.framing, coverage.frames_scored
     assert int(sums.counts.sum()) == frames, "a frame was left out or audited twice"
-    figures, measure = (sums.floors / frames).tolist(), measure_of(config)
+    scores, measure = (sums.floors / frames).tolist(), measure_of(config)
     return Audit(
         model=config.name,
         protocol=framing.protocol.name,
@@ -214,24 +219,26 @@ def _concluded(
         estimator=estimator,
         measure=measure,
         seed=request.seed,
-        nats_per_frame=figures[0],
+        nats_per_frame=scores[0],
         mean_size=sums.size / frames,
         not_finite=sums.not_finite,
         coverage=coverage,
         parts=_parts(sums, frames),
         floors=tuple(
-            Floor(floor, floor * min(framing.std), figure, figure - figures[0])
-            for floor, figure in zip(floors, figures, strict=True)
+            FloorScore(
+                sigma_floor=floor, steps=floor * min(framing.std), nats_per_frame=score, change=score - scores[0]
+            )
+            for floor, score in zip(floors, scores, strict=True)
         ),
         below_zero=None if measure == "mass" else _below_zero(sums, frames, framing),
     )
 
 
-def _parts(sums: _Sums, frames: int) -> tuple[Part, ...]:
+def _parts(sums: _Sums, frames: int) -> tuple[FramePart, ...]:
     total, signs = float(sums.nats.sum()), {math.copysign(1, nats) for nats in sums.nats if nats}
     comparable = len(signs) == 1 and math.isfinite(total)
     return tuple(
-        Part(
+        FramePart(
             name=name,
             frames=count,
             share_of_frames=count / frames,
@@ -244,13 +251,13 @@ def _parts(sums: _Sums, frames: int) -> tuple[Part, ...]:
 
 
 def _below_zero(sums: _Sums, frames: int, framing: Framing) -> BelowZero:
-    figure, beyond = float(sums.floors[0]) / frames, sums.below_nats / frames
+    score, beyond = float(sums.floors[0]) / frames, sums.below_nats / frames
     return BelowZero(
         frames=sums.below_frames,
         share_of_frames=sums.below_frames / frames,
         nats=sums.below_nats,
         nats_per_frame=beyond,
-        capped_nats_per_frame=figure - beyond,
-        code_nats_per_frame=_code_zero(framing) - figure,
+        capped_nats_per_frame=score - beyond,
+        code_nats_per_frame=_code_zero(framing) - score,
         dequantised=framing.protocol.dequantise,
     )

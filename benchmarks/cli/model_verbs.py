@@ -225,8 +225,9 @@ def generate(
         seed: Seed of the noise and of the choice of real sequences. The same seed writes the same files.
         json_: Print one JSON object on stdout.
     """
-    from benchmarks.samples.write_samples import LISTING, GenerateRequest
+    from benchmarks.samples.write_samples import GenerateRequest
     from benchmarks.samples.write_samples import generate as run_generate
+    from benchmarks.schema.samples import SampleList
     from pipelines.runtime.storage import Location
     from pipelines.shards.read import ShardSet
     from vrnn.training import load_checkpoint
@@ -236,8 +237,9 @@ def generate(
     entries = run_generate(loaded, ShardSet(Location(shards)) if shards else None, Location(out), request)
     if json_:
         name = loaded.spec.architecture.name
-        print_json({"out": out, "mode": mode, "model": name, "seed": seed, "samples": entries})
+        listed = [entry.model_dump(mode="json") for entry in entries]
+        print_json({"out": out, "mode": mode, "model": name, "seed": seed, "samples": listed})
         return
     for entry in entries:
-        print_message(f"{entry['file']}: {entry['role']}, {entry['caption']}")
-    print_message(f"{out}: {len(entries)} samples, listed in {LISTING}")
+        print_message(f"{entry.file}: {entry.role}, {entry.caption}")
+    print_message(f"{out}: {len(entries)} samples, listed in {SampleList.file_name}")

@@ -1,4 +1,4 @@
-"""A few of a corpus's own sequences, for a person to hear or see: the beginning of each, evenly spread over the ids."""
+"""Excerpts of a corpus for its report: the beginnings of a few sequences, evenly spread over its ids."""
 
 import json
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Excerpt:
 
 
 def excerpts(shards: ShardSet, split: str = "train", most: int = _MOST) -> list[Excerpt]:
-    """Excerpts of `most` sequences of a split, fewer where it holds fewer.
+    """Excerpts of `most` sequences of a split, or of all if it has fewer.
 
     Raises:
         InputError: a shard is missing or altered.
@@ -42,19 +42,19 @@ def _excerpt(shards: ShardSet, row: int, number: int) -> Excerpt:
     name, signal = str(shards.index["id"].iloc[row]), shards.signal(row)
     if isinstance(signal, Ink):
         part, whole = min(len(signal), _MOST_POINTS), len(signal)
-        caption = f"{name}, {_of(f'{part:,}', f'{whole:,}')} points"
-        return Excerpt(f"excerpt-{number}.json", "pen", caption, _strokes(signal, part))
+        caption = f"{name}, {_extent(f'{part:,}', f'{whole:,}')} points"
+        return Excerpt(f"excerpt-{number}.json", "pen", caption, _strokes_json(signal, part))
     rate = shards.manifest.sample_rate or 1
     pcm = signal[: round(EXCERPT_SECONDS * rate)]
-    caption = f"{name}, {_of(f'{len(pcm) / rate:.2f}', f'{len(signal) / rate:.2f}')} s"
+    caption = f"{name}, {_extent(f'{len(pcm) / rate:.2f}', f'{len(signal) / rate:.2f}')} s"
     return Excerpt(f"excerpt-{number}.flac", "speech", caption, encode_flac(pcm, rate))
 
 
-def _of(part: str, whole: str) -> str:
+def _extent(part: str, whole: str) -> str:
     return whole if part == whole else f"the first {part} of {whole}"
 
 
-def _strokes(ink: Ink, points: int) -> bytes:
+def _strokes_json(ink: Ink, points: int) -> bytes:
     ends = np.flatnonzero(ink.pen_up[:points]) + 1
     path = np.stack([ink.x[:points], ink.y[:points]], axis=1)
     strokes = [stroke.tolist() for stroke in np.split(path, ends) if len(stroke)]

@@ -1,9 +1,8 @@
 """From a waveform in units of int16 to a sound file that neither clicks nor clips.
 
-Two things are done to the signal, and both are told with the file. It fades in and out over a few milliseconds, since
-a file that begins or ends away from zero clicks. And where its peak exceeds full scale the whole of it is scaled down,
-since clipping would distort it. A quiet signal is left as quiet as it is: loudness is part of what a model has
-learned, and can only be compared where nobody has evened it out.
+The signal is faded in and out over a few milliseconds, since a file that starts or ends away from zero clicks. If its
+peak exceeds full scale, all of it is scaled down, since clipping would distort it. The list of samples records both. A
+quiet signal stays quiet: loudness is part of what a model has learned, and normalising it would hide that.
 """
 
 import io
@@ -26,7 +25,7 @@ FADE_SAMPLES = 80
 """5 ms, half a period of a cosine."""
 _LOWEST, _HIGHEST = -(2**15), 2**15 - 1
 _SCALED_PEAK = 10 ** (-1 / 20) * 2**15
-"""1 dB below full scale, for what would exceed it."""
+"""1 dB below full scale: the peak of a signal that was scaled down."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +34,7 @@ class Sound:
 
     Attributes:
         pcm: int16, `[N]`.
-        gain_db: by which it was scaled: 0, or negative where it would have exceeded full scale.
+        gain_db: gain that was applied: 0, or negative where the signal would have exceeded full scale.
     """
 
     pcm: npt.NDArray[np.int16]
@@ -58,8 +57,8 @@ def to_sound(wave: npt.NDArray[np.float64]) -> Sound:
 
 
 def _fade(length: int) -> npt.NDArray[np.float64]:
-    """Raised cosines from 0 at the first sample and to 0 at the last; shorter where the file is."""
-    steps = min(FADE_SAMPLES, (length + 1) // 2)
+    """A window that rises from 0 at the first sample and falls to 0 at the last, in half periods of a cosine."""
+    steps = min(FADE_SAMPLES, (length + 1) // 2)  # a short file is faded over its halves
     rise = 0.5 - 0.5 * np.cos(np.pi * np.arange(steps) / FADE_SAMPLES)
     window = np.ones(length)
     window[:steps] = rise

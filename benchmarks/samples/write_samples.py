@@ -1,7 +1,8 @@
-"""What a model sounds or looks like: a directory of recordings or drawings, and their list `samples.json`.
+"""Writing samples: a directory of sounds or drawings, and their list `samples.json`.
 
-Each file is written whole, and the list last: what it names is there. `generate` writes for a person: WAV, or strokes
-with SVG and PNG. A study keeps what its report needs: FLAC (the same samples) or strokes alone, in short pieces.
+Each file is written as a whole, and the list last, so that every file it names exists. `generate` writes for a person:
+WAV, or strokes with SVG and PNG. `write_samples` writes what the report of a study shows: short FLAC files (the same
+samples), or strokes alone.
 """
 
 import json
@@ -13,25 +14,25 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks.errors import NotFiniteError, StudyError
-from benchmarks.samples.drawing import Strokes, svg_to_png, to_strokes, to_svg, units_per_point
+from benchmarks.samples.drawing import svg_to_png, to_strokes, to_svg, units_per_point
 from benchmarks.samples.generation import Generator
-from benchmarks.samples.latent_path import write_latent
-from benchmarks.samples.passages import Passage, Recordings
+from benchmarks.samples.latent_path import write_latent_path
+from benchmarks.samples.recordings import Recordings, Sample
 from benchmarks.samples.sound import FADE_SAMPLES, SAMPLE_RATE, Container, encode, to_sound
+from benchmarks.schema.base import Kind
+from benchmarks.schema.samples import SampleEntry, SampleList
 from pipelines.runtime.storage import Location
 from pipelines.shards.read import ShardSet
 from vrnn.training import Checkpoint
 
-__all__ = ["LISTING", "GenerateRequest", "Mode", "generate", "write_samples"]
+__all__ = ["GenerateRequest", "Mode", "generate", "write_samples"]
 
 Mode = Literal["prior", "continuation", "reconstruction"]
-Entry = dict[str, Any]
 
-LISTING = "samples.json"
 _FRAMES = {"speech": 160, "pen": 400}
 _PRIME_FRAMES = {"speech": 80, "pen": 150}
 _STUDY_FRAMES = {"speech": 200, "pen": 800}
-"""At most so much of a sequence is kept with a trial: 2.5 s of speech."""
+"""The most frames of a sequence that a study keeps: 2.5 s of speech."""
 _FADE_MS = 1000 * FADE_SAMPLES / SAMPLE_RATE
 
 
@@ -40,12 +41,12 @@ class GenerateRequest:
     """What to generate.
 
     Attributes:
-        mode: from nothing, from the beginning of a real sequence, or of a real sequence.
-        count: how many; fewer where there are fewer real sequences.
-        frames: how many are drawn, or of each real sequence reconstructed; None for a default, or for all of it.
-        prime_frames: that a continuation begins with; None for a default.
-        temperature: that frames are drawn with.
-        split: that real sequences are taken from; None for the one that the trial reports.
+        mode: from scratch, from the beginning of a real sequence, or a reconstruction of a real sequence.
+        count: number of sequences; fewer if there are fewer real ones.
+        frames: frames to generate, or to reconstruct of each sequence; None for a default, or for the whole sequence.
+        prime_frames: real frames at the beginning of a continuation; None for a default.
+        temperature: of the distribution of new frames.
+        split: of the real sequences; None for the one that the trial reports.
         seed: of all noise, and of the choice of real sequences.
     """
 
@@ -60,56 +61,59 @@ class GenerateRequest:
 
 def generate(
     checkpoint: Checkpoint, shards: ShardSet | None, target: Location, request: GenerateRequest
-) -> list[Entry]:
-    """Write what is asked for, after the real sequences beside it, and return the list.
+) -> tuple[SampleEntry, ...]:
+    """Write the requested samples, and the real sequences to compare them with.
 
     Args:
         checkpoint: the model.
-        shards: where the real sequences are; without them, the prior alone can be drawn from.
+        shards: the real sequences; None if they are not needed.
         target: the directory.
         request: what to generate.
+
+    Returns:
+        The list of samples.
 
     Raises:
         StudyError: the request does not fit the model or the shards.
         ModelError: the temperature is not positive and finite.
-        NotFiniteError: what the model makes cannot be heard or drawn.
+        NotFiniteError: a sample has values that are not finite.
     """
     _check(checkpoint, shards, request)
-    passages = _passages(checkpoint, shards, request)
-    for passage in passages:
-        if not passage.is_finite:
+    samples = _make_samples(checkpoint, shards, request)
+    for sample in samples:
+        if not sample.is_finite:
             raise NotFiniteError(
-                f"{passage.role} ({passage.caption}) is not finite: the model runs away on its own samples; "
-                "lower --temperature or --frames, or train it further"
+                f"{sample.role} ({sample.caption}) is not finite: the model diverges on its own samples; "
+                "lower --temperature or --frames, or train it longer"
             )
-    return _write(passages, target, checkpoint.framing.protocol.kind, request.seed, for_person=True)
+    return _write(samples, target, checkpoint.framing.protocol.kind, request.seed, for_person=True)
 
 
 def _check(checkpoint: Checkpoint, shards: ShardSet | None, request: GenerateRequest) -> None:
     for flag, value in (("count", request.count), ("frames", request.frames), ("prime-frames", request.prime_frames)):
         if value is not None and value < 1:
-            raise StudyError(f"--{flag} {value}: at least 1 is needed")
+            raise StudyError(f"--{flag} {value}: must be 1 or more")
     if not 0 <= request.seed < 2**63:
-        raise StudyError(f"--seed {request.seed}: must lie between 0 and 2^63 - 1")
+        raise StudyError(f"--seed {request.seed}: must be between 0 and 2^63 - 1")
     if request.mode != "continuation" and request.prime_frames is not None:
-        raise StudyError(f"--prime-frames: --mode {request.mode} begins with no real frames; leave it out")
+        raise StudyError(f"--prime-frames: --mode {request.mode} starts with no real frames; remove the flag")
     if request.mode == "reconstruction" and request.temperature != 1:
-        raise StudyError("--temperature: a reconstruction is what the model expects and draws no frame; leave it out")
+        raise StudyError("--temperature: a reconstruction is the expected frame, nothing is drawn; remove the flag")
     if request.mode == "reconstruction" and not checkpoint.spec.architecture.latent:
         name = checkpoint.spec.architecture.name
         raise StudyError(f"{name} has no latent to reconstruct from; use --mode continuation")
     if shards is None:
         if request.mode != "prior" or request.split is not None:
-            what = f"--mode {request.mode}" if request.mode != "prior" else "--split"
-            raise StudyError(f"{what} needs real sequences; add --shards with the data the model was trained on")
+            flag = f"--mode {request.mode}" if request.mode != "prior" else "--split"
+            raise StudyError(f"{flag} needs real sequences; add --shards with the data the model was trained on")
     elif shards.manifest.fingerprint != checkpoint.spec.fingerprint:
         raise StudyError(
             f"the checkpoint was trained on data {checkpoint.spec.fingerprint[:12]} of {checkpoint.corpus}, "
-            f"{shards.location} holds {shards.manifest.fingerprint[:12]}; point --shards at the former"
+            f"{shards.location} contains {shards.manifest.fingerprint[:12]}; set --shards to the former"
         )
 
 
-def _passages(checkpoint: Checkpoint, shards: ShardSet | None, request: GenerateRequest) -> list[Passage]:
+def _make_samples(checkpoint: Checkpoint, shards: ShardSet | None, request: GenerateRequest) -> list[Sample]:
     kind, seed = checkpoint.framing.protocol.kind, request.seed
     generator = Generator(checkpoint, seed, request.temperature)
     frames = request.frames or _FRAMES[kind]
@@ -119,107 +123,101 @@ def _passages(checkpoint: Checkpoint, shards: ShardSet | None, request: Generate
     if request.mode == "continuation":
         prime = request.prime_frames or _PRIME_FRAMES[kind]
         positions = real.choose(request.count, seed, least=prime)
-        made = generator.continuations(real, positions, prime, frames)
-        return real.passages(positions, prime + frames) + made
+        continued = generator.continuations(real, positions, prime, frames)
+        return real.samples(positions, prime + frames) + continued
     positions = real.choose(request.count, seed)
     if request.mode == "reconstruction":
-        return real.passages(positions, request.frames) + generator.reconstructions(real, positions, request.frames)
-    return real.passages(positions, frames) + generator.prior(request.count, frames)
+        return real.samples(positions, request.frames) + generator.reconstructions(real, positions, request.frames)
+    return real.samples(positions, frames) + generator.prior(request.count, frames)
 
 
 def write_samples(checkpoint: Checkpoint, shards: ShardSet, target: Path, *, count: int, seed: int) -> None:
-    """Write what a study keeps of a trial: `count` real and generated sequences, and what becomes of a real one.
+    """Write the samples that a study keeps of a trial: `count` real and `count` generated sequences, and a few more.
 
-    The first real sequence is continued and, where the model has a latent, reconstructed and followed (`latent.json`).
-    A passage that is not finite is left out with a warning: a study does not end for it.
+    The first real sequence is continued and, if the model has a latent, reconstructed and given a latent path. A sample
+    that is not finite is left out with a warning: it does not end the study.
     """
     kind = checkpoint.framing.protocol.kind
     real = Recordings(shards, checkpoint.framing, checkpoint.report_split)
     positions, most = real.choose(count, seed), _STUDY_FRAMES[kind]
     generator, first = Generator(checkpoint, seed), positions[:1]
-    passages = real.passages(positions, most)
+    samples = real.samples(positions, most)
     if checkpoint.spec.architecture.latent:
-        passages += generator.reconstructions(real, first, most)
+        samples += generator.reconstructions(real, first, most)
+    # At most half of a short sequence is given to the model.
     prime = min(_PRIME_FRAMES[kind], (int(real.source.lengths[first[0]]) + 1) // 2)
-    passages += generator.continuations(real, first, prime, min(_FRAMES[kind], most - prime))
-    passages += generator.prior(count, _FRAMES[kind])
-    for passage in passages:
-        if not passage.is_finite:
-            logging.getLogger(__name__).warning("left out, not finite: %s, %s", passage.role, passage.caption)
-    kept = [passage for passage in passages if passage.is_finite]
+    samples += generator.continuations(real, first, prime, min(_FRAMES[kind], most - prime))
+    samples += generator.prior(count, _FRAMES[kind])
+    for sample in samples:
+        if not sample.is_finite:
+            logging.getLogger(__name__).warning("left out, not finite: %s, %s", sample.role, sample.caption)
+    kept = [sample for sample in samples if sample.is_finite]
     entries = _write(kept, Location(str(target)), kind, seed, for_person=False)
     if checkpoint.spec.architecture.latent:
-        shown = entries[0]["file"]
-        write_latent(Location(str(target)), checkpoint, generator, real, int(first[0]), most, shown)
+        shown = entries[0].file
+        write_latent_path(Location(str(target)), checkpoint, generator, real, int(first[0]), most, shown)
 
 
-def _write(passages: Sequence[Passage], target: Location, kind: str, seed: int, *, for_person: bool) -> list[Entry]:
+def _write(
+    samples: Sequence[Sample], target: Location, kind: Kind, seed: int, *, for_person: bool
+) -> tuple[SampleEntry, ...]:
+    """Write all files and then their list."""
+    numbers: Counter[str] = Counter()
+    stems: list[str] = []
+    for sample in samples:
+        stems.append(f"{sample.role}-{numbers[sample.role]}")
+        numbers[sample.role] += 1
     write = _write_sounds if kind == "speech" else _write_drawings
-    described = [
-        {
-            "kind": kind,
-            "role": passage.role,
-            "caption": passage.caption,
-            "source": passage.source,
-            "temperature": passage.temperature,
-            "seed": seed,
-            "prime_frames": passage.prime_frames,
-            "prime_steps": passage.prime_steps,
-        }
-        for passage in passages
-    ]
-    written = write(passages, _stems(passages), target, for_person=for_person)
-    entries = [_with_gain(file | description) for file, description in zip(written, described, strict=True)]
-    (target / LISTING).write_bytes(json.dumps(entries, indent=1).encode())
+    entries = tuple(
+        SampleEntry(
+            kind=kind,
+            role=sample.role,
+            caption=_caption(sample, files),
+            source=sample.source,
+            temperature=sample.temperature,
+            seed=seed,
+            prime_frames=sample.prime_frames,
+            prime_steps=sample.prime_steps,
+            **files,
+        )
+        for sample, files in zip(samples, write(samples, stems, target, for_person=for_person), strict=True)
+    )
+    (target / SampleList.file_name).write_bytes(SampleList(samples=entries).to_bytes())
     return entries
 
 
-def _with_gain(entry: Entry) -> Entry:
-    """Loudness that cannot be compared is told where the sample is named."""
-    gain = entry.get("gain_db")
-    return entry | {"caption": f"{entry['caption']}, scaled by {gain:.1f} dB to full scale"} if gain else entry
-
-
-def _stems(passages: Sequence[Passage]) -> list[str]:
-    """The name of each file, without its end: its role, and its number within the role."""
-    seen: Counter[str] = Counter()
-    stems: list[str] = []
-    for passage in passages:
-        stems.append(f"{passage.role}-{seen[passage.role]}")
-        seen[passage.role] += 1
-    return stems
+def _caption(sample: Sample, files: dict[str, Any]) -> str:
+    """The caption; it says where a sound was scaled, since its loudness cannot be compared then."""
+    gain = files.get("gain_db")
+    return f"{sample.caption}, scaled by {gain:.1f} dB to full scale" if gain else sample.caption
 
 
 def _write_sounds(
-    passages: Sequence[Passage], stems: Sequence[str], target: Location, *, for_person: bool
-) -> list[Entry]:
+    samples: Sequence[Sample], stems: Sequence[str], target: Location, *, for_person: bool
+) -> list[dict[str, Any]]:
     container: Container = "wav" if for_person else "flac"
-    entries: list[Entry] = []
-    for stem, passage in zip(stems, passages, strict=True):
-        sound = to_sound(passage.values)
+    written: list[dict[str, Any]] = []
+    for stem, sample in zip(stems, samples, strict=True):
+        sound = to_sound(sample.values)
         (target / f"{stem}.{container}").write_bytes(encode(sound.pcm, container))
-        entries.append({"file": f"{stem}.{container}", "gain_db": round(sound.gain_db, 2), "fade_ms": _FADE_MS})
-    return entries
+        written.append({"file": f"{stem}.{container}", "gain_db": round(sound.gain_db, 2), "fade_ms": _FADE_MS})
+    return written
 
 
 def _write_drawings(
-    passages: Sequence[Passage], stems: Sequence[str], target: Location, *, for_person: bool
-) -> list[Entry]:
-    drawings = [to_strokes(passage.values) for passage in passages]
+    samples: Sequence[Sample], stems: Sequence[str], target: Location, *, for_person: bool
+) -> list[dict[str, Any]]:
+    drawings = [to_strokes(sample.values) for sample in samples]
     scale = units_per_point(drawings)
-    entries: list[Entry] = []
-    for stem, passage, strokes in zip(stems, passages, drawings, strict=True):
+    written: list[dict[str, Any]] = []
+    for stem, sample, strokes in zip(stems, samples, drawings, strict=True):
         points = {"strokes": [stroke.round(1).tolist() for stroke in strokes]}
         (target / f"{stem}.json").write_bytes(json.dumps(points).encode())
-        entry: Entry = {"file": f"{stem}.json"}
+        files: dict[str, Any] = {"file": f"{stem}.json"}
         if for_person:
-            entry["pictures"] = _write_pictures(strokes, scale, passage, target, stem)
-        entries.append(entry)
-    return entries
-
-
-def _write_pictures(strokes: Strokes, scale: float, passage: Passage, target: Location, stem: str) -> list[str]:
-    svg = to_svg(strokes, scale, prime_points=passage.prime_steps, title=f"{passage.role}: {passage.caption}")
-    (target / f"{stem}.svg").write_bytes(svg.encode())
-    (target / f"{stem}.png").write_bytes(svg_to_png(svg))
-    return [f"{stem}.svg", f"{stem}.png"]
+            svg = to_svg(strokes, scale, prime_points=sample.prime_steps, title=f"{sample.role}: {sample.caption}")
+            (target / f"{stem}.svg").write_bytes(svg.encode())
+            (target / f"{stem}.png").write_bytes(svg_to_png(svg))
+            files["pictures"] = (f"{stem}.svg", f"{stem}.png")
+        written.append(files)
+    return written

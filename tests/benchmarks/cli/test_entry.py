@@ -94,7 +94,7 @@ def test_train_score_and_generate_print_the_contracts_keys(
     table = pd.read_parquet(tmp_path / "s.parquet")
     assert table["nats"].mean() == pytest.approx(iwae["nats_per_sequence"])
     assert bench("generate", place, "--out", "g", "--count", 2, "--frames", 30, cwd=tmp_path).returncode == 0
-    listed = json.loads((tmp_path / "g" / "samples.json").read_text())
+    listed = json.loads((tmp_path / "g" / "samples.json").read_text())["samples"]
     strokes = json.loads((tmp_path / "g" / listed[0]["file"]).read_text())["strokes"]
     assert sum(len(stroke) for stroke in strokes) == 31
 

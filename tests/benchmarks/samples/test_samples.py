@@ -15,9 +15,9 @@ import torch
 from PIL import Image
 
 from benchmarks.errors import NotFiniteError, StudyError
-from benchmarks.samples.latent_path import LATENT
 from benchmarks.samples.sound import FADE_SAMPLES
-from benchmarks.samples.write_samples import LISTING, GenerateRequest, generate, write_samples
+from benchmarks.samples.write_samples import GenerateRequest, generate, write_samples
+from benchmarks.schema.samples import LatentPath, SampleList
 from pipelines.batches.frames import FrameSource
 from pipelines.runtime.storage import Location
 from pipelines.shards.read import ShardSet
@@ -29,14 +29,20 @@ from vrnn.models import LatentModel
 from vrnn.training import Checkpoint
 from vrnn.training.noise import latent_noise
 
+LISTING, LATENT = SampleList.file_name, LatentPath.file_name
 SVG = "{http://www.w3.org/2000/svg}"
 CONTINUE = GenerateRequest("continuation", count=2, frames=12, prime_frames=30, seed=3)
 
 
 def written(checkpoint: Checkpoint, shards: ShardSet | None, target: Path, **request: Any) -> list[dict[str, Any]]:
-    listed = generate(checkpoint, shards, Location(str(target)), GenerateRequest(**request))
-    assert json.loads((target / LISTING).read_text()) == listed
+    entries = generate(checkpoint, shards, Location(str(target)), GenerateRequest(**request))
+    listed = [entry.model_dump(mode="json") for entry in entries]
+    assert listing_of(target) == listed
     return listed
+
+
+def listing_of(target: Path) -> list[dict[str, Any]]:
+    return json.loads((target / LISTING).read_text())["samples"]
 
 
 def wave(target: Path, entry: dict[str, Any]) -> np.ndarray:
@@ -65,7 +71,7 @@ def inner(samples: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("model", ["rnn-gauss", "vrnn-gauss", "vrnn-gauss+smoothing", "srnn-gauss", "rnn-dmol"])
 def test_a_spoken_continuation_begins_with_the_recorded_integers(model: str, speech: ShardSet, tmp_path: Path) -> None:
     generate(untrained(speech, model), speech, Location(str(tmp_path)), CONTINUE)
-    real, _, first, second = json.loads((tmp_path / LISTING).read_text())
+    real, _, first, second = listing_of(tmp_path)
     assert [real["role"], first["role"], second["role"]] == ["real", "continuation", "continuation"]
     assert first["source"] == real["source"] != second["source"]
     assert (first["prime_frames"], first["prime_steps"]) == (30, 6000)
@@ -81,7 +87,7 @@ def test_a_spoken_continuation_begins_with_the_recorded_integers(model: str, spe
 @pytest.mark.parametrize("protocol", ["clean", "paper"])
 def test_a_written_continuation_begins_with_the_recorded_points(protocol: str, ink: ShardSet, tmp_path: Path) -> None:
     generate(untrained(ink, "vrnn-gmm", protocol), ink, Location(str(tmp_path)), CONTINUE)
-    entry = json.loads((tmp_path / LISTING).read_text())[2]
+    entry = listing_of(tmp_path)[2]
     assert (entry["role"], entry["prime_frames"], entry["prime_steps"]) == ("continuation", 30, 31)
     drawn, recorded = points(tmp_path, entry), signal(ink, entry["source"])
     assert isinstance(recorded, Ink)
@@ -90,7 +96,7 @@ def test_a_written_continuation_begins_with_the_recorded_points(protocol: str, i
     np.testing.assert_array_equal(drawn[:31], expected)
 
 
-def test_a_continuation_goes_on_from_what_it_was_given(speech: ShardSet, tmp_path: Path) -> None:
+def test_a_continuation_starts_from_the_state_after_its_beginning(speech: ShardSet, tmp_path: Path) -> None:
     """The first frame drawn at hardly any temperature is the mean that the beginning leads to, not that of silence."""
     checkpoint, prime = untrained(speech, "rnn-gauss"), 20
     asked = {"mode": "continuation", "count": 1, "prime_frames": prime, "frames": 2, "temperature": 1e-9}
@@ -110,7 +116,7 @@ def test_a_continuation_goes_on_from_what_it_was_given(speech: ShardSet, tmp_pat
 
 
 @pytest.mark.parametrize(("kind", "model"), [("speech", "rnn-gauss"), ("speech", "rnn-dmol"), ("pen", "rnn-gauss")])
-def test_a_temperature_near_zero_follows_the_means(
+def test_a_temperature_near_zero_gives_the_means(
     kind: str, model: str, speech: ShardSet, ink: ShardSet, tmp_path: Path
 ) -> None:
     checkpoint = untrained(speech if kind == "speech" else ink, model)
@@ -131,7 +137,7 @@ def test_a_temperature_near_zero_follows_the_means(
 
 
 @pytest.mark.parametrize("model", ["vrnn-gauss", "vrnn-gauss+smoothing", "srnn-gauss"])
-def test_a_spoken_reconstruction_lies_beside_what_it_is_of(model: str, speech: ShardSet, tmp_path: Path) -> None:
+def test_a_spoken_reconstruction_comes_with_its_real_sequence(model: str, speech: ShardSet, tmp_path: Path) -> None:
     asked = {"mode": "reconstruction", "count": 2, "seed": 1}
     real, other, made, _ = written(untrained(speech, model), speech, tmp_path, **asked)
     assert (real["role"], made["role"]) == ("real", "reconstruction")
@@ -198,7 +204,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(
     assert all(first[name] != other[name] for name in made)
 
 
-def test_temperature_changes_what_is_drawn_and_is_told(speech: ShardSet, tmp_path: Path) -> None:
+def test_temperature_changes_the_samples_and_is_in_their_captions(speech: ShardSet, tmp_path: Path) -> None:
     checkpoint = untrained(speech, "rnn-gauss")
     spreads = []
     for temperature in (0.1, 1.0, 2.0):
@@ -219,7 +225,7 @@ def test_without_shards_the_prior_stands_alone(ink: ShardSet, tmp_path: Path) ->
     assert all(sum(map(len, json.loads((tmp_path / e["file"]).read_text())["strokes"])) == 6 for e in listed)
 
 
-def test_what_exceeds_full_scale_is_scaled_down_and_told(speech: ShardSet, tmp_path: Path) -> None:
+def test_a_sound_beyond_full_scale_is_scaled_down_and_its_caption_says_so(speech: ShardSet, tmp_path: Path) -> None:
     (entry,) = written(untrained(speech, "rnn-gauss"), None, tmp_path, count=1, frames=10, temperature=1000.0)
     assert entry["gain_db"] < -6
     assert f"scaled by {entry['gain_db']:.1f} dB" in entry["caption"]
@@ -232,8 +238,8 @@ def runaway(checkpoint: Checkpoint) -> Checkpoint:
     return replace(checkpoint, weights=weights)
 
 
-def test_a_model_that_runs_away_is_told_in_one_line_and_writes_nothing(speech: ShardSet, tmp_path: Path) -> None:
-    with pytest.raises(NotFiniteError, match="runs away") as caught:
+def test_non_finite_samples_are_an_error_in_one_line_and_nothing_is_written(speech: ShardSet, tmp_path: Path) -> None:
+    with pytest.raises(NotFiniteError, match="diverges on its own samples") as caught:
         written(runaway(untrained(speech, "rnn-gauss")), None, tmp_path / "out", count=1, frames=3)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
@@ -253,7 +259,7 @@ def test_a_model_that_runs_away_is_told_in_one_line_and_writes_nothing(speech: S
         ("vrnn-gauss", True, {"mode": "continuation", "prime_frames": 0}, "--prime-frames 0"),
         ("vrnn-gauss", True, {"count": 0}, "--count 0"),
         ("vrnn-gauss", True, {"seed": -1}, "--seed -1"),
-        ("vrnn-gauss", True, {"mode": "continuation", "split": "tset"}, "'tset'; it has"),
+        ("vrnn-gauss", True, {"mode": "continuation", "split": "tset"}, "'tset'; use one of"),
     ],
 )
 def test_a_request_that_does_not_fit_is_refused_in_one_line(
@@ -266,7 +272,7 @@ def test_a_request_that_does_not_fit_is_refused_in_one_line(
 
 
 def test_shards_that_the_model_was_not_trained_on_are_refused(ink: ShardSet, speech: ShardSet, tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match="point --shards at"):
+    with pytest.raises(StudyError, match="set --shards to"):
         written(untrained(ink, "rnn-gauss"), speech, tmp_path, mode="continuation")
 
 
@@ -299,7 +305,7 @@ def test_a_study_keeps_short_pieces_of_every_role(model: str, speech: ShardSet, 
     for name in ("a", "b"):
         write_samples(untrained(speech, model), speech, tmp_path / name, count=2, seed=3)
     assert files(tmp_path / "a") == files(tmp_path / "b")
-    entries = json.loads((tmp_path / "a" / LISTING).read_text())
+    entries = listing_of(tmp_path / "a")
     middle = ["reconstruction"] if model == "vrnn-gauss" else []
     assert [entry["role"] for entry in entries] == ["real", "real", *middle, "continuation", *["generated"] * 2]
     assert {entry["source"] for entry in entries[2:-2]} == {entries[0]["source"]}
@@ -320,17 +326,17 @@ def test_a_study_keeps_short_pieces_of_every_role(model: str, speech: ShardSet, 
 
 def test_a_study_keeps_strokes_alone_for_pen(ink: ShardSet, tmp_path: Path) -> None:
     write_samples(untrained(ink, "vrnn-gauss"), ink, tmp_path, count=1, seed=0)
-    entries = json.loads((tmp_path / LISTING).read_text())
+    entries = listing_of(tmp_path)
     assert [entry["role"] for entry in entries] == ["real", "reconstruction", "continuation", "generated"]
     assert {path.suffix for path in tmp_path.iterdir()} == {".json"}
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 200_000
 
 
-def test_a_study_leaves_out_what_ran_away_and_goes_on(
+def test_a_study_leaves_out_samples_that_are_not_finite(
     speech: ShardSet, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     write_samples(runaway(untrained(speech, "vrnn-gauss")), speech, tmp_path, count=1, seed=0)
-    assert [entry["role"] for entry in json.loads((tmp_path / LISTING).read_text())] == ["real"]
+    assert [entry["role"] for entry in listing_of(tmp_path)] == ["real"]
     assert "left out, not finite: generated" in caplog.text
 
 
@@ -344,14 +350,14 @@ def test_wav_and_flac_hold_the_same_samples(speech: ShardSet, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("model", ["vrnn-gauss", "vrnn-i-gauss", "srnn-gauss"])
-def test_a_study_follows_the_latent_along_its_first_real_sequence(
+def test_a_study_writes_the_latent_path_of_its_first_real_sequence(
     model: str, speech: ShardSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checkpoint = untrained(speech, model)
     phones = "0 500 h#\n500 30000 sh\n30000 90000000 iy\n"
     monkeypatch.setattr(FrameSource, "attributes", lambda *_: {"phones": phones})
     write_samples(checkpoint, speech, tmp_path, count=2, seed=4)
-    found, listing = json.loads((tmp_path / LATENT).read_text()), json.loads((tmp_path / LISTING).read_text())
+    found, listing = json.loads((tmp_path / LATENT).read_text()), listing_of(tmp_path)
     real = next(entry for entry in listing if entry["file"] == found["file"])
     assert (real["role"], real["source"]) == ("real", found["source"])
     frames = len(found["kl_nats"])

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.errors import StudyError
-from benchmarks.scoring.score import ScoreRequest, score, score_batches, summarise_scores
+from benchmarks.scoring.evaluation import ScoreRequest, score_batches
+from benchmarks.scoring.score import score, summarise_scores
 from pipelines.batches.frames import Batch
 from pipelines.runtime.storage import Location
 from pipelines.shards.read import ShardSet
@@ -72,7 +73,7 @@ def test_cutting_a_batch_for_memory_changes_no_score(
     batch = pen_batch(frames, list(frames), 2)
     request = ScoreRequest("test", estimator, samples, precision="float64")  # type: ignore[arg-type]
     whole = score_batches(model, [batch], request)
-    monkeypatch.setattr("benchmarks.scoring.score._ELEMENTS", 100)
+    monkeypatch.setattr("benchmarks.scoring.evaluation._ELEMENTS", 100)
     pd.testing.assert_frame_equal(score_batches(model, [batch], request), whole, rtol=1e-12)
 
 
@@ -123,13 +124,13 @@ def test_one_sample_of_iwae_is_the_first_of_more(trained: Checkpoint, ink: Shard
 @pytest.mark.parametrize(
     ("split", "estimator", "samples", "message"),
     [
-        ("dev", "elbo", 1, "nothing to score in split 'dev'; it has test, train, valid"),
+        ("dev", "elbo", 1, "no sequence in split 'dev'; use one of test, train, valid"),
         ("test", "exact", 1, "has a latent"),
-        ("test", "elbo", 5, "elbo takes 1"),
-        ("test", "iwae", 0, "--num-samples 0: at least 1"),
+        ("test", "elbo", 5, "elbo takes one sample"),
+        ("test", "iwae", 0, "--num-samples 0: must be 1 or more"),
     ],
 )
-def test_a_request_that_does_not_fit_is_told_in_one_line(
+def test_a_wrong_request_is_an_error_in_one_line(
     trained: Checkpoint, ink: ShardSet, split: str, estimator: str, samples: int, message: str
 ) -> None:
     with pytest.raises(StudyError, match=message) as caught:
@@ -138,7 +139,7 @@ def test_a_request_that_does_not_fit_is_told_in_one_line(
 
 
 def test_data_of_another_corpus_or_content_are_refused(trained: Checkpoint, ink: ShardSet, speech: ShardSet) -> None:
-    with pytest.raises(StudyError, match=r"trained on iam_ondb.*holds timit"):
+    with pytest.raises(StudyError, match=r"trained on iam_ondb.*contains timit"):
         score(trained, speech, ScoreRequest("test", "elbo"))
     other = Checkpoint(**vars(trained) | {"spec": trained.spec.model_copy(update={"fingerprint": "f" * 64})})
     with pytest.raises(StudyError, match="trained on data ffff"):
