@@ -15,7 +15,7 @@ os.environ |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AW
 import ray
 import torch
 
-from pipelines.prepare.driver import Prepared, PrepareOptions, prepare
+from pipelines.prepare.driver import PrepareOptions, PrepareResult, prepare
 from pipelines.prepare.shard_task import run_shard_task
 from pipelines.runtime import locks
 from pipelines.runtime.storage import Location
@@ -25,7 +25,7 @@ from vrnn.training import Optimisation, TrialSpec
 from vrnn.training.trial_plan import plan_trial
 
 if TYPE_CHECKING:
-    from tests.pipelines.s3 import Store
+    from tests.pipelines.object_store import Store
 
 MakeSpec = Callable[..., TrialSpec]
 REAL_NAMES = ("timit", "iam_ondb", "single_speaker", "nonverbal", "accent", "oddbox")
@@ -107,7 +107,7 @@ def raw_ink(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> Iterator["Store"]:
     """An S3 endpoint; its library takes seconds to import."""
-    from tests.pipelines.s3 import Store
+    from tests.pipelines.object_store import Store
 
     monkeypatch.setattr(locks, "SETTLE_SECONDS", 0.05)
     store = Store()
@@ -116,7 +116,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator["Store"]:
     store.stop()
 
 
-def prepare_here(corpus: str, raw: Path, out: Path, **options: object) -> Prepared:
+def prepare_here(corpus: str, raw: Path, out: Path, **options: object) -> PrepareResult:
     """Prepare in this process, without Ray."""
     plan = PrepareOptions(**options)  # type: ignore[arg-type]
     return prepare(
