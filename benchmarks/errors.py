@@ -1,10 +1,14 @@
 """The errors that `benchmarks` raises for a caller to act on."""
 
-__all__ = ["FailedError", "NotFiniteError", "StoppedError", "StudyError", "UnreachableError"]
+__all__ = ["FailedError", "NotFiniteError", "StoppedError", "StoreError", "StudyError", "UnreachableError"]
 
 
 class StudyError(ValueError):
     """A suite, a study or a request to score is wrong. One line: what, where, and how to mend it."""
+
+
+class StoreError(StudyError):
+    """MLflow's store cannot be read."""
 
 
 class FailedError(Exception):

@@ -1,7 +1,9 @@
-"""The error that `dashboards` raises for a person to act on."""
+"""The error of the dashboards that the user can act on."""
+
+from benchmarks.errors import StudyError
 
 __all__ = ["ReportError"]
 
 
-class ReportError(ValueError):
-    """The report cannot be built as asked. The message is one line: what, where, and how to mend it."""
+class ReportError(StudyError):
+    """A page cannot be built or written. The message is one line: what is wrong, where, and how to fix it."""

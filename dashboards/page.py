@@ -1,31 +1,31 @@
-"""From a study to one HTML page that needs nothing but itself.
+"""Renders a template to one HTML file that needs no other file, and writes it.
 
-The content security policy admits the page's own scripts and styles by their hash and no other, and no
-address at all but `data:`; so nothing that came from a corpus or a run can be executed, and opening the page
-asks the network for nothing. Vega evaluates its expressions with its interpreter (`ast`), which needs no
-`eval`.
+The content security policy allows the page's own scripts and styles, by their hashes, and no address except `data:`.
+So text from a corpus or a run is never executed, and opening the page sends no network request. Vega evaluates its
+expressions with its own interpreter (`ast`), which needs no `eval`.
 """
 
 import base64
 import functools
 import hashlib
 import html
+import os
 import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
+from pathlib import Path
 
 import altair as alt
 import vl_convert
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from dashboards.errors import ReportError
 from dashboards.text import typeset
 
-__all__ = ["environment", "policy_of", "render"]
+__all__ = ["environment", "policy_of", "render", "write_page"]
 
 TEMPLATES = files("dashboards") / "templates"
-
-
-STYLES = ("base", "ahead", "trust", "learning", "samples", "data", "print")
+STYLES = ("base", "results", "trust", "learning", "samples", "data", "print")
 SCRIPTS = ("charts", "tables", "players", "replay", "folds", "theme")
 
 
@@ -37,33 +37,25 @@ def render(
     scripts: Sequence[str] = SCRIPTS,
     served: bool = False,
 ) -> str:
-    """Fill a template; every value in `content` is escaped on the way.
+    """Render a template; every value in `content` is escaped.
 
     Args:
-        template: the file's name in `templates/`; it extends `base.html.j2`.
-        content: what it shows.
-        styles: names of the files in `templates/css/` that it takes.
-        scripts: names of those in `templates/js/`; Vega comes with `charts` alone.
-        served: whether it may ask the server that it came from for data and sound; a page on disk asks nobody.
+        template: file name in `templates/`; the template extends `base.html.j2`.
+        content: the template's variables.
+        styles: names of files in `templates/css/`.
+        scripts: names of files in `templates/js/`; Vega is included with `charts`.
+        served: whether the page may load data and sound from the server it came from.
     """
-    style = "\n".join(_text(f"css/{name}.css") for name in styles)
-    texts = [_text(f"js/{name}.js") for name in scripts]
+    style = "\n".join(_read(f"css/{name}.css") for name in styles)
+    texts = [_read(f"js/{name}.js") for name in scripts]
     if "charts" in scripts:
         texts.insert(0, _vega_runtime())
-    return (
-        environment()
-        .get_template(template)
-        .render(
-            policy=_policy(texts, style, served),
-            style=style,
-            scripts=texts,
-            **content,
-        )
-    )
+    policy = _policy(texts, style, served)
+    return environment().get_template(template).render(policy=policy, style=style, scripts=texts, **content)
 
 
 def environment() -> Environment:
-    """Of the templates: every value is escaped, a missing one is an error."""
+    """The template environment: values are escaped, and a missing variable is an error."""
     made = Environment(
         loader=PackageLoader("dashboards"),
         autoescape=True,
@@ -75,28 +67,25 @@ def environment() -> Environment:
     return made
 
 
-def _text(name: str) -> str:
+def _read(name: str) -> str:
     return (TEMPLATES / name).read_text(encoding="utf-8")
 
 
 @functools.cache
 def _vega_runtime() -> str:
-    """Vega, Vega-Lite and vega-embed as one script that defines `vegaEmbed`.
-
-    The version is the one that altair writes specifications for.
-    """
+    """Vega, Vega-Lite and vega-embed as one script, in the version that altair writes specifications for."""
     version = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
     return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", version)
 
 
 def policy_of(page: str) -> str:
-    """The content security policy of a page that `render` made, for the header of the server that sends it."""
+    """The content security policy of a page made by `render`, for the header of the server that sends it."""
     found = re.search(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)">', page)
     assert found is not None
     return html.unescape(found[1])
 
 
-def _policy(scripts: list[str], style: str, served: bool) -> str:
+def _policy(scripts: Sequence[str], style: str, served: bool) -> str:
     allowed = {
         "default-src": "'none'",
         "script-src": " ".join(map(_source_hash, scripts)),
@@ -113,3 +102,24 @@ def _policy(scripts: list[str], style: str, served: bool) -> str:
 def _source_hash(text: str) -> str:
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
     return f"'sha256-{digest}'"
+
+
+def write_page(html: str, out: Path) -> None:
+    """Write a page to `out`; its directory is created.
+
+    Raises:
+        ReportError: `out` cannot be written; it is then left as it was.
+    """
+    partial = out.with_name(f".{out.name}.{os.getpid()}.partial") if out.name else out
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            partial.write_text(html, encoding="utf-8")
+            # Rename at the end: a reader sees the old page or the new one, never half of one.
+            partial.replace(out)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise ReportError(
+            f"{out}: cannot be written ({error.strerror}); choose a directory you can write to"
+        ) from error

@@ -1,4 +1,4 @@
-"""Counts, numbers and lists as the sentences and tables of every section write them."""
+"""Counts, numbers and lists in the form that all sentences and tables of the pages use."""
 
 import re
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ __all__ = ["counted", "joined", "kind_of", "typeset"]
 
 _MINUS = "−"
 _NUMBER = re.compile(r"-?\d[\d.,]*")
-_REMARK = re.compile(r" \([^()]*\)$")
+_BRACKETS_AT_END = re.compile(r" \([^()]*\)$")
 
 
 def counted(count: int, noun: str) -> str:
@@ -16,7 +16,7 @@ def counted(count: int, noun: str) -> str:
 
 
 def joined(texts: Sequence[str]) -> str:
-    """One text or more as a list: "a", "a and b", "a, b and c"."""
+    """A list in words: "a", "a and b", "a, b and c"."""
     return " and ".join(filter(None, [", ".join(texts[:-1]), texts[-1]]))
 
 
@@ -26,5 +26,5 @@ def typeset(value: float, form: str) -> str:
 
 
 def kind_of(text: str) -> str:
-    """What texts share that differ by their numbers, or by a remark in brackets at their end, alone."""
-    return _NUMBER.sub("", _REMARK.sub("", text))
+    """The text without its numbers and without brackets at its end; equal for warnings of the same kind."""
+    return _NUMBER.sub("", _BRACKETS_AT_END.sub("", text))

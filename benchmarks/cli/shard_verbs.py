@@ -72,12 +72,13 @@ def inspect(
 
 def _write_report(shards: "ShardSet", out: "Path") -> None:
     from benchmarks.samples.excerpts import excerpts
+    from benchmarks.schema.corpus import CorpusDescription
     from dashboards.corpus.corpus_page import write_corpus_report
-    from dashboards.report.study_record import Sample
+    from dashboards.media.players import Sample
     from pipelines.shards.summary import describe
 
     samples = [Sample(one.file, one.kind, "real", one.caption, one.content) for one in excerpts(shards)]
-    write_corpus_report(describe(shards), out, samples)
+    write_corpus_report(CorpusDescription.model_validate(describe(shards)), out, samples)
     print_message(f"written: {out}")
 
 

@@ -42,7 +42,7 @@ def ui(host: str = "127.0.0.1", port: int = 8700, mlflow_port: int = 5000, mlflo
         mlflow_port: Port of MLflow's pages; 0 picks a free one.
         mlflow: Start MLflow's server.
     """
-    from benchmarks.store.mlflow_writer import asking, store
+    from benchmarks.store.mlflow_writer import store_must_answer, store_uri
     from dashboards.live.server import is_loopback
     from dashboards.live.site import Site
 
@@ -50,13 +50,13 @@ def ui(host: str = "127.0.0.1", port: int = 8700, mlflow_port: int = 5000, mlflo
         print_message(
             f"warning: --host {host}: everyone on the network can read the studies, and change them through MLflow"
         )
-    place = store()
+    place = store_uri()
     remote = place if place.startswith(("http://", "https://")) else None
     local_port = _free_port(host, mlflow_port, "--mlflow-port") if mlflow and remote is None else None
     address = _without_password(remote) if remote else (f"http://{_in_url(host)}:{local_port}" if local_port else None)
-    with asking():
+    with store_must_answer():
         site = Site(place, _built, address)
-        site.follower.studies()
+        site.reader.studies()
     with stop_on_signals("stopping the servers") as stop, _serve(site, host, port) as server:
         _print_links(server, site)
         with _mlflow_server(place, host, local_port, stop) if local_port else nullcontext(_nothing) as check_mlflow:
@@ -79,10 +79,12 @@ def _nothing() -> None:
 
 
 def _built(study: str) -> str:
-    from benchmarks.store.mlflow_writer import store
+    from benchmarks.store.live_reader import reading_store
+    from benchmarks.store.mlflow_reader import read_comparison, read_study
     from dashboards.report.study_report import build_report
 
-    return build_report(study, store())
+    with reading_store():
+        return build_report(read_study(study), read_comparison(study))
 
 
 def _in_url(host: str) -> str:
@@ -208,7 +210,7 @@ def _print_links(server: "StudyServer", site: "Site") -> None:
     from dashboards.live.site import study_path
 
     print_result(f"studies: {server.url}/")
-    studies = site.follower.studies()
+    studies = site.reader.studies()
     for study in studies[:_STUDIES_LISTED]:
         for page in ("report", "live"):
             print_result(f"{study.name}: {page}: {server.url}{study_path(study.name, page)}")

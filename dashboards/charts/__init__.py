@@ -1,1 +1,4 @@
-"""TODO."""
+"""Vega-Lite specifications of the charts, as plain JSON objects that contain their data.
+
+It may import altair, numpy and `benchmarks.schema`.
+"""

@@ -1,11 +1,11 @@
-"""The forest plot: every paired difference of a corpus as a dot on its two intervals, beside the line of no difference.
+"""The forest plot: each paired difference of a corpus as a dot with its two intervals, and the line at zero.
 
-The unit is nats per frame: a sequence is of any length, a frame is of one size in a protocol. Log-densities of one
-corpus are moved by its normalisation alike for both models, so that their difference owes nothing to it. Each panel has
-its own axis, since what a frame holds, and so how large a difference is, depends on the corpus.
+The unit is nats per frame, because sequences differ in length while a frame has one size in a protocol. Normalisation
+shifts the log-densities of both models equally, so it does not affect their difference. Each panel has its own axis,
+because the content of a frame, and so the size of a difference, depends on the corpus.
 
-What is drawn are the 95 % intervals as recorded, uncorrected; the verdict beside each dot is of the tests, corrected
-for all comparisons, of the mean difference of a sequence. So it stands in words and is not read off the picture.
+The 95 % intervals are drawn as recorded, uncorrected. The verdict next to each dot comes from the tests of the mean
+difference per sequence, corrected for all comparisons. So it is written out and cannot be read off the intervals.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,8 +13,8 @@ from typing import Any
 
 import altair as alt
 
+from benchmarks.schema.comparison import PairedDifference
 from dashboards.charts.specs import themed
-from dashboards.report.differences_file import Difference
 
 __all__ = ["forest_chart", "rounded"]
 
@@ -26,12 +26,12 @@ PAPER = "var(--paper)"
 DIGITS = 6
 
 
-def forest_chart(differences: Sequence[Difference], colours: Mapping[str, str]) -> dict[str, Any]:
-    """A dot, a thick and a thin line for each difference, in nats per frame, in the order given.
+def forest_chart(differences: Sequence[PairedDifference], colours: Mapping[str, str]) -> dict[str, Any]:
+    """A dot, a thick and a thin line for each difference, in nats per frame, in the given order.
 
     Args:
-        differences: of one corpus, protocol, split and measure.
-        colours: the colour of each model; a dot has that of the model which the difference favours.
+        differences: the differences of one corpus, protocol, split and measure.
+        colours: the colour of each model; a dot has the colour of the model with the higher score.
     """
     marks = [_mark(place, difference) for place, difference in enumerate(differences)]
     models = list(dict.fromkeys(mark["favours"] for mark in marks))
@@ -39,12 +39,29 @@ def forest_chart(differences: Sequence[Difference], colours: Mapping[str, str]) 
         y=alt.Y("place:O", axis=None, scale=alt.Scale(paddingOuter=0.3)),
         tooltip=_tooltips(),
     )
-    layers = [_zero(base), *_intervals(base, marks), _dots(base, colours, models), *_labels(base)]
+    layers = [_zero_line(base), *_intervals(base, marks), _dots(base, colours, models), *_labels(base)]
     return themed(alt.layer(*layers).properties(width="container", height=ROW_HEIGHT * len(marks)))
 
 
-def _zero(base: alt.Chart) -> alt.Chart:
-    """The line of no difference, left out where the words stand."""
+def _mark(place: int, difference: PairedDifference) -> dict[str, Any]:
+    per_frame = difference.nats_per_frame
+    low, high = map(rounded, per_frame.interval or (None, None))
+    joint_low, joint_high = map(rounded, per_frame.joint_interval or (None, None))
+    return {
+        "place": place,
+        "label": f"{difference.name}: {difference.verdict}",
+        "favours": difference.order[0].model,
+        "settled": difference.is_settled,
+        "difference": rounded(per_frame.difference),
+        "low": low,
+        "high": high,
+        "joint_low": joint_low,
+        "joint_high": joint_high,
+    }
+
+
+def _zero_line(base: alt.Chart) -> alt.Chart:
+    """The line at zero, drawn in pieces that leave room for the labels."""
     mark = base.mark_tick(
         orient="vertical", size=ZERO_SIZE, yOffset=ZERO_FALL, opacity=1, color="currentColor", aria=False
     )
@@ -52,7 +69,7 @@ def _zero(base: alt.Chart) -> alt.Chart:
 
 
 def _intervals(base: alt.Chart, marks: Sequence[Mapping[str, Any]]) -> list[alt.Chart]:
-    """The thick and the thin line, of those differences that have them."""
+    """The thick and the thin line of the differences that have them."""
     lines: list[alt.Chart] = []
     for low, high, width, opacity in (("low", "high", 6.0, 0.45), ("joint_low", "joint_high", 1.5, 1.0)):
         if any(mark[low] is not None for mark in marks):
@@ -74,37 +91,20 @@ def _dots(base: alt.Chart, colours: Mapping[str, str], models: Sequence[str]) ->
 
 
 def _labels(base: alt.Chart) -> list[alt.Chart]:
-    """The words over each line, on a halo that keeps the grid off them."""
+    """The text above each line, on a halo that hides the grid behind it."""
     place = {"align": "left", "baseline": "bottom", "dy": LABEL_RISE, "fontSize": 12, "limit": {"expr": "width"}}
     halo = base.mark_text(**place, color=PAPER, stroke=PAPER, strokeWidth=5, aria=False)
-    words = base.mark_text(**place, color="currentColor")
-    return [mark.encode(x=alt.value(0), text="label:N") for mark in (halo, words)]
+    text = base.mark_text(**place, color="currentColor")
+    return [mark.encode(x=alt.value(0), text="label:N") for mark in (halo, text)]
 
 
 def rounded(value: float | None) -> float | None:
-    """A number with the digits that a drawing can show; the tables have the whole of it."""
+    """The value with as many digits as a drawing can show; tables show the full value."""
     return None if value is None else float(f"{value:.{DIGITS}g}")
 
 
 def _axis(field: str) -> alt.X:
     return alt.X(field, title="nats per frame, first model minus second", scale=alt.Scale(zero=True, nice=True))
-
-
-def _mark(place: int, difference: Difference) -> dict[str, Any]:
-    gap = difference.nats_per_frame
-    low, high = map(rounded, gap.interval or (None, None))
-    joint_low, joint_high = map(rounded, gap.joint_interval or (None, None))
-    return {
-        "place": place,
-        "label": f"{difference.name}: {difference.verdict}",
-        "favours": difference.order[0].model,
-        "settled": difference.is_settled,
-        "difference": rounded(gap.difference),
-        "low": low,
-        "high": high,
-        "joint_low": joint_low,
-        "joint_high": joint_high,
-    }
 
 
 def _tooltips() -> list[alt.Tooltip]:
@@ -115,5 +115,5 @@ def _tooltips() -> list[alt.Tooltip]:
         "joint_low": "sequences and seeds, from",
         "joint_high": "sequences and seeds, to",
     }
-    figures = [alt.Tooltip(f"{key}:Q", title=title, format=".4~g") for key, title in numbers.items()]
-    return [alt.Tooltip("label:N", title="comparison"), *figures]
+    values = [alt.Tooltip(f"{key}:Q", title=title, format=".4~g") for key, title in numbers.items()]
+    return [alt.Tooltip("label:N", title="comparison"), *values]

@@ -1,7 +1,7 @@
-"""Vega-Lite specifications of learning curves.
+"""The charts of learning curves.
 
-Their data is a row per curve, whose columns are unfolded in the browser: keys that repeat at every point would be most
-of the page. The legend is the page's own, beside all charts of a corpus, and sets the parameter `focus`.
+The data has one row per curve with lists of epochs and values, which the browser flattens: repeating the keys at every
+point would fill most of the page. The legend is part of the page and sets the chart's parameter `focus`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,11 +30,11 @@ MOST_TICKS = 5
 
 @dataclass(frozen=True)
 class Line:
-    """One training run's figures, finite, by epoch.
+    """The finite values of one training run by epoch.
 
     Attributes:
-        best: epoch and figure of the epoch whose weights are scored; None where the run has none.
-        diverged: whether the run ended since its loss stopped being finite.
+        best: epoch and value of the epoch whose weights are scored; None if there is none.
+        diverged: whether the run ended because its loss stopped being finite.
     """
 
     model: str
@@ -47,7 +47,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Band:
-    """From the lowest to the highest of a model's runs, at the epochs that all of them reached."""
+    """The lowest and the highest value of a model's runs, at the epochs that all of them reached."""
 
     model: str
     epochs: Array
@@ -60,9 +60,9 @@ class Axis:
     """The vertical axis of a chart of curves.
 
     Attributes:
-        unit: its title.
-        low: its lower end; lines are cut there, never moved.
-        high: its upper end.
+        unit: title of the axis.
+        low: lower end; lines are clipped there.
+        high: upper end.
     """
 
     unit: str
@@ -70,14 +70,14 @@ class Axis:
     high: float
 
     def cuts(self, values: Array) -> int:
-        """How many of the values lie below it."""
+        """The number of values below the axis."""
         return int((values < self.low).sum())
 
 
 def axis_of(values: Array, unit: str) -> Axis:
-    """An axis that leaves out steep first epochs, which would flatten the rest.
+    """An axis that cuts off steep first epochs, which would flatten the rest.
 
-    It starts one interdecile range below the lowest tenth of the values, or at the lowest, whichever is higher.
+    It starts one interdecile range below the 10 % quantile of the values, or at the lowest value if that is higher.
     """
     lowest, tenth, ninetieth, highest = np.quantile(values, [0, LOW_QUANTILE, 1 - LOW_QUANTILE, 1])
     return Axis(unit, float(max(lowest, tenth - (ninetieth - tenth))), float(highest))
@@ -86,12 +86,12 @@ def axis_of(values: Array, unit: str) -> Axis:
 def curves_chart(
     lines: Sequence[Line], bands: Sequence[Band], axis: Axis, styles: Mapping[str, Style]
 ) -> dict[str, Any]:
-    """A thin line per training run against the epoch, a band per model, and a dot at each run's best epoch.
+    """A thin line per training run by epoch, a band per model, and a dot at each run's best epoch.
 
-    The parameter `focus` names the model that is not dimmed; empty, none is.
+    The parameter `focus` names the model to highlight; the others are dimmed. If it is empty, none is dimmed.
     """
     encoding = _Encoding(axis, lines, styles)
-    figures = {
+    datasets = {
         "bands": [_band_row(band) for band in bands],
         "lines": [_line_row(line) for line in lines],
         "ends": [end for line in lines for end in _ends_of(line)],
@@ -102,17 +102,17 @@ def curves_chart(
         "lines": _lines(encoding, len(lines), pointed=points <= POINTS_WITH_TOOLTIPS),
         "ends": _ends(encoding),
     }
-    # Vega warns of the extent of a layer without data.
-    layers = [layer for name, layer in drawn.items() if figures[name]]
+    # Vega warns about a layer without data.
+    layers = [layer for name, layer in drawn.items() if datasets[name]]
     chart = alt.layer(*layers).add_params(alt.param(name="focus", value=""))
-    # altair copies and checks the data that a chart holds at every step, which takes minutes of a large study.
+    # The data is added last: altair copies and checks it at every step, which takes minutes for a large study.
     return themed(chart.properties(width="container", height=HEIGHT)) | {
-        "datasets": {name: rows for name, rows in figures.items() if rows}
+        "datasets": {name: rows for name, rows in datasets.items() if rows}
     }
 
 
 class _Encoding:
-    """What the layers share."""
+    """The encodings that all layers share."""
 
     def __init__(self, axis: Axis, lines: Sequence[Line], styles: Mapping[str, Style]) -> None:
         models = list(dict.fromkeys(line.model for line in lines))
@@ -132,13 +132,13 @@ class _Encoding:
 
 
 def _ticks(lines: Sequence[Line]) -> int:
-    """So few that none stands between two epochs."""
+    """A number of ticks so small that none is between two epochs."""
     ends = [int(line.epochs[end]) for line in lines if len(line.epochs) for end in (0, -1)]
     return max(1, min(MOST_TICKS, max(ends, default=1) - min(ends, default=1)))
 
 
 def _lines(encoding: _Encoding, count: int, *, pointed: bool) -> alt.Chart | alt.LayerChart | alt.FacetChart:
-    """Lines that tell which run they are, and with few points the figures of each."""
+    """The lines with tooltips, and if there are few points a tooltip at each point."""
     data = alt.NamedData(name="lines")
     curves = alt.Chart(data).transform_flatten(["epoch", "value"]).encode(x=encoding.x, y=encoding.y("value"))
     drawn = curves.mark_line(strokeWidth=1.4, clip=True).encode(
@@ -186,7 +186,7 @@ def _ends(encoding: _Encoding) -> alt.Chart:
 
 
 def _ends_of(line: Line) -> Iterator[dict[str, Any]]:
-    """The marks on a line: its best epoch, and where it diverged."""
+    """The marks on a line: the best epoch, and the last one before it diverged."""
     shared = {"model": line.model, "seed": line.seed}
     if line.best is not None:
         yield shared | {"what": "best", "epoch": line.best[0], "value": _rounded([line.best[1]])[0]}
@@ -200,5 +200,5 @@ def _whole(values: Array) -> list[int]:
 
 
 def _rounded(values: Iterable[float]) -> list[float]:
-    """To so many significant digits that no screen shows the difference."""
+    """Values with as many digits as a screen can show."""
     return [float(f"{value:.{DIGITS}g}") for value in values]

@@ -1,9 +1,8 @@
-"""Vega-Lite specifications of the report's charts, as plain JSON objects that hold their own data.
+"""The style of all charts (colours, dashes, type), and the chart of scores with their intervals.
 
-Text and grid are `currentColor`, so one specification serves light, dark and print. Colour tells the models
-apart and is the same on the whole page; the estimator is told by shape, so no reading depends on colour alone.
-The palette is Okabe and Ito's ("Color Universal Design", 2008), ordered so that the first five keep a contrast
-of 3:1 on both backgrounds.
+Text and grid are `currentColor`, so one specification works in light, dark and print. A colour identifies a model on
+the whole page, and shape identifies the estimator, so no reading depends on colour alone. The palette is Okabe and
+Ito's ("Color Universal Design", 2008), ordered so that the first five have a contrast of 3:1 on both backgrounds.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,41 +11,54 @@ from typing import Any
 
 import altair as alt
 
-from dashboards.report.comparison_file import ESTIMATORS, Row
+from benchmarks.schema.comparison import ComparisonRow
+from benchmarks.schema.estimators import ESTIMATORS
 
 __all__ = ["Style", "colour_by_model", "interval_chart", "model_colours", "model_styles", "themed"]
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "currentColor", "#E69F00", "#56B4E9", "#F0E442")
+# 5 dashes and 8 colours share no factor, so a pair of dash and colour repeats only after 40 models.
 DASHES = ((1, 0), (7, 3), (2, 2), (10, 3, 2, 3), (4, 2))
-"""Of lines; as many as share no factor with the colours, so that the pairs repeat after 40 models."""
+# A bound's triangle points to where the true value is.
+SHAPES = {"exact": "circle", "code": "square", "iwae": "diamond", "fivo": "cross", "elbo": "triangle-right"}
 ROW_HEIGHT = 30
 
 
 def model_colours(models: Iterable[str]) -> dict[str, str]:
-    """One colour per model, in order of first appearance; the ninth model repeats the first's."""
+    """One colour per model, in order of first appearance; the ninth model repeats the first colour."""
     return {model: PALETTE[i % len(PALETTE)] for i, model in enumerate(dict.fromkeys(models))}
 
 
 @dataclass(frozen=True)
 class Style:
-    """How a model's lines are told apart: `dash` is the lengths of strokes and gaps, in pixels."""
+    """The line style of a model; `dash` lists lengths of strokes and gaps in pixels."""
 
     colour: str
     dash: tuple[int, ...]
 
 
 def model_styles(colours: Mapping[str, str]) -> dict[str, Style]:
-    """The page's colour of each model, and a dash that tells it from the others of that colour."""
+    """The line style of each model: its colour, and a dash that differs from other models of that colour."""
     return {model: Style(colour, DASHES[i % len(DASHES)]) for i, (model, colour) in enumerate(colours.items())}
 
 
-def interval_chart(rows: Sequence[Row], colours: Mapping[str, str]) -> dict[str, Any]:
+def interval_chart(rows: Sequence[ComparisonRow], colours: Mapping[str, str]) -> dict[str, Any]:
     """A dot and its 95 % interval for each row, in nats per sequence, in the order of the rows."""
-    figures = [_figure(row) for row in rows]
+    marks = [
+        {
+            "label": f"{row.model}, {row.label}",
+            "model": row.model,
+            "family": ESTIMATORS[row.estimator].label,
+            "nats": row.nats_per_sequence,
+            "low": row.interval[0] if row.has_interval else None,
+            "high": row.interval[1] if row.has_interval else None,
+        }
+        for row in rows
+    ]
     present = {row.estimator for row in rows}
-    families = [estimator for key, estimator in ESTIMATORS.items() if key in present]
-    base = alt.Chart(alt.Data(values=figures)).encode(
-        y=alt.Y("label:N", sort=[figure["label"] for figure in figures], title=None),
+    families = {known.label: SHAPES[name] for name, known in ESTIMATORS.items() if name in present}
+    base = alt.Chart(alt.Data(values=marks)).encode(
+        y=alt.Y("label:N", sort=[mark["label"] for mark in marks], title=None),
         color=colour_by_model(colours, [row.model for row in rows], legend=None),
         tooltip=[
             alt.Tooltip("label:N", title="model"),
@@ -58,39 +70,27 @@ def interval_chart(rows: Sequence[Row], colours: Mapping[str, str]) -> dict[str,
     interval = base.mark_rule(strokeWidth=2).encode(
         x=alt.X("low:Q", title="nats per sequence", scale=alt.Scale(zero=False, nice=True)), x2="high:Q"
     )
-    shape_scale = alt.Scale(domain=[e.name for e in families], range=[e.shape for e in families])
     dot = base.mark_point(filled=True, size=110, opacity=1).encode(
         x="nats:Q",
         shape=alt.Shape(
             "family:N",
-            scale=shape_scale,
+            scale=alt.Scale(domain=list(families), range=list(families.values())),
             legend=alt.Legend(title=None, orient="top", symbolFillColor="currentColor", symbolStrokeWidth=0),
         ),
     )
-    chart = alt.layer(interval, dot).properties(width="container", height=ROW_HEIGHT * len(figures))
+    chart = alt.layer(interval, dot).properties(width="container", height=ROW_HEIGHT * len(marks))
     return themed(chart)
 
 
-def _figure(row: Row) -> dict[str, Any]:
-    return {
-        "label": f"{row.model}, {row.label}",
-        "model": row.model,
-        "family": ESTIMATORS[row.estimator].name,
-        "nats": row.nats_per_sequence,
-        "low": row.interval[0] if row.has_interval else None,
-        "high": row.interval[1] if row.has_interval else None,
-    }
-
-
 def colour_by_model(colours: Mapping[str, str], models: Sequence[str], legend: alt.Legend | None) -> alt.Color:
-    """The page's colours, as an encoding of the field `model`."""
+    """The encoding of the field `model` by the page's colours."""
     domain = list(dict.fromkeys(models))
     scale = alt.Scale(domain=domain, range=[colours[model] for model in domain])
     return alt.Color("model:N", scale=scale, legend=legend)
 
 
 def themed(chart: alt.TopLevelMixin) -> dict[str, Any]:
-    """The specification of a chart, in the page's type and ink."""
+    """The chart's specification with the page's fonts and colours."""
     ink = "currentColor"
     themed = (
         chart.configure(background="transparent", font="system-ui, sans-serif")

@@ -1,8 +1,8 @@
-"""Long curves with few points that still look the same.
+"""Reduces long curves to few points without changing how they look.
 
-Of every bucket of neighbouring points the first, the last, the lowest and the highest stay, so that no spike and no
-jump is lost: Jugel et al., "M4: A Visualization-Oriented Time Series Data Aggregation", 2014. A page holds many
-curves, which share one budget of points.
+The first, last, lowest and highest point of every bucket of neighbouring points are kept, so that no spike and no jump
+is lost: Jugel et al., "M4: A Visualization-Oriented Time Series Data Aggregation", 2014. All curves of a page share one
+budget of points.
 """
 
 from collections.abc import Sequence
@@ -15,27 +15,26 @@ __all__ = ["LEAST_POINTS", "POINTS_PER_PAGE", "points_per_curve", "thin"]
 
 POINTS_PER_PAGE = 100_000
 LEAST_POINTS = 16
-"""Of a curve, however many there are."""
+"""A curve may always have this many points."""
 MOST_POINTS = 800
-"""Of a curve, however few there are: twice as many as most of the charts have pixels."""
+"""A curve never needs more: most charts are half as many pixels wide."""
 KEPT_PER_BUCKET = 4
 
 
 def points_per_curve(curves: int) -> int:
-    """How many points each of so many curves of a page may have."""
+    """The budget of each curve on a page with this many curves."""
     return min(MOST_POINTS, max(LEAST_POINTS, POINTS_PER_PAGE // max(curves, 1)))
 
 
 def thin(series: Sequence[npt.NDArray[np.float64]], budget: int) -> npt.NDArray[np.intp]:
-    """Which points of a curve to keep.
+    """Choose the points of a curve to keep.
 
     Args:
-        series: one array a quantity, `[N]` each, finite; of a band, its lower and its upper edge. Extremes of every
-            one are kept.
-        budget: the most points to keep, at least 4 a series.
+        series: finite arrays `[N]`; for a band its lower and its upper edge. Extremes of each are kept.
+        budget: the most points to keep, at least 4 per array.
 
     Returns:
-        positions in ascending order; all of them where there are no more than `budget`.
+        positions in ascending order; all of them if there are at most `budget`.
     """
     length = len(series[0])
     if length <= budget:
@@ -52,5 +51,5 @@ def thin(series: Sequence[npt.NDArray[np.float64]], budget: int) -> npt.NDArray[
 
 
 def _corners(values: npt.NDArray[np.float64], start: int) -> tuple[int, int, int, int]:
-    """Positions of the first, the last, the lowest and the highest."""
+    """Positions of the first, the last, the lowest and the highest value."""
     return start, start + len(values) - 1, start + int(values.argmin()), start + int(values.argmax())

@@ -1,29 +1,29 @@
-"""How long a corpus's sequences are: one small histogram a split, on one axis of length."""
+"""Histograms of sequence lengths: one per split, on a shared axis of length."""
 
 from typing import Any
 
 import altair as alt
 
+from benchmarks.schema.corpus import CorpusDescription
 from dashboards.charts.specs import themed
-from dashboards.corpus.summary_file import Corpus
 
 __all__ = ["length_charts"]
 
 BAR_HEIGHT = 72
 LABEL_WIDTH = 44
-"""Pixels that the counts' labels take in every histogram, so that their axes of length lie below each other."""
+"""Width of the count labels in pixels; fixed, so that the histograms are aligned."""
 
 
-def length_charts(corpus: Corpus) -> list[tuple[str, dict[str, Any]]]:
-    """The name and the histogram of every split that holds sequences; the last one carries the axis of length.
+def length_charts(corpus: CorpusDescription) -> list[tuple[str, dict[str, Any]]]:
+    """Name and histogram of every split that has sequences; the last one shows the axis of length.
 
-    Counts have an axis of their own in each, since splits differ in size by far.
+    Each histogram has its own axis of counts, because splits differ widely in size.
     """
     names = [split.name for split in corpus.splits if split.sequences]
     return [(name, _histogram(corpus, name, last=name == names[-1])) for name in names]
 
 
-def _histogram(corpus: Corpus, split: str, *, last: bool) -> dict[str, Any]:
+def _histogram(corpus: CorpusDescription, split: str, *, last: bool) -> dict[str, Any]:
     edges = [edge / (corpus.sample_rate or 1) for edge in corpus.histogram.edges]
     counts = corpus.histogram.counts[split]
     bars = [

@@ -1,107 +1,97 @@
-"""What is said of a corpus in sentences: every one is computed from its summary."""
+"""Sentences about a corpus and its protocols, computed from its description."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Sequence
 
-from dashboards.corpus.summary_file import Corpus
+from benchmarks.schema.corpus import CorpusDescription
+from benchmarks.schema.study import AppliedProtocol
 from dashboards.text import counted
 
 __all__ = [
+    "TIME_UNITS",
     "duration",
     "length_sentence",
     "moment_rows",
-    "protocol_words",
+    "protocol_sentences",
     "reject_sentence",
     "size_sentence",
     "speaker_sentence",
-    "split_conflict",
+    "split_difference",
 ]
 
 FEW = 20
-"""Sequences below which a 5 % quantile is the shortest or next to it: then the whole range is told."""
-UNITS = ((3600.0, "hours"), (60.0, "minutes"), (1.0, "seconds"))
+"""With fewer sequences a 5 % quantile is almost the shortest one, so the whole range is given."""
+TIME_UNITS = ((3600.0, "hours"), (60.0, "minutes"), (1.0, "seconds"))
 
 
 def duration(seconds: float) -> str:
-    """A duration in the largest unit of which it has one: "2.31 hours", "3.95 minutes", "0.82 seconds"."""
-    size, unit = next((pair for pair in UNITS if seconds >= pair[0]), UNITS[-1])
+    """A duration in the largest fitting unit: "2.31 hours", "3.95 minutes", "0.82 seconds"."""
+    size, unit = next((pair for pair in TIME_UNITS if seconds >= pair[0]), TIME_UNITS[-1])
     return f"{seconds / size:.2f} {unit}"
 
 
-def _total(corpus: Corpus) -> str:
-    if corpus.sample_rate:
-        return duration(sum(corpus.samples.values()) / corpus.sample_rate)
-    return f"{sum(corpus.samples.values()):,} points"
-
-
-def size_sentence(corpus: Corpus) -> str:
-    """How much there is, and how it is divided."""
-    sequences = sum(corpus.sequences.values())
+def size_sentence(corpus: CorpusDescription) -> str:
+    """Number of sequences, total duration, and the share of each split."""
+    sequences, samples = sum(corpus.sequences.values()), sum(corpus.samples.values())
     if not sequences:
-        return "It holds no sequence."
+        return "The corpus has no sequences."
+    total = duration(samples / corpus.sample_rate) if corpus.sample_rate else f"{samples:,} points"
     parts = ", ".join(f"{name} {count:,} ({100 * count / sequences:.0f} %)" for name, count in corpus.sequences.items())
-    return f"{counted(sequences, 'sequence')}, {_total(corpus)}: {parts}."
+    return f"{counted(sequences, 'sequence')}, {total}: {parts}."
 
 
-def length_sentence(corpus: Corpus) -> str:
-    """Where the lengths of the largest split lie, and how far the splits' medians differ."""
+def length_sentence(corpus: CorpusDescription) -> str:
+    """The range of lengths in the largest split, and how far the splits' medians differ."""
     if not corpus.lengths:
-        return "There are no lengths to draw."
-    name = max(corpus.lengths, key=lambda split: corpus.sequences[split])
+        return "There are no lengths to show."
+    largest = max(corpus.lengths, key=lambda split: corpus.sequences[split])
     medians = {split: lengths.median for split, lengths in corpus.lengths.items()}
     shortest, longest = min(medians, key=medians.__getitem__), max(medians, key=medians.__getitem__)
-    said = _spread(corpus, name)
+    text = _length_range(corpus, largest)
     if len(medians) == 1:
-        return f"{said}."
+        return f"{text}."
     if medians[shortest] == medians[longest]:
-        return f"{said}; the splits' medians are equal."
+        return f"{text}; the splits' medians are equal."
     more = 100 * (medians[longest] / medians[shortest] - 1)
-    return f"{said}; the median of {longest} is {more:.1f} % above that of {shortest}."
+    return f"{text}; the median of {longest} is {more:.1f} % above that of {shortest}."
 
 
-def _spread(corpus: Corpus, split: str) -> str:
-    lengths, count = corpus.lengths[split], corpus.sequences[split]
-    measure = "long" if corpus.sample_rate else "in length"
+def _length_range(corpus: CorpusDescription, split: str) -> str:
+    lengths, count, rate = corpus.lengths[split], corpus.sequences[split], corpus.sample_rate
+
+    def shown(length: float) -> str:
+        return f"{length / rate:.2f}" if rate else f"{length:,.0f}"
+
+    unit, measure = ("s", "long") if rate else ("points", "in length")
     if count == 1:
-        return f"The one sequence of {split} is {_length(corpus, lengths.median)} {measure}"
-    few = count < FEW
-    part = f"All {count}" if few else f"90 % of the {count:,}"
-    low, high = (lengths.min, lengths.max) if few else (lengths.p05, lengths.p95)
-    between = f"{_range(corpus, low, high)} {measure}"
-    return f"{part} sequences of {split} are {between}, with a median of {_length(corpus, lengths.median)}"
+        return f"The one sequence of {split} is {shown(lengths.median)} {unit} {measure}"
+    which = f"All {count}" if count < FEW else f"90 % of the {count:,}"
+    low, high = (lengths.min, lengths.max) if count < FEW else (lengths.p05, lengths.p95)
+    ends = shown(low) if low == high else f"{shown(low)} to {shown(high)}"
+    return f"{which} sequences of {split} are {ends} {unit} {measure}, with a median of {shown(lengths.median)} {unit}"
 
 
-def _length(corpus: Corpus, length: float) -> str:
-    return f"{length / corpus.sample_rate:.2f} s" if corpus.sample_rate else f"{length:,.0f} points"
-
-
-def _range(corpus: Corpus, low: int, high: int) -> str:
-    if low == high:
-        return _length(corpus, low)
-    first = f"{low / corpus.sample_rate:.2f}" if corpus.sample_rate else f"{low:,}"
-    return f"{first} to {_length(corpus, high)}"
-
-
-def speaker_sentence(corpus: Corpus) -> str:
-    """How many are heard, or write, and whose share is largest."""
-    who = "speaker" if corpus.kind == "speech" else "writer"
-    sequences, unknown = sum(corpus.sequences.values()), sum(corpus.without_speaker.values())
+def speaker_sentence(corpus: CorpusDescription) -> str:
+    """Number of speakers or writers, and the one with the largest share."""
+    person = "speaker" if corpus.kind == "speech" else "writer"
+    sequences, unnamed = sum(corpus.sequences.values()), sum(corpus.without_speaker.values())
     if not sequences:
-        return f"There is no {who}."
-    if unknown == sequences:
-        return f"No sequence names its {who}."
-    parts = ", ".join(f"{name} {count:,}" for name, count in corpus.speakers.items())
-    missing = f" {unknown:,} of {sequences:,} sequences name none." if unknown else ""
-    named = [row for row in corpus.by_speaker if row.speaker is not None]
-    if not named:
-        return f"Named {who}s by split: {parts}.{missing}"
-    first, share = named[0], 100 * named[0].length / max(sum(corpus.samples.values()), 1)
-    what = "of all samples" if corpus.kind == "speech" else "of all points"
-    return f"Named {who}s by split: {parts}. {first.speaker} ({first.split}) has most, {share:.1f} % {what}.{missing}"
+        return f"There are no {person}s."
+    if unnamed == sequences:
+        return f"No sequence has a named {person}."
+    sentences = [f"Named {person}s by split: {', '.join(f'{name} {n:,}' for name, n in corpus.speakers.items())}."]
+    if first := next((row for row in corpus.by_speaker if row.speaker is not None), None):
+        share = 100 * first.length / max(sum(corpus.samples.values()), 1)
+        what = "samples" if corpus.kind == "speech" else "points"
+        sentences.append(f"{first.speaker} ({first.split}) has the most: {share:.1f} % of all {what}.")
+    if unnamed:
+        sentences.append(
+            f"{unnamed:,} of {sequences:,} sequences {'has' if unnamed == 1 else 'have'} no named {person}."
+        )
+    return " ".join(sentences)
 
 
-def reject_sentence(corpus: Corpus) -> str:
-    """How many source files could not be used, and why."""
+def reject_sentence(corpus: CorpusDescription) -> str:
+    """Number of rejected source files by reason."""
     total = sum(corpus.rejects.values())
     if not total:
         return "No source file was rejected."
@@ -109,7 +99,7 @@ def reject_sentence(corpus: Corpus) -> str:
     return f"{counted(total, 'source file')} {'was' if total == 1 else 'were'} rejected: {codes}."
 
 
-def moment_rows(corpus: Corpus) -> list[tuple[str, float, float]]:
+def moment_rows(corpus: CorpusDescription) -> list[tuple[str, float, float]]:
     """Channel, mean and standard deviation of the training split, in units of int16 or of the pen's device."""
     if corpus.mean is None or corpus.std is None:
         return []
@@ -118,77 +108,44 @@ def moment_rows(corpus: Corpus) -> list[tuple[str, float, float]]:
     return list(zip(channels, means, stds, strict=False))
 
 
-def protocol_words(protocol: Mapping[str, Any]) -> list[str]:
-    """A protocol of `study.json` in sentences; what it does not say is left out."""
-    speech = protocol.get("kind") == "speech"
-    size = protocol.get("frame_size")
-    frames = (
-        f"A frame is {size} consecutive samples; what is left over at the end is not scored."
-        if speech
-        else "A frame is the offset (dx, dy) to the next point and whether the pen lifts there; the first point is not "
-        "scored."
-    )
-    return [
-        words
-        for words in (
-            _sentence(protocol.get("rule")),
-            frames,
-            _NORMALISATIONS.get(str(protocol.get("normalisation"))),
-            _if(protocol.get("dequantise"), "Noise from U(-1/2, 1/2) is added to each integer.", "No noise is added."),
-            _if(protocol.get("flip_y"), "y is turned to grow upward.", None),
-            _windows(protocol),
-            _SPLITS.get(str(protocol.get("split_column"))),
+def protocol_sentences(protocol: AppliedProtocol) -> Sequence[str]:
+    """A protocol in sentences."""
+    return tuple(_protocol_sentences(protocol))
+
+
+def _protocol_sentences(protocol: AppliedProtocol) -> Iterable[str]:
+    yield f"{protocol.rule[:1].upper()}{protocol.rule[1:]}."
+    if protocol.kind == "speech":
+        yield f"A frame is {protocol.frame_size} consecutive samples; an incomplete last frame is not scored."
+    else:
+        yield (
+            "A frame is the offset (dx, dy) to the next point and whether the pen lifts there; the first point is not "
+            "scored."
         )
-        if words
-    ]
+    yield {
+        "per_channel": "Each channel is normalised by its mean and standard deviation in training.",
+        "shared_integer": "Both axes are normalised by one integer mean and one standard deviation of training.",
+    }[protocol.normalisation]
+    yield "Noise from U(-1/2, 1/2) is added to each integer." if protocol.dequantise else "No noise is added."
+    if protocol.flip_y:
+        yield "The y axis is flipped to point upward."
+    if protocol.window_frames is None:
+        yield "Sequences are scored whole."
+    else:
+        rest = "the rest is kept as a shorter window" if protocol.rest_kept else "the rest is dropped"
+        yield f"Sequences are cut into windows of {protocol.window_frames} frames; {rest}."
+    yield {
+        "split": "No speaker, page or recording is in two splits.",
+        "split_by_sequence": "The split is by sequence: where it differs from the table, a speaker may be in several.",
+    }[protocol.split_column]
 
 
-_NORMALISATIONS = {
-    "per_channel": "Each channel is normalised by its mean and standard deviation in training.",
-    "shared_integer": "Both axes are normalised by one integer mean and one standard deviation of training.",
-}
-_SPLITS = {
-    "split": "Splits never cut a speaker, page or recording.",
-    "split_by_sequence": "Where the split by sequence differs from the table's, a speaker may be in several.",
-}
-
-
-def _if(said: object, yes: str, no: str | None) -> str | None:
-    return None if said is None else yes if said else no
-
-
-def _sentence(rule: object) -> str | None:
-    return f"{str(rule)[:1].upper()}{str(rule)[1:]}." if rule else None
-
-
-def _windows(protocol: Mapping[str, Any]) -> str | None:
-    if "window_frames" not in protocol:
+def split_difference(corpus: CorpusDescription) -> str | None:
+    """What the split by sequence contains, if it differs from the table's split."""
+    by_sequence = {name: (rule.sequences, rule.samples) for name, rule in corpus.by_sequence.items()}
+    table = {name: (count, corpus.samples[name]) for name, count in corpus.sequences.items() if count}
+    if by_sequence == table:
         return None
-    frames = protocol["window_frames"]
-    if frames is None:
-        return "Sequences are scored whole."
-    rest = "the rest is kept as a shorter one" if protocol.get("rest_kept") else "the rest is dropped"
-    return f"Sequences are cut into windows of {frames} frames; {rest}."
-
-
-def split_conflict(
-    corpus: Corpus, protocol: Mapping[str, Any], says: str = "This protocol splits otherwise"
-) -> str | None:
-    """What the split by sequence holds, where the protocol uses it and it differs from that of the table.
-
-    Args:
-        corpus: the corpus.
-        protocol: of `study.json`.
-        says: how the sentence begins.
-    """
-    if protocol.get("split_column") != "split_by_sequence":
-        return None
-    other = {name: (rule.sequences, rule.samples) for name, rule in corpus.by_sequence.items()}
-    table = {
-        name: (corpus.sequences[name], corpus.samples[name]) for name in corpus.sequences if corpus.sequences[name]
-    }
-    if other == table:
-        return None
-    order = [*corpus.sequences, *(name for name in other if name not in corpus.sequences)]
-    parts = ", ".join(f"{name} {other[name][0]:,}" for name in order if name in other)
-    return f"{says} from the table, by sequence: {parts}."
+    order = [*corpus.sequences, *(name for name in by_sequence if name not in corpus.sequences)]
+    parts = ", ".join(f"{name} {by_sequence[name][0]:,}" for name in order if name in by_sequence)
+    return f"The split by sequence differs from the table: {parts}."

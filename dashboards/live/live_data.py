@@ -1,7 +1,7 @@
-"""How a running study stands, as one bounded JSON object that its live page asks for again and again.
+"""The state of a running study, as one JSON object of bounded size that the live page requests repeatedly.
 
-Nothing here grows with the time that a study runs: so many trials are drawn and no more, each of so many points,
-and an answer is used again until it has rested five times as long as it took to make.
+Nothing here grows with the duration of a study: the numbers of drawn trials and of points per trial are limited. An
+answer is reused for five times as long as it took to make.
 """
 
 import json
@@ -15,14 +15,14 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.schema.live_status import LiveEpoch, LiveStudy, LiveTrial
+from benchmarks.store.live_reader import LiveReader
 from dashboards.charts.specs import model_colours
 from dashboards.charts.thinning import thin
-from dashboards.live.follow_study import Follower
 from dashboards.live.latest_samples import latest_samples
-from dashboards.live.live_status import Epoch, Followed, Look
-from dashboards.text import typeset
+from dashboards.text import counted, typeset
 
-__all__ = ["Live", "state_of"]
+__all__ = ["StateCache", "live_state"]
 
 MOST_DRAWN = 40
 MOST_POINTS = 200
@@ -30,18 +30,18 @@ MOST_RUNNING = 40
 MOST_ENDS = 12
 MOST_SPEEDS = 120
 HOUR = 3_600_000
-QUIET = 600_000
-"""Milliseconds; after so long without an epoch the page says how long nothing was heard."""
-REST = 5.0
-OUTCOMES = ("running", "done", "diverged", "failed", "stopped")
+SILENT = 600_000
+"""In milliseconds; after this long without an update the page says so."""
+REUSE = 5.0
+STATUSES = ("running", "done", "diverged", "failed", "stopped")
 
 
-class Live:
-    """The states of the studies of one store."""
+class StateCache:
+    """The states of the studies of one store; safe among threads."""
 
-    def __init__(self, follower: Follower) -> None:
-        """Read by means of `follower`."""
-        self._follower = follower
+    def __init__(self, reader: LiveReader) -> None:
+        """Read states with `reader`."""
+        self._reader = reader
         self._states: dict[str, tuple[float, bytes]] = {}
         self._lock = threading.Lock()
 
@@ -49,98 +49,97 @@ class Live:
         """The state of a study as JSON.
 
         Raises:
-            ReportError: it is unknown, or was never begun.
+            StudyError: the study is unknown or was never started, or the store cannot be read.
         """
+        # The lock is held while a state is made, so that many open pages cost no more than one.
         with self._lock:
             until, kept = self._states.get(study, (0.0, b""))
             began = time.monotonic()
             if began < until:
                 return kept
-            made = json.dumps(state_of(self._follower, study), allow_nan=False).encode()
+            made = json.dumps(live_state(self._reader, study), allow_nan=False).encode()
             ended = time.monotonic()
             self._states = {name: entry for name, entry in self._states.items() if entry[0] > ended}
-            self._states[study] = (ended + max(0.5, REST * (ended - began)), made)
+            self._states[study] = (ended + max(0.5, REUSE * (ended - began)), made)
             return made
 
 
-def state_of(follower: Follower, study: str, now: int | None = None) -> dict[str, Any]:
-    """How the study stands.
+def live_state(reader: LiveReader, study: str, now: int | None = None) -> dict[str, Any]:
+    """The state of a study.
 
     Args:
-        follower: reads its store.
-        study: its name.
-        now: milliseconds since 1970; None takes the clock's.
+        reader: reads the store.
+        study: the study's name.
+        now: milliseconds since 1970; None takes the clock.
 
     Raises:
-        ReportError: it is unknown, or was never begun.
+        StudyError: the study is unknown or was never started, or the store cannot be read.
     """
-    look, now = follower.look(study), now or time.time_ns() // 1_000_000
-    running = [trial for trial in look.trials if trial.outcome == "running"]
-    ended = sorted((t for t in look.trials if t.outcome not in ("running", "stopped")), key=lambda t: -t.ended)
+    status, now = reader.study(study), now or time.time_ns() // 1_000_000
+    running = [trial for trial in status.trials if trial.status == "running"]
+    ended = sorted((t for t in status.trials if t.status not in ("running", "stopped")), key=lambda t: -t.ended)
     drawn = [*running, *(trial for trial in ended if trial.trained)][:MOST_DRAWN]
-    epochs = {trial.run_id: follower.epochs(trial) for trial in drawn}
-    counts = _counts(look)
-    colours = model_colours([*look.models, *sorted({trial.model for trial in look.trials})])
-    heard = max([*(e.at for e in chain(*epochs.values())), *(t.ended or t.started for t in look.trials)], default=0)
-    phase = _phase(look, running)
+    epochs = {trial.run_id: reader.epochs(trial) for trial in drawn}
+    counts = _counts(status)
+    colours = model_colours([*status.models, *sorted({trial.model for trial in status.trials})])
+    updates = [*(e.at for e in chain(*epochs.values())), *(t.ended or t.started for t in status.trials)]
+    phase = _phase(status, running)
     return {
         "study": study,
         "phase": phase,
-        "lead": _lead(phase, counts, now - heard if heard else 0),
+        "lead": _lead(phase, counts, now - max(updates, default=now)),
         "counts": counts,
-        "rest": _rest(look, counts, now) if phase in ("running", "quiet") else "",
-        "running": [_bar(trial, epochs[trial.run_id], colours) for trial in running[:MOST_RUNNING]],
+        "pace": _pace(status, counts, now) if phase in ("running", "idle") else "",
+        "running": [_progress(trial, epochs[trial.run_id], colours) for trial in running[:MOST_RUNNING]],
         "hidden": max(len(running) - MOST_RUNNING, 0),
         "panels": _panels(drawn, epochs, colours),
-        "undrawn": sum(trial.trained for trial in look.trials) - len(drawn),
+        "undrawn": sum(trial.trained for trial in status.trials) - len(drawn),
         "speed": _speed(drawn, epochs),
-        "ends": [{"id": f"{t.run_id}-{t.ended}", "name": t.name, "outcome": t.outcome} for t in ended[:MOST_ENDS]],
-        "samples": latest_samples(follower, ended, colours),
+        "ends": [{"id": f"{t.run_id}-{t.ended}", "name": t.name, "status": t.status} for t in ended[:MOST_ENDS]],
+        "samples": latest_samples(reader, ended, colours),
         "updated": datetime.fromtimestamp(now / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
     }
 
 
-def _counts(look: Look) -> dict[str, int | None]:
-    counts: dict[str, int | None] = {
-        outcome: sum(trial.outcome == outcome for trial in look.trials) for outcome in OUTCOMES
-    }
-    left = None if look.planned is None else look.planned - len(look.trials) + (counts["stopped"] or 0)
-    return counts | {"total": look.planned, "waiting": left}
+def _counts(status: LiveStudy) -> dict[str, int | None]:
+    counts: dict[str, int | None] = {name: sum(t.status == name for t in status.trials) for name in STATUSES}
+    # A stopped trial waits for the next run of the study.
+    waiting = None if status.planned is None else status.planned - len(status.trials) + (counts["stopped"] or 0)
+    return counts | {"total": status.planned, "waiting": waiting}
 
 
-def _phase(look: Look, running: Sequence[Followed]) -> str:
-    if look.status in ("RUNNING", "SCHEDULED"):
-        return "running" if running else "quiet"
-    return "finished" if look.status == "FINISHED" else "stopped"
+def _phase(status: LiveStudy, running: Sequence[LiveTrial]) -> str:
+    if status.status in ("RUNNING", "SCHEDULED"):
+        return "running" if running else "idle"
+    return "finished" if status.status == "FINISHED" else "stopped"
 
 
 def _lead(phase: str, counts: Mapping[str, int | None], silence: int) -> str:
-    ended, total = sum(counts[outcome] or 0 for outcome in ("done", "diverged", "failed")), counts["total"]
+    ended, total = sum(counts[name] or 0 for name in ("done", "diverged", "failed")), counts["total"]
     noun = "trial" if (total or ended) == 1 else "trials"
-    told = f"{ended}{f' of {total}' if total else ''} {noun} {'has' if ended == 1 else 'have'} ended"
-    if phase == "running" and silence > QUIET:
-        return f"{told}; nothing was heard for {_duration(silence)}: a long epoch, or the study was killed."
+    progress = f"{ended}{f' of {total}' if total else ''} {noun} {'has' if ended == 1 else 'have'} ended"
+    if phase == "running" and silence > SILENT:
+        return f"{progress}. No update for {_duration(silence)}: an epoch takes long, or the study was killed."
     return {
-        "running": f"{told}, {counts['running']} running.",
-        "quiet": f"{told}; no trial is running: it is between two, or was stopped.",
-        "finished": f"The study is finished: {told}.",
-        "stopped": f"The study stopped before its end: {told}.",
+        "running": f"{progress}, {counts['running']} running.",
+        "idle": f"{progress}. No trial is running: the next one is about to start, or the study was stopped.",
+        "finished": f"The study is finished: {progress}.",
+        "stopped": f"The study stopped early: {progress}.",
     }[phase]
 
 
-def _rest(look: Look, counts: Mapping[str, int | None], now: int) -> str:
-    """The pace of the last hour, in words that promise nothing."""
-    recent = [t for t in look.trials if t.trained and t.outcome in ("done", "diverged") and t.ended > now - HOUR]
+def _pace(status: LiveStudy, counts: Mapping[str, int | None], now: int) -> str:
+    """The pace of the last hour at most."""
+    recent = [t for t in status.trials if t.trained and t.status in ("done", "diverged") and t.ended > now - HOUR]
     if len(recent) < 2:
-        return "Too few trials have ended lately to say how fast it goes."
+        return "Too few trials ended in the last hour to estimate the pace."
     began = max(now - HOUR, min(trial.started for trial in recent))
-    pace = len(recent) * HOUR / max(now - began, 1)
-    said = f"About {pace:.0f} trials" if pace >= 1.5 else "About 1 trial"
-    over = f"{said} an hour over the last {_duration(now - began)}"
+    per_hour = len(recent) * HOUR / max(now - began, 1)
+    text = f"About {counted(max(1, round(per_hour)), 'trial')} per hour over the last {_duration(now - began)}"
     left = (counts["waiting"] or 0) + (counts["running"] or 0)
     if counts["total"] is None or not left:
-        return f"{over}."
-    return f"{over}; {left} of {counts['total']} are left. Trials differ in length, so the pace may change."
+        return f"{text}."
+    return f"{text}; {left} of {counts['total']} are left. Trials differ in length, so the pace may change."
 
 
 def _duration(milliseconds: int) -> str:
@@ -150,29 +149,30 @@ def _duration(milliseconds: int) -> str:
     return f"{minutes:.0f} minutes" if minutes < 90 else f"{minutes / 60:.1f} hours"
 
 
-def _bar(trial: Followed, epochs: Sequence[Epoch], colours: Mapping[str, str]) -> dict[str, Any]:
+def _progress(trial: LiveTrial, epochs: Sequence[LiveEpoch], colours: Mapping[str, str]) -> dict[str, Any]:
+    """A running trial with its progress bar."""
     last = epochs[-1] if epochs else None
     number = last.number if last else 0
-    speed = last.frames_per_second if last else None
-    of = f" of at most {trial.most}" if trial.most else ""
-    doing = f"epoch {number}{of}" if number else "no epoch has ended yet"
-    if trial.most and number >= trial.most:
-        doing += ", being scored"
-    pace = f", {speed:,.0f} frames/s" if speed is not None else ""
+    of = f" of at most {trial.max_epochs}" if trial.max_epochs else ""
+    text = f"epoch {number}{of}" if number else "no epoch has ended yet"
+    if trial.max_epochs and number >= trial.max_epochs:
+        text += ", being scored"
+    if last and last.frames_per_second is not None:
+        text += f", {last.frames_per_second:,.0f} frames/s"
     return {
         "id": trial.run_id,
         "name": trial.name,
         "colour": colours[trial.model],
-        "epoch": min(number, trial.most) if trial.most else None,
-        "most": trial.most,
-        "text": doing + pace,
+        "epoch": min(number, trial.max_epochs) if trial.max_epochs else None,
+        "most": trial.max_epochs,
+        "text": text,
     }
 
 
 def _panels(
-    drawn: Sequence[Followed], epochs: Mapping[str, Sequence[Epoch]], colours: Mapping[str, str]
+    drawn: Sequence[LiveTrial], epochs: Mapping[str, Sequence[LiveEpoch]], colours: Mapping[str, str]
 ) -> list[dict[str, Any]]:
-    """The learning curves by corpus and protocol: nats per frame of one are not those of another."""
+    """The learning curves by corpus and protocol, because nats per frame compare only within one."""
     models = list(colours)
     panels: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for trial in drawn:
@@ -184,13 +184,13 @@ def _panels(
                 "model": trial.model,
                 "colour": colours[trial.model],
                 "dash": models.index(trial.model),
-                "running": trial.outcome == "running",
+                "running": trial.status == "running",
                 "points": [[x, round(y, 4)] for x, y in _thinned(points)],
                 "best": max(points, key=lambda point: point[1]),
             }
             panels.setdefault((trial.corpus, trial.protocol), []).append(line)
     return [
-        {"title": f"{corpus}, {protocol}", "told": _best(lines), "lines": lines}
+        {"title": f"{corpus}, {protocol}", "sentence": _best(lines), "lines": lines}
         for (corpus, protocol), lines in sorted(panels.items())
     ]
 
@@ -198,18 +198,18 @@ def _panels(
 def _best(lines: Sequence[Mapping[str, Any]]) -> str:
     best = max(lines, key=lambda line: line["best"][1])
     epoch, value = best["best"]
-    return f"Highest so far: {best['name']}, {typeset(value, '.3f')} after epoch {epoch}, of {len(lines)} drawn."
+    return f"Best of {counted(len(lines), 'curve')}: {best['name']}, {typeset(value, '.3f')} at epoch {epoch}."
 
 
 def _thinned(points: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
-    """At most `MOST_POINTS` of them, peaks among them."""
+    """At most `MOST_POINTS` of the points, including the peaks."""
     values = np.array([value for _, value in points])
     return [points[position] for position in thin([values], MOST_POINTS)]
 
 
-def _speed(drawn: Sequence[Followed], epochs: Mapping[str, Sequence[Epoch]]) -> dict[str, Any]:
-    """Frames per second of all trials that run at a time, added up, whenever an epoch or a trial ended."""
-    running = {trial.run_id for trial in drawn if trial.outcome == "running"}
+def _speed(drawn: Sequence[LiveTrial], epochs: Mapping[str, Sequence[LiveEpoch]]) -> dict[str, Any]:
+    """Frames per second summed over the trials that run at the same time, at each end of an epoch or a trial."""
+    running = {trial.run_id for trial in drawn if trial.status == "running"}
     events = [
         (epoch.at, trial.run_id, epoch.frames_per_second)
         for trial in drawn

@@ -1,22 +1,20 @@
-"""The server behind `vrnn-bench ui`: one site, for a browser on the same machine.
+"""The HTTP server behind `vrnn-bench ui`, for a browser on the same machine.
 
-It answers GET and refuses everything else. A request must name a host that was meant, so that a foreign site cannot
-read the pages by pointing its own name here (DNS rebinding).
+It answers GET requests only. A request must name this host, so that a foreign site cannot read the pages by pointing
+its own name to this address (DNS rebinding).
 """
 
 import ipaddress
 import re
 import socket
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
-from mlflow.exceptions import MlflowException
-
-from dashboards.live.site import Answer, Site, said
+from dashboards.live.site import Answer, Site, message_page
 
 __all__ = ["StudyServer", "is_loopback"]
 
@@ -33,7 +31,7 @@ HEADERS = {
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches a server that listens on `host`."""
+    """Whether a server that listens on `host` can be reached only from this machine."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -51,52 +49,52 @@ class StudyServer(ThreadingHTTPServer):
         """Listen.
 
         Args:
-            site: what to show.
+            site: the pages.
             host: the address to listen on.
             port: the port; 0 takes a free one.
 
         Raises:
-            OSError: the address cannot be listened on.
+            OSError: the server cannot listen there.
         """
         self.site, self._host = site, host
-        self._slots = threading.BoundedSemaphore(MOST_THREADS)
+        self._threads = threading.BoundedSemaphore(MOST_THREADS)
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         super().__init__((host, port), _Handler)
 
     @property
     def url(self) -> str:
-        """Where a browser finds it, without a slash at the end."""
+        """The address of the server, without a slash at the end."""
         host = "127.0.0.1" if self._host in ("0.0.0.0", "::", "") else self._host  # noqa: S104
         return f"http://{f'[{host}]' if ':' in host else host}:{self.server_address[1]}"
 
-    def admits(self, named: str | None) -> bool:
-        """Whether a request that names this host was meant for us."""
+    def admits(self, header: str | None) -> bool:
+        """Whether a request with this Host header is meant for this server."""
         try:
-            host = urlsplit(f"//{named}").hostname if named else None
+            host = urlsplit(f"//{header}").hostname if header else None
         except ValueError:
             return False
-        if host is None or re.search(r"[\s/@?#\\]", named or ""):
+        if host is None or re.search(r"[\s/@?#\\]", header or ""):
             return False
         if host in (*LOOPBACK, self._host.lower()):
             return True
         return self._host in ("0.0.0.0", "::") and (_is_address(host) or host == socket.gethostname().lower())  # noqa: S104
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
-        """Begin a thread for it, or drop it where too many are at work."""
-        if self._slots.acquire(blocking=False):
+        """Start a thread for the request, or drop it if too many are busy."""
+        if self._threads.acquire(blocking=False):
             super().process_request(request, client_address)
         else:
             self.shutdown_request(request)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
-        """Answer it, and give its place back."""
+        """Answer the request and release its thread."""
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._slots.release()
+            self._threads.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
-        """Say nothing: a browser that went away is no error, and any other was answered with 500."""
+        """Print nothing: a closed connection is not an error, and other errors were answered with 500."""
 
 
 def _is_address(host: str) -> bool:
@@ -116,35 +114,39 @@ class _Handler(BaseHTTPRequestHandler):
         return self.server
 
     def parse_request(self) -> bool:
-        """Go on with a GET alone, and one that names us."""
+        """Accept only a GET request that names this host."""
         if not super().parse_request():
             return False
         if self.command != "GET":
-            self._send(said(HTTPStatus.METHOD_NOT_ALLOWED, "only GET is answered"), {"Allow": "GET"})
+            self._send(message_page(HTTPStatus.METHOD_NOT_ALLOWED, "only GET is answered"), {"Allow": "GET"})
             return False
         hosts = self.headers.get_all("Host") or []
         if len(hosts) != 1 or not self._listener.admits(hosts[0]):
-            self._send(said(HTTPStatus.FORBIDDEN, "this server is not called so; use the address that it printed"))
+            self._send(message_page(HTTPStatus.FORBIDDEN, "wrong host name; use the address that the command printed"))
             return False
         return True
 
     def do_GET(self) -> None:
-        """Answer a GET."""
+        """Answer a GET request."""
         try:
             answer = self._listener.site.answer(self.path)
-        except (MlflowException, OSError, ValueError) as error:
-            reason = f"this page could not be made ({type(error).__name__}); `vrnn-bench report` may say more"
-            answer = said(HTTPStatus.INTERNAL_SERVER_ERROR, reason)
+        except (OSError, ValueError) as error:
+            reason = f"this page could not be built ({type(error).__name__}); `vrnn-bench report` may say why"
+            answer = message_page(HTTPStatus.INTERNAL_SERVER_ERROR, reason)
         self._send(answer)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Refuse what is no request, as everything else is refused."""
-        self._send(said(HTTPStatus(code), "this is no request that can be answered"))
+        """Refuse a malformed request, with the headers of every answer."""
+        self._send(message_page(HTTPStatus(code), "the request is malformed"))
 
     def _send(self, answer: Answer, more: Mapping[str, str] | None = None) -> None:
         self.send_response(answer.status)
-        policy = f"{answer.policy}; frame-ancestors 'none'"
-        for name, value in _headers(answer, policy, more or {}):
+        headers = {
+            "Content-Type": answer.content_type,
+            "Content-Length": str(len(answer.body)),
+            "Content-Security-Policy": f"{answer.policy}; frame-ancestors 'none'",
+        }
+        for name, value in (headers | HEADERS | dict(more or {})).items():
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
@@ -152,15 +154,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def version_string(self) -> str:
-        """Say who answers, and no version of anything."""
+        """The Server header: a name without any version."""
         return "vrnn-bench"
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Log nothing: the terminal is for links."""
-
-
-def _headers(answer: Answer, policy: str, more: Mapping[str, str]) -> Iterable[tuple[str, str]]:
-    yield "Content-Type", answer.kind
-    yield "Content-Length", str(len(answer.body))
-    yield "Content-Security-Policy", policy
-    yield from (HEADERS | dict(more)).items()
+        """Log nothing: the terminal shows the links."""

@@ -1,8 +1,9 @@
-"""The pages behind `vrnn-bench ui`: five routes to what one store holds, and a refusal of everything else.
+"""The pages behind `vrnn-bench ui`: five routes to what one store contains; every other path is refused.
 
-The store is read through MLflow alone: a file is served when the list of samples of a run of that study names it.
+The store is read only through MLflow: a file is served if the list of samples of a run of that study names it.
 """
 
+import functools
 import html
 import re
 import threading
@@ -11,17 +12,14 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import quote, unquote, urlsplit
 
-from mlflow.exceptions import MlflowException
-
-from dashboards.errors import ReportError
-from dashboards.live.bounded_cache import Recent
-from dashboards.live.follow_study import Follower
-from dashboards.live.live_data import Live
+from benchmarks.errors import StoreError, StudyError
+from benchmarks.store.live_reader import LiveReader
+from dashboards.live.live_data import StateCache
 from dashboards.page import policy_of, render
 
-__all__ = ["Answer", "Site", "said", "study_path"]
+__all__ = ["Answer", "Site", "message_page", "study_path"]
 
-NOTHING = "default-src 'none'"
+NO_SOURCES = "default-src 'none'"
 TYPES = {"flac": "audio/flac", "json": "application/json"}
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 LIVE_STYLES, LIVE_SCRIPTS = ("base", "live"), ("theme", "live")
@@ -30,85 +28,76 @@ MOST_REPORTS = 4
 
 @dataclass(frozen=True)
 class Answer:
-    """What a request gets."""
+    """The answer to a request."""
 
     status: HTTPStatus
-    kind: str
+    content_type: str
     body: bytes
-    policy: str = NOTHING
+    policy: str = NO_SOURCES
 
 
 def study_path(study: str, page: str) -> str:
-    """Where a study's page is, from the root of the server."""
+    """The path of a study's page."""
     return f"/study/{quote(study, safe='')}/{page}"
 
 
 class Site:
-    """What the server shows, whoever asks."""
+    """The pages of the studies of one store."""
 
     def __init__(self, tracking_uri: str, build: Callable[[str], str], mlflow: str | None = None) -> None:
         """Show the studies of a store.
 
         Args:
             tracking_uri: the MLflow store.
-            build: makes the report of a study, or raises `ReportError`.
-            mlflow: the address of MLflow's own pages; None where there are none.
+            build: builds the report of a study, or raises `StudyError`.
+            mlflow: the address of MLflow's own pages; None if there is none.
         """
-        self.follower = Follower(tracking_uri)
-        self._build, self._mlflow = build, mlflow
-        self._live = Live(self.follower)
-        self._reports: Recent[str] = Recent(MOST_REPORTS)
+        self.reader = LiveReader(tracking_uri)
+        self._mlflow = mlflow
+        self._states = StateCache(self.reader)
+        # A report is rebuilt when the study changes, which its version tells.
+        self._built_report = functools.lru_cache(MOST_REPORTS)(lambda study, version: build(study))
         self._building = threading.Lock()
 
     def answer(self, path: str) -> Answer:
-        """What a GET of a path gets."""
+        """Answer a GET request."""
         try:
             return self._answer(_segments(path))
-        except ReportError as error:
-            return said(HTTPStatus.NOT_FOUND, str(error))
-        except MlflowException as error:
-            return said(HTTPStatus.SERVICE_UNAVAILABLE, f"MLflow cannot be read: {str(error).splitlines()[0]}")
+        except StoreError as error:
+            return message_page(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
+        except StudyError as error:
+            return message_page(HTTPStatus.NOT_FOUND, str(error))
 
     def _answer(self, segments: tuple[str, ...] | None) -> Answer:
         match segments:
             case ("",):
-                return self._index()
+                studies = [(entry, quote(entry.name, safe="")) for entry in self.reader.studies()]
+                content = {"studies": studies, "mlflow": self._mlflow}
+                return _page(render("index.html.j2", content, styles=LIVE_STYLES, scripts=("theme",)))
             case ("study", study, "live"):
-                return self._live_page(study)
+                self.reader.experiment(study)
+                content = {"study": study, "mlflow": self._mlflow}
+                return _page(render("live.html.j2", content, styles=LIVE_STYLES, scripts=LIVE_SCRIPTS, served=True))
             case ("study", study, "state.json"):
-                return Answer(HTTPStatus.OK, "application/json", self._live.state(study))
+                return Answer(HTTPStatus.OK, "application/json", self._states.state(study))
             case ("study", study, "report"):
-                return _page(self._report(study))
+                # One report is built at a time, because building takes a core and much memory.
+                with self._building:
+                    return _page(self._built_report(study, self.reader.study(study).version))
             case ("study", study, "sample", run_id, file):
                 return self._sample(study, run_id, file)
-        return said(HTTPStatus.NOT_FOUND, "there is no such page; the first page lists what there is")
-
-    def _index(self) -> Answer:
-        studies = [(line, quote(line.name, safe="")) for line in self.follower.studies()]
-        content = {"studies": studies, "mlflow": self._mlflow}
-        return _page(render("index.html.j2", content, styles=LIVE_STYLES, scripts=("theme",)))
-
-    def _live_page(self, study: str) -> Answer:
-        self.follower.experiment(study)
-        content = {"study": study, "mlflow": self._mlflow}
-        return _page(render("live.html.j2", content, styles=LIVE_STYLES, scripts=LIVE_SCRIPTS, served=True))
-
-    def _report(self, study: str) -> str:
-        """The report, built once for each state of the study, one at a time."""
-        with self._building:
-            version = self.follower.look(study).version
-            return self._reports.get((study, version), lambda: self._build(study))
+        return message_page(HTTPStatus.NOT_FOUND, "there is no such page; the start page lists all studies")
 
     def _sample(self, study: str, run_id: str, file: str) -> Answer:
-        kind = TYPES.get(file.rpartition(".")[2])
-        content = self.follower.sample(study, run_id, file) if kind and RUN_ID.fullmatch(run_id) else None
-        if kind is None or content is None:
-            return said(HTTPStatus.NOT_FOUND, "the study has no such sample")
-        return Answer(HTTPStatus.OK, kind, content)
+        content_type = TYPES.get(file.rpartition(".")[2])
+        content = self.reader.sample(study, run_id, file) if content_type and RUN_ID.fullmatch(run_id) else None
+        if content_type is None or content is None:
+            return message_page(HTTPStatus.NOT_FOUND, "the study has no such sample")
+        return Answer(HTTPStatus.OK, content_type, content)
 
 
 def _segments(path: str) -> tuple[str, ...] | None:
-    """The parts of a path, each decoded once; None where it is not plain."""
+    """The parts of a path, each decoded once; None for a path that is not plain."""
     if not path.startswith("/") or not path.isascii():
         return None
     try:
@@ -122,7 +111,7 @@ def _page(text: str) -> Answer:
     return Answer(HTTPStatus.OK, "text/html; charset=utf-8", text.encode(), policy_of(text))
 
 
-def said(status: HTTPStatus, line: str) -> Answer:
-    """A line in place of a page."""
+def message_page(status: HTTPStatus, message: str) -> Answer:
+    """A page with one line of text."""
     text = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{status.phrase}</title>'
-    return Answer(status, "text/html; charset=utf-8", f"{text}<p>{html.escape(line)}</p></html>\n".encode())
+    return Answer(status, "text/html; charset=utf-8", f"{text}<p>{html.escape(message)}</p></html>\n".encode())

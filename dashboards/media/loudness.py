@@ -1,8 +1,8 @@
-"""Clips at equal loudness, so that the louder one is not taken for the better one.
+"""Scales clips to equal loudness, so that a listener does not mistake louder for better.
 
-Loudness is ITU-R BS.1770's, in LUFS, as torchaudio measures it. All clips that are heard beside each other are scaled
-to one loudness. Where a clip's true peak (BS.1770 annex 2: of the signal at four times its rate) would pass the
-ceiling, the common target is lowered for all of them: nothing is limited, compressed or clipped.
+Loudness is that of ITU-R BS.1770 in LUFS, as torchaudio measures it. All clips of a corpus are scaled to one target.
+If the true peak of a clip (BS.1770 annex 2: the peak at four times the sample rate) would exceed the ceiling, the
+target is lowered for all of them: nothing is limited, compressed or clipped.
 """
 
 from collections.abc import Sequence
@@ -16,13 +16,13 @@ from torchaudio.functional import loudness, resample
 __all__ = ["CEILING_DB", "TARGET_LUFS", "Levelled", "Sound", "equalise", "measure", "true_peak"]
 
 TARGET_LUFS = -23.0
-"""EBU R 128's; lower where a peak asks for it."""
+"""The target of EBU R 128; lowered if a peak would exceed the ceiling."""
 CEILING_DB = -1.0
-"""dB of full scale that no true peak exceeds."""
+"""Highest true peak in dB of full scale."""
 BLOCK_SECONDS = 0.4
 OVERSAMPLING = 4
 MEASURED_PEAK = 0.5
-"""torchaudio clamps its weighting filter, which gains 4 dB, at full scale; a signal of this peak stays below."""
+"""torchaudio clips its weighting filter, which gains up to 4 dB, at full scale; a signal with this peak stays below."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,25 +43,25 @@ class Levelled:
     """A sound as it is played.
 
     Attributes:
-        sound: scaled by `gain_db`.
-        before: its loudness as it was, in LUFS; None where it has none.
-        gain_db: by which it was scaled; None where it was left as it is.
-        left: why it was left as it is; empty where it was not.
+        sound: the scaled sound.
+        before: loudness before scaling in LUFS; None if it cannot be measured.
+        gain_db: the gain; None if the sound was not scaled.
+        reason: why the sound was not scaled; empty if it was.
     """
 
     sound: Sound
     before: float | None
     gain_db: float | None
-    left: str = ""
+    reason: str = ""
 
     @property
     def after(self) -> float | None:
-        """Its loudness as it is played, in LUFS."""
+        """Loudness after scaling in LUFS; None if it cannot be measured."""
         return None if self.before is None or self.gain_db is None else self.before + self.gain_db
 
 
 def equalise(sounds: Sequence[Sound]) -> list[Levelled]:
-    """Scale sounds to one loudness, in order; what has no measurable loudness stays as it is, and says why."""
+    """Scale sounds to one loudness; a sound without a measurable loudness is left unchanged."""
     measured = [measure(sound) for sound in sounds]
     headroom = [
         level + CEILING_DB - true_peak(sound)
@@ -75,14 +75,14 @@ def equalise(sounds: Sequence[Sound]) -> list[Levelled]:
 def _levelled(sound: Sound, level: float | None, target: float) -> Levelled:
     if level is None:
         short = sound.seconds < BLOCK_SECONDS
-        left = f"shorter than {BLOCK_SECONDS:g} s" if short else "silent (below −70 LUFS)"
-        return Levelled(sound, None, None, left)
+        reason = f"shorter than {BLOCK_SECONDS:g} s" if short else "silent (below −70 LUFS)"
+        return Levelled(sound, None, None, reason)
     gain = target - level
     return Levelled(Sound(sound.signal * 10 ** (gain / 20), sound.rate), level, gain)
 
 
 def measure(sound: Sound) -> float | None:
-    """Integrated loudness in LUFS; None for what is silent or shorter than one block of 0.4 s."""
+    """Integrated loudness in LUFS; None for a sound that is silent or shorter than one block of 0.4 s."""
     if sound.seconds < BLOCK_SECONDS:
         return None
     peak = float(np.abs(sound.signal).max(initial=0.0))
@@ -92,7 +92,7 @@ def measure(sound: Sound) -> float | None:
 
 
 def true_peak(sound: Sound) -> float:
-    """The highest magnitude between samples too, in dB of full scale."""
+    """The highest magnitude in dB of full scale, including peaks between samples."""
     if not sound.signal.any():
         return -np.inf
     finer = resample(torch.from_numpy(sound.signal)[None], sound.rate, OVERSAMPLING * sound.rate)

@@ -1,7 +1,7 @@
-"""Samples as things that a page can hold: audio players, waveforms, spectrograms and pen drawings.
+"""Samples in the form that a page shows: audio players with waveform and spectrogram, and pen drawings.
 
-Clips of one corpus are played at one loudness, and their waveforms share one scale of amplitude and of time; drawings
-of one corpus share one size of ink, so that a dot does not look like a word.
+The clips of one corpus are played at one loudness, and their waveforms share one scale of amplitude and time. The
+drawings of one corpus share one scale, so that a dot does not look like a word.
 """
 
 import base64
@@ -15,48 +15,71 @@ from dataclasses import dataclass
 import numpy as np
 import soundfile
 
+from benchmarks.schema.base import Kind
+from benchmarks.schema.samples import SampleRole
 from dashboards.errors import ReportError
 from dashboards.media.loudness import Levelled, Sound, equalise
 from dashboards.media.sound_files import Container, encode
 from dashboards.media.spectrograms import Spectrogram, spectrograms
-from dashboards.report.study_record import Sample
 from dashboards.text import typeset
 
-__all__ = ["WAVE_BOX", "Clip", "Drawing", "clips", "digest", "drawings"]
+__all__ = ["ROLES", "WAVE_BOX", "Clip", "Drawing", "Sample", "clips", "digest", "drawings"]
 
+ROLES: dict[SampleRole, str] = {
+    "real": "Real",
+    "reconstruction": "Reconstruction",
+    "continuation": "Continuation",
+    "generated": "Generated",
+}
+"""The name of each role on a page."""
 WAVE_COLUMNS = 240
 WAVE_HEIGHT = 60
 WAVE_BOX = f"0 0 {WAVE_COLUMNS} {WAVE_HEIGHT}"
 INK_UNITS = 1000.0
 LEAST_EXTENT = 1e-6
-"""Pen units; less than this is a point, which no scale makes larger."""
+"""In pen units; a smaller drawing is a point, which is not enlarged."""
 INK_MARGIN = 0.03
 
 Strokes = list[list[tuple[float, float]]]
 
 
 @dataclass(frozen=True)
-class Clip:
-    """An utterance.
+class Sample:
+    """One utterance or drawing.
 
     Attributes:
-        digest: of the file's content, which tells it from others of its source.
-        url: a data URL of the FLAC or OGG file, at the corpus's common loudness.
-        path: SVG path of the envelope of what is played in a box of `WAVE_COLUMNS` by `WAVE_HEIGHT`.
-        spectrogram: of what is played.
+        content: the file: FLAC for speech, strokes as JSON for pen.
+        prime_steps: number of recorded samples or points at the beginning of a continuation.
+    """
+
+    file: str
+    kind: Kind
+    role: SampleRole
+    caption: str
+    content: bytes
+    prime_steps: int = 0
+
+
+@dataclass(frozen=True)
+class Clip:
+    """An utterance as it is shown and played.
+
+    Attributes:
+        digest: hash of the file's content.
+        url: data URL of the FLAC or OGG file at the corpus's common loudness.
+        path: SVG path of the envelope in a box of `WAVE_COLUMNS` by `WAVE_HEIGHT`.
         seconds: duration.
-        rate: in Hz.
-        share: duration as a fraction of the longest clip's, for drawing all on one time scale.
-        before: loudness of the file in LUFS; None where it has none.
-        gain: by how much it was scaled, or why it was not, in words.
-        after: loudness of what is played in LUFS; None where it has none.
-        prime: where in the box the recorded beginning ends; None where there is none.
-        prime_seconds: its duration.
+        rate: sample rate in Hz.
+        share: duration as a fraction of the longest clip's.
+        before: loudness of the file in LUFS; None if it cannot be measured.
+        gain: the gain, or why the clip was not scaled, in words.
+        after: loudness as played in LUFS; None if it cannot be measured.
+        prime_seconds: duration of the recorded beginning; None if there is none.
     """
 
     digest: str
     caption: str
-    role: str
+    role: SampleRole
     url: str
     path: str
     spectrogram: Spectrogram
@@ -66,34 +89,33 @@ class Clip:
     before: float | None
     gain: str
     after: float | None
-    prime: float | None = None
-    prime_seconds: float = 0.0
+    prime_seconds: float | None = None
 
     @property
-    def seen(self) -> str:
-        """What the waveform and the spectrogram show, in figures."""
-        level = f"at {typeset(self.after, '.1f')} LUFS" if self.after is not None else "not levelled"
+    def description(self) -> str:
+        """What the waveform and the spectrogram show, in words."""
+        level = f"at {typeset(self.after, '.1f')} LUFS" if self.after is not None else "not scaled"
         picture = self.spectrogram
-        energy = f"{picture.share:.0%} of the energy lies at {picture.band}" if picture.band else "silence"
+        energy = f"{picture.share:.0%} of the energy is at {picture.band}" if picture.band else "silence"
         return f"{self.seconds:.2f} s {level}; {energy}"
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A pen trace.
+    """A pen trace as it is shown.
 
     Attributes:
-        path: SVG path of the strokes, y downward; of those after the recorded beginning, where there is one.
-        points: how many the two paths hold, so many steps a replay has.
-        strokes: how many times the pen touches the paper.
-        prime_path: of the recorded beginning.
-        mark: where it ends; None where there is none.
-        width: of the drawing's box, in units of which the largest drawing of the corpus measures `INK_UNITS`.
-        height: of the same box.
+        path: SVG path of the strokes, y downward; without the recorded beginning, if there is one.
+        width: width of the SVG box; the largest drawing of the corpus is `INK_UNITS` wide or high.
+        height: height of the SVG box.
+        points: number of points in both paths, which are the steps of a replay.
+        strokes: number of strokes.
+        prime_path: SVG path of the recorded beginning.
+        mark: where the recorded beginning ends; None if there is none.
     """
 
     caption: str
-    role: str
+    role: SampleRole
     path: str
     width: float
     height: float
@@ -104,11 +126,11 @@ class Drawing:
 
 
 def clips(samples: Sequence[Sample], container: Container = "flac") -> list[Clip]:
-    """The spoken samples, in order, at one loudness, drawn on the scale of the highest and the longest of them.
+    """The speech samples as clips at one loudness, on one scale of amplitude and time.
 
     Args:
-        samples: of one corpus; drawings among them are left out.
-        container: FLAC, which keeps every sample, or OGG Vorbis, a fifth of its size.
+        samples: samples of one corpus; drawings are skipped.
+        container: the sound format.
 
     Raises:
         ReportError: a file cannot be decoded.
@@ -128,8 +150,8 @@ def _clip(
     sample: Sample, level: Levelled, picture: Spectrogram, peak: float, longest: float, container: Container
 ) -> Clip:
     sound, length = level.sound, len(level.sound.signal)
-    as_it_was = level.gain_db is None and container == "flac"
-    content = sample.content if as_it_was else encode(sound, container)
+    unchanged = level.gain_db is None and container == "flac"
+    content = sample.content if unchanged else encode(sound, container)
     return Clip(
         digest=digest(sample),
         caption=sample.caption,
@@ -143,20 +165,18 @@ def _clip(
         before=level.before,
         gain=f"{typeset(level.gain_db, '+.1f')} dB to equal loudness"
         if level.gain_db is not None
-        else f"{level.left}: left as it is",
+        else f"{level.reason}: not scaled",
         after=level.after,
-        prime=round(WAVE_COLUMNS * sample.prime / length, 1) if 0 < sample.prime < length else None,
-        prime_seconds=sample.prime / sound.rate,
+        prime_seconds=sample.prime_steps / sound.rate if 0 < sample.prime_steps < length else None,
     )
 
 
 def digest(sample: Sample) -> str:
-    """Tells samples of different content apart."""
+    """A hash of the sample's content."""
     return hashlib.sha256(sample.content).hexdigest()[:16]
 
 
 def _decode(sample: Sample) -> Sound:
-    """The first channel."""
     try:
         signal, rate = soundfile.read(io.BytesIO(sample.content), dtype="float64", always_2d=True)
     except soundfile.LibsndfileError as error:
@@ -165,7 +185,7 @@ def _decode(sample: Sample) -> Sound:
 
 
 def _envelope(signal: np.ndarray) -> str:
-    """A closed outline of the highest and lowest value of each column, so that no peak is lost."""
+    """A closed outline through the highest and lowest value of each column, so that no peak is lost."""
     if not signal.size:
         return ""
     columns = np.array_split(signal, min(WAVE_COLUMNS, signal.size))
@@ -177,10 +197,10 @@ def _envelope(signal: np.ndarray) -> str:
 
 
 def drawings(samples: Sequence[Sample]) -> list[Drawing]:
-    """The pen samples, in order, all at one scale.
+    """The pen samples as drawings, all at one scale.
 
     Raises:
-        ReportError: a file is not strokes of finite points.
+        ReportError: a file does not contain strokes of finite points.
     """
     traces = [(sample, _strokes(sample)) for sample in samples if sample.kind == "pen"]
     extent = max((max(_size(strokes)) for _, strokes in traces), default=0.0)
@@ -214,22 +234,22 @@ def _drawing(sample: Sample, strokes: Strokes, scale: float) -> Drawing:
     width, height = _size(strokes)
     margin = INK_MARGIN * INK_UNITS
     placed = [[((x - left) * scale + margin, (y - top) * scale + margin) for x, y in s] for s in strokes]
-    given, made = _divided(placed, sample.prime)
+    recorded, generated = _split(placed, sample.prime_steps)
     return Drawing(
         caption=sample.caption,
         role=sample.role,
-        path="".join(map(_stroke_path, made)),
+        path="".join(map(_stroke_path, generated)),
         width=round(width * scale + 2 * margin, 1),
         height=round(height * scale + 2 * margin, 1),
         points=sum(map(len, strokes)),
         strokes=len(strokes),
-        prime_path="".join(map(_stroke_path, given)),
-        mark=(round(given[-1][-1][0], 1), round(given[-1][-1][1], 1)) if given else None,
+        prime_path="".join(map(_stroke_path, recorded)),
+        mark=(round(recorded[-1][-1][0], 1), round(recorded[-1][-1][1], 1)) if recorded else None,
     )
 
 
-def _divided(strokes: Strokes, first: int) -> tuple[Strokes, Strokes]:
-    """The strokes of the first so many points and of the others; one that goes on is in both, joined at a point."""
+def _split(strokes: Strokes, first: int) -> tuple[Strokes, Strokes]:
+    """The strokes of the `first` points and those of the others; both parts of a cut stroke contain its last point."""
     before: Strokes = []
     after: Strokes = []
     for stroke in strokes:
@@ -242,6 +262,6 @@ def _divided(strokes: Strokes, first: int) -> tuple[Strokes, Strokes]:
 
 
 def _stroke_path(stroke: Sequence[tuple[float, float]]) -> str:
-    """A polyline; a lone point ends where it starts, which a round cap draws as a dot."""
+    """A polyline. A single point is written twice, because a round line cap draws that as a dot."""
     points = stroke if len(stroke) > 1 else [stroke[0], stroke[0]]
     return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)

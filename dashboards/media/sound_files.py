@@ -1,7 +1,7 @@
-"""Sounds as the bytes of a file that browsers play: FLAC, which keeps every sample, or OGG Vorbis, a fifth of its size.
+"""Encodes sounds for the browser: FLAC, which is lossless, or OGG Vorbis, which is a fifth of the size.
 
-libsndfile gives each OGG stream a serial number drawn from the clock. Here it is 0 in every page of the stream, with
-the page's checksum (RFC 3533, section 6) made anew, so that the same sound gives the same bytes.
+libsndfile takes the serial number of an OGG stream from the clock. It is set to 0 here, and the checksum of each OGG
+page is recomputed (RFC 3533, section 6), so that the same sound gives the same bytes.
 """
 
 import io
@@ -21,7 +21,7 @@ _POLYNOMIAL = 0x04C11DB7
 
 
 def encode(sound: Sound, container: Container) -> bytes:
-    """The bytes of a file: FLAC of 16 bits, or OGG Vorbis at libsndfile's own quality."""
+    """The bytes of a file: 16-bit FLAC, or OGG Vorbis at the default quality of libsndfile."""
     buffer = io.BytesIO()
     if container == "ogg":
         soundfile.write(buffer, sound.signal, sound.rate, format="OGG", subtype="VORBIS")
@@ -32,9 +32,11 @@ def encode(sound: Sound, container: Container) -> bytes:
 
 
 def _without_serial(stream: bytes) -> bytes:
+    """An OGG stream with serial number 0 in every page."""
     pages: list[bytes] = []
     start = 0
     while start < len(stream):
+        # A page is a header with a table of segment lengths, then the segments.
         count = stream[start + _SEGMENTS]
         body = start + _SEGMENTS + 1 + count
         end = body + sum(stream[start + _SEGMENTS + 1 : body])

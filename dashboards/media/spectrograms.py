@@ -1,7 +1,7 @@
-"""Spectrograms as small pictures in a page, and the ticks of the axes beside them.
+"""Mel spectrograms as small pictures, and the ticks of their axes.
 
-Energy in mel bands, in dB below the loudest of all clips that are shown together: one colour is one level in every
-picture. The palette is viridis (lightness rises evenly, readable with any colour vision and in grey).
+Levels are in dB below the loudest point of all clips that are shown together, so a colour means the same level in every
+picture. The palette is viridis: its lightness rises evenly, so it is readable with any colour vision and in grey.
 """
 
 import base64
@@ -35,7 +35,7 @@ MOST_TICKS = 6
 
 @dataclass(frozen=True)
 class Tick:
-    """A mark on an axis: `at` as a fraction of the axis from its start, and what is written there."""
+    """A tick: its position as a fraction of the axis, and its label."""
 
     at: float
     label: str
@@ -43,14 +43,14 @@ class Tick:
 
 @dataclass(frozen=True)
 class Spectrogram:
-    """A picture of a clip.
+    """The spectrogram of a clip.
 
     Attributes:
-        url: a data URL of a PNG, time to the right, one row per mel band, the highest on top.
-        columns: of the picture; column k is centred on k hops.
-        length: of the clip in hops, for the time scale.
+        url: data URL of a PNG: time to the right, one row per mel band, the highest on top.
+        columns: width of the picture; column k is centred on hop k.
+        length: duration of the clip in hops.
         band: the octave with the most energy, such as "250 to 500 Hz"; empty for silence.
-        share: of the energy, between 0 and 1, in that octave.
+        share: share of the energy in that octave, between 0 and 1.
     """
 
     url: str
@@ -61,7 +61,7 @@ class Spectrogram:
 
 
 def spectrograms(sounds: Sequence[Sound]) -> list[Spectrogram]:
-    """Pictures of sounds, in order, on one scale of level and of frequency (up to half of the lowest rate)."""
+    """The spectrograms of sounds on one scale of level and frequency (up to half of the lowest sample rate)."""
     highest = min((sound.rate for sound in sounds), default=0) / 2
     powers = [_power(sound) for sound in sounds]
     mels = [_mel(power, sound.rate, highest) for power, sound in zip(powers, sounds, strict=True)]
@@ -82,7 +82,7 @@ def _hop(rate: int) -> int:
 
 
 def _power(sound: Sound) -> torch.Tensor:
-    """`[frequencies, hops]`; a window at the edge sees zeros beyond it."""
+    """Power `[frequencies, hops]`; the signal is padded with zeros at both ends."""
     transform = Transform(
         n_fft=2 ** math.ceil(math.log2(sound.rate / LEAST_RESOLUTION_HZ)),
         win_length=round(WINDOW_SECONDS * sound.rate),
@@ -98,18 +98,19 @@ def _mel(power: torch.Tensor, rate: int, highest: float) -> npt.NDArray[np.float
 
 
 def _dominant(power: torch.Tensor, rate: int) -> tuple[str, float]:
+    """The octave with the most energy and its share of the energy."""
     energy = power.double().sum(dim=1).numpy()
     frequencies = np.linspace(0, rate / 2, len(energy))
     octaves, _ = np.histogram(frequencies, bins=[*OCTAVES, np.inf], weights=energy)
     if octaves.sum() == 0:
         return "", 0.0
-    most = int(octaves.argmax())
-    low, high = OCTAVES[most], min([*OCTAVES, math.inf][most + 1], rate / 2)
-    return f"{low} to {high:.0f} Hz", float(octaves[most] / octaves.sum())
+    strongest = int(octaves.argmax())
+    low, high = OCTAVES[strongest], min([*OCTAVES, math.inf][strongest + 1], rate / 2)
+    return f"{low} to {high:.0f} Hz", float(octaves[strongest] / octaves.sum())
 
 
 def _picture(decibels: npt.NDArray[np.float64]) -> str:
-    """Levels from -`RANGE_DB` to 0 as a data URL; what is below is drawn as the lowest."""
+    """Levels from -`RANGE_DB` to 0 dB as a data URL; lower levels are clipped."""
     height = np.clip(1 + decibels / RANGE_DB, 0, 1)
     image = Image.fromarray(np.rint(height * (LEVELS - 1)).astype(np.uint8)[::-1])
     image.putpalette(np.rint(255 * colormaps["viridis"](np.linspace(0, 1, LEVELS))[:, :3]).astype(np.uint8).tobytes())
@@ -119,12 +120,12 @@ def _picture(decibels: npt.NDArray[np.float64]) -> str:
 
 
 def palette_bar() -> str:
-    """The palette from the lowest level, on the left, to the highest, as a data URL."""
+    """The palette from the lowest level (left) to the highest, as a data URL."""
     return _picture(np.linspace(-RANGE_DB, 0, LEVELS)[None])
 
 
 def frequency_ticks(highest: float) -> list[Tick]:
-    """Marks of the mel axis from 0 to `highest` Hz, from the bottom."""
+    """Ticks of the mel axis from 0 to `highest` Hz, from the bottom."""
     return [
         Tick(_to_mel(frequency) / _to_mel(highest), f"{frequency // 1000}k" if frequency >= 1000 else str(frequency))
         for frequency in FREQUENCIES
@@ -138,7 +139,7 @@ def _to_mel(frequency: float) -> float:
 
 
 def ticks(extent: float, unit: str = "") -> list[Tick]:
-    """At most `MOST_TICKS` steps of 1, 2 or 5 times a power of ten from 0 to `extent`; the last bears the unit."""
+    """At most `MOST_TICKS` steps of 1, 2 or 5 times a power of ten from 0 to `extent`; the last label has the unit."""
     power = 10 ** math.floor(math.log10(extent / MOST_TICKS))
     step = next(factor * power for factor in (1, 2, 5, 10) if extent / (factor * power) <= MOST_TICKS)
     values = [i * step for i in range(math.floor(extent / step + 1e-9) + 1)]

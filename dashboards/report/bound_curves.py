@@ -1,52 +1,52 @@
 """How far the bounds of each latent model rise above its ELBO, against the number of samples K.
 
-The ELBO is IWAE-1. IWAE-K rises with K in expectation and stays a lower bound, so a steep rise says that the ELBO lies
-far below the log-likelihood, and a flat one says little: a bound may be flat and loose. A fall is Monte Carlo noise.
-FIVO-K is another bound, tighter or looser, and is drawn apart.
+The ELBO is IWAE-1. IWAE-K rises with K in expectation and stays a lower bound. So a steep rise shows that the ELBO is
+far below the log-likelihood, but a flat curve proves nothing: a bound may be flat and loose. A fall is Monte Carlo
+noise. FIVO-K is another bound, which may be tighter or looser; it has its own line.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import altair as alt
 
+from benchmarks.schema.comparison import ComparisonRow
+from benchmarks.schema.estimators import ESTIMATORS
 from dashboards.charts.forest_plot import rounded
 from dashboards.charts.specs import themed
-from dashboards.estimators import ESTIMATORS
-from dashboards.report.comparison_file import Row
 from dashboards.report.conclusions import Group
-from dashboards.text import typeset
+from dashboards.text import joined, typeset
 
 __all__ = ["Bounds", "Rise", "find_bounds"]
 
 HEIGHT = 200
+# 7 shapes and 8 colours share no factor, so a pair of shape and colour repeats only after 56 models.
 SHAPES = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down", "triangle-right")
-"""Of models; as many as share no factor with the colours."""
 
 
 @dataclass(frozen=True)
 class Rise:
-    """A model's bounds over its ELBO; `highest` is that of IWAE or FIVO with the most samples; None without one."""
+    """A model's ELBO and its sampled bounds (IWAE and FIVO)."""
 
     model: str
-    elbo: Row
-    others: tuple[Row, ...]
+    elbo: ComparisonRow
+    sampled: tuple[ComparisonRow, ...]
 
     @property
-    def highest(self) -> Row | None:
-        """The tightest of the sampled bounds."""
-        return max(self.others, key=lambda row: row.tightness, default=None)
+    def tightest(self) -> ComparisonRow | None:
+        """The tightest sampled bound; None if there is none."""
+        return max(self.sampled, key=lambda row: row.tightness, default=None)
 
     @property
     def nats(self) -> float | None:
-        """How far it lies above the ELBO, nats per sequence; below where it is negative."""
-        return None if self.highest is None else self.highest.nats_per_sequence - self.elbo.nats_per_sequence
+        """Tightest bound minus the ELBO, nats per sequence; noise can make it negative."""
+        return None if self.tightest is None else self.tightest.nats_per_sequence - self.elbo.nats_per_sequence
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """One corpus's latent models; `chart` is None where there is nothing above the ELBO to draw."""
+    """The latent models of one group of rows; `chart` is None if no sampled bound was computed."""
 
     group: Group
     rises: tuple[Rise, ...]
@@ -55,10 +55,10 @@ class Bounds:
 
 
 def find_bounds(groups: Sequence[Group], colours: Mapping[str, str]) -> tuple[Bounds, ...]:
-    """The bounds of every corpus that has a model with an ELBO.
+    """The bounds of every group that has a model with an ELBO.
 
     Args:
-        groups: of the comparison's rows.
+        groups: the groups of the comparison's rows.
         colours: the colour of each model.
     """
     found = ((group, _rises(group)) for group in groups)
@@ -74,27 +74,21 @@ def _rises(group: Group) -> tuple[Rise, ...]:
 
 
 def _sentence(rises: Sequence[Rise]) -> str:
-    alone = [rise.model for rise in rises if rise.nats is None]
-    known = sorted(((rise.nats, rise) for rise in rises if rise.nats is not None), key=lambda pair: -pair[0])
-    parts = [_of_known(known)] if known else []
-    if alone:
-        parts.append(f"{', '.join(alone)}: the ELBO alone was taken, so how far below log p(x) it lies is not known.")
+    gains = [(rise.nats, rise.tightest.label, rise.model) for rise in rises if rise.tightest and rise.nats is not None]
+    gains.sort(key=lambda gain: -gain[0])
+    parts: list[str] = []
+    if gains:
+        listed = ", ".join(f"{model} {typeset(nats, '+.2f')} ({label})" for nats, label, model in gains)
+        parts.append(f"Gain over the ELBO in nats per sequence: {listed}.")
+    if below := [model for nats, _, model in gains if nats < 0]:
+        parts.append(f"{joined(below)} fell below the ELBO: for IWAE that is noise, for FIVO it may be real.")
+    if elbo_only := [rise.model for rise in rises if rise.nats is None]:
+        parts.append(f"Only the ELBO was computed for {joined(elbo_only)}, so its distance from log p(x) is unknown.")
     return " ".join(parts)
 
 
-def _of_known(known: Sequence[tuple[float, Rise]]) -> str:
-    told = [
-        f"{rise.model} {typeset(nats, '+.2f')} ({rise.highest.label})"
-        for nats, rise in known
-        if rise.highest is not None
-    ]
-    fallen = [rise.model for nats, rise in known if nats < 0]
-    text = f"Nats per sequence over the ELBO: {', '.join(told)}."
-    return f"{text} {' and '.join(fallen)} fell: IWAE by noise alone, FIVO may do so in truth." if fallen else text
-
-
 def _chart(rises: Sequence[Rise], colours: Mapping[str, str]) -> dict[str, Any] | None:
-    points = [_point(rise, row) for rise in rises for row in _drawn(rise)]
+    points = [point for rise in rises for point in _points(rise)]
     if not points:
         return None
     has_fivo = any(point["family"] == "FIVO" for point in points)
@@ -124,7 +118,7 @@ def _chart(rises: Sequence[Rise], colours: Mapping[str, str]) -> dict[str, Any] 
             tooltip=[
                 "model:N",
                 alt.Tooltip("bound:N", title="estimator"),
-                alt.Tooltip("figure:Q", title="nats per sequence", format=".2f"),
+                alt.Tooltip("nats:Q", title="nats per sequence", format=".2f"),
                 alt.Tooltip("gain:Q", title="over the ELBO", format="+.2f"),
             ],
         )
@@ -132,22 +126,16 @@ def _chart(rises: Sequence[Rise], colours: Mapping[str, str]) -> dict[str, Any] 
     return themed(chart.properties(width="container", height=HEIGHT))
 
 
-def _drawn(rise: Rise) -> list[tuple[str, Row]]:
-    """The points of each line, every line from the ELBO on."""
-    lines: list[tuple[str, Row]] = []
+def _points(rise: Rise) -> Iterable[dict[str, Any]]:
+    """The points of the IWAE line and of the FIVO line; each line starts at the ELBO with K = 1."""
     for key in ("iwae", "fivo"):
-        members = [row for row in rise.others if row.estimator == key]
-        lines += [(ESTIMATORS[key].name, row) for row in (rise.elbo, *members)] if members else []
-    return lines
-
-
-def _point(rise: Rise, drawn: tuple[str, Row]) -> dict[str, Any]:
-    family, row = drawn
-    return {
-        "model": rise.model,
-        "family": family,
-        "bound": row.label,
-        "K": max(row.num_samples, 1) if row.estimator != "elbo" else 1,
-        "figure": rounded(row.nats_per_sequence),
-        "gain": rounded(row.nats_per_sequence - rise.elbo.nats_per_sequence),
-    }
+        members = [row for row in rise.sampled if row.estimator == key]
+        for row in (rise.elbo, *members) if members else ():
+            yield {
+                "model": rise.model,
+                "family": ESTIMATORS[key].label,
+                "bound": row.label,
+                "K": max(row.num_samples, 1) if row.estimator != "elbo" else 1,
+                "nats": rounded(row.nats_per_sequence),
+                "gain": rounded(row.nats_per_sequence - rise.elbo.nats_per_sequence),
+            }

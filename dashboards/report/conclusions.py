@@ -1,33 +1,30 @@
-"""Who is ahead, by how much, and what that does not show: the sentences that open the report.
+"""Which model leads a group of comparable rows, in one sentence with its cautions.
 
-A figure that is a lower bound can only be trusted in one direction. If the leader's figure is a bound, the
-true lead is at least what the table shows; if the follower's is, its true log-likelihood may be higher and the
-order is open. So "is ahead" is written only where the follower's figure is exact and the intervals are apart,
-and everything else says what was seen and no more. Each model is represented by its tightest figure: exact,
-else IWAE or FIVO with the most samples (the higher of the two), else the ELBO. Densities and masses are different
-measures, and are never ranked together.
+A score that is a lower bound supports a claim in one direction only. If the leader's score is a bound, its true lead
+is at least what the table shows. If the follower's score is a bound, its true log-likelihood may be higher, so the
+order is open. Each model is represented by its tightest score: exact, else IWAE or FIVO with the most samples (the
+higher of the two), else the ELBO. Densities and masses are different measures and are never ranked together.
 
-Where paired differences were recorded they are the authority: a paired test sees what two intervals of single models,
-which may well overlap, do not, and counts the seeds and the number of comparisons. Then "is ahead" is their verdict
-alone, and a pair that was not tested has none.
+Where the study recorded paired tests, "is ahead" is their verdict alone: a paired test detects differences that
+overlapping intervals of single models hide, and it corrects for seeds and for the number of comparisons. Without
+paired tests, "is ahead" needs an exact score of the follower and intervals that do not overlap.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dashboards.estimators import is_exact
-from dashboards.report.comparison_file import Divergence, Row
-from dashboards.report.differences_file import Difference
-from dashboards.text import typeset
+from benchmarks.schema.comparison import ComparisonRow, Divergence, PairedDifference
+from benchmarks.schema.estimators import is_exact
+from dashboards.text import counted, joined, typeset
 
 __all__ = ["Conclusion", "Group", "conclude", "group_rows"]
 
 
 @dataclass(frozen=True)
 class Group:
-    """Rows that may be compared: one corpus, one protocol, one split, one measure; the best model first.
+    """Comparable rows: one corpus, protocol, split and measure. The best model comes first.
 
-    Within a model the tightest figure comes first.
+    Within a model the tightest score comes first.
     """
 
     corpus: str
@@ -35,31 +32,26 @@ class Group:
     split: str
     kind: str
     measure: str
-    rows: tuple[Row, ...]
+    rows: tuple[ComparisonRow, ...]
 
     @property
-    def best(self) -> tuple[Row, ...]:
-        """The tightest figure of each model, highest first."""
+    def best(self) -> tuple[ComparisonRow, ...]:
+        """The tightest score of each model, highest first."""
         return tuple({row.model: row for row in reversed(self.rows)}.values())[::-1]
 
     @property
-    def is_alone(self) -> bool:
-        """Whether there is but one model, and so nothing to compare with in nats."""
+    def is_single(self) -> bool:
+        """Whether there is only one model."""
         return len(self.best) == 1
 
     @property
-    def is_code(self) -> bool:
-        """Whether lossless coders alone were scored, which are compared with models in bits per sample."""
+    def is_codec(self) -> bool:
+        """Whether all rows are codec baselines, which compare with models only in bits per sample."""
         return all(row.estimator == "code" for row in self.rows)
 
     @property
-    def key(self) -> tuple[str, str]:
-        """What a trial shares with the group: a trial is scored on every split."""
-        return self.corpus, self.protocol
-
-    @property
     def place(self) -> tuple[str, str, str, str]:
-        """What a difference shares with the group: corpus, protocol, split, measure."""
+        """Corpus, protocol, split and measure; the key of a paired difference."""
         return self.corpus, self.protocol, self.split, self.measure
 
 
@@ -71,117 +63,105 @@ class Conclusion:
     cautions: tuple[str, ...]
 
 
-def group_rows(rows: Sequence[Row]) -> tuple[Group, ...]:
-    """Split rows by (corpus, protocol, split, measure), in order of first appearance, and rank each group."""
-    members: dict[tuple[str, str, str, str, str], list[Row]] = {}
+def group_rows(rows: Sequence[ComparisonRow]) -> tuple[Group, ...]:
+    """Group rows by (corpus, protocol, split, measure), in order of first appearance, and rank each group."""
+    members: dict[tuple[str, str, str, str, str], list[ComparisonRow]] = {}
     for row in rows:
         members.setdefault((row.corpus, row.protocol, row.split, row.kind, row.measure), []).append(row)
     return tuple(Group(*key, rows=_ranked(group)) for key, group in members.items())
 
 
-def _ranked(rows: Sequence[Row]) -> tuple[Row, ...]:
-    by_model: dict[str, list[Row]] = {}
+def _ranked(rows: Sequence[ComparisonRow]) -> tuple[ComparisonRow, ...]:
+    by_model: dict[str, list[ComparisonRow]] = {}
     for row in sorted(rows, key=lambda row: row.tightness, reverse=True):
         by_model.setdefault(row.model, []).append(row)
-    models = sorted(by_model.values(), key=lambda figures: figures[0].nats_per_sequence, reverse=True)
-    return tuple(row for figures in models for row in figures)
+    # A model's first row is its tightest score, which decides its rank.
+    models = sorted(by_model.values(), key=lambda scores: scores[0].nats_per_sequence, reverse=True)
+    return tuple(row for scores in models for row in scores)
 
 
-def conclude(group: Group, diverged: Sequence[Divergence] = (), differences: Sequence[Difference] = ()) -> Conclusion:
-    """State who leads a group.
+def conclude(
+    group: Group, diverged: Sequence[Divergence] = (), differences: Sequence[PairedDifference] = ()
+) -> Conclusion:
+    """State which model leads a group.
 
     Args:
-        group: rows of one corpus, protocol and split.
+        group: comparable rows.
         diverged: the study's diverged runs; those of this corpus become a caution.
-        differences: the study's paired differences; empty where none were recorded, and intervals are compared.
+        differences: the study's paired differences; without any, the intervals are compared.
     """
     leader, *others = group.best
     tested = {frozenset((d.first.model, d.second.model)): d for d in differences if d.key == group.place}
 
-    def compared(follower: Row) -> str:
+    def compared(follower: ComparisonRow) -> str:
         if not differences:
-            return _comparison(leader, follower)
-        return _paired(leader, follower, tested.get(frozenset((leader.model, follower.model))))
+            return _by_intervals(leader, follower)
+        return _by_paired_test(leader, follower, tested.get(frozenset((leader.model, follower.model))))
 
     if not others:
-        beside = "no model by the same measure; bits per sample compare" if group.is_code else "nothing to compare with"
-        sentence = f"Only {leader.model} was scored: {beside}."
-        return Conclusion(sentence, tuple(_lost_runs(group, diverged)))
-    sentence = compared(others[0])
-    rival = next((row for row in others if _is_exact(row) != _is_exact(leader)), others[0])
-    cautions = _bound_cautions(leader, others[0])
-    cautions += _seed_cautions(leader, others[0])
-    cautions += [compared(rival)] if rival is not others[0] else []
-    cautions += _data_cautions(group)
-    cautions += _lost_runs(group, diverged)
-    return Conclusion(sentence, tuple(cautions))
+        advice = "compare it with models in bits per sample" if group.is_codec else "there is nothing to compare with"
+        return Conclusion(f"Only {leader.model} was scored: {advice}.", tuple(_diverged_cautions(group, diverged)))
+    follower = others[0]
+    # A bound and an exact score differ in kind, so the first model of the other kind is compared too.
+    other_kind = next((row for row in others if is_exact(row.estimator) != is_exact(leader.estimator)), follower)
+    cautions = [
+        *_bound_cautions(leader, follower),
+        *_seed_cautions(leader, follower),
+        *([compared(other_kind)] if other_kind is not follower else []),
+        *_data_cautions(group),
+        *_diverged_cautions(group, diverged),
+    ]
+    return Conclusion(compared(follower), tuple(cautions))
 
 
-def _paired(leader: Row, follower: Row, difference: Difference | None) -> str:
-    """What the paired test of two models says; without one, that there is none."""
+def _by_paired_test(leader: ComparisonRow, follower: ComparisonRow, difference: PairedDifference | None) -> str:
+    higher = _gap(leader, "scores higher than", follower)
     if difference is None:
-        outcome = "this pair was not among the study's comparisons"
-    elif difference.verdict == "not enough seeds":
-        outcome = "there are not enough seeds for a verdict"
-    elif not difference.is_settled:
-        outcome = f"the order is not settled: {difference.open_to} could turn it round"
-    else:
-        return _settled(leader, follower, difference)
-    return f"{_gap(leader, 'scores higher than', follower)}; {outcome}."
-
-
-def _settled(leader: Row, follower: Row, difference: Difference) -> str:
+        return f"{higher}; the study did not test this pair."
+    if difference.verdict == "not enough seeds":
+        return f"{higher}; there are not enough seeds for a verdict."
+    if not difference.is_settled:
+        return f"{higher}; the order is not settled: {difference.open_to} could reverse it."
     winner = difference.order[0].model
-    tests = f"the paired tests over sequences and seeds say so, corrected for {difference.comparisons} comparisons"
-    if winner == leader.model:
-        return f"{_gap(leader, 'is ahead of', follower)}; {tests}."
-    return f"{_gap(leader, 'scores higher than', follower)}, but the paired tests put {winner} ahead."
+    if winner != leader.model:
+        return f"{higher}, but the paired tests put {winner} ahead."
+    tests = f"the paired tests over sequences and seeds confirm it, corrected for {difference.comparisons} comparisons"
+    return f"{_gap(leader, 'is ahead of', follower)}; {tests}."
 
 
-def _gap(leader: Row, verb: str, follower: Row) -> str:
-    gap = leader.nats_per_sequence - follower.nats_per_sequence
-    per_frame = leader.nats_per_frame - follower.nats_per_frame
-    return (
-        f"{leader.model} ({_figure(leader)}) {verb} {follower.model} ({_figure(follower)}) by "
-        f"{typeset(gap, '.2f')} nats per sequence ({typeset(per_frame, '.3f')} nats per frame)"
+def _by_intervals(leader: ComparisonRow, follower: ComparisonRow) -> str:
+    if not (leader.has_interval and follower.has_interval):
+        return f"{_gap(leader, 'scores higher than', follower)}; their 95 % intervals are unknown."
+    overlap = leader.interval[0] <= follower.interval[1] and follower.interval[0] <= leader.interval[1]
+    verb = "scores higher than" if overlap or not is_exact(follower.estimator) else "is ahead of"
+    ending = "overlap, so the order is not settled" if overlap else "do not overlap"
+    return f"{_gap(leader, verb, follower)}; their 95 % intervals {ending}."
+
+
+def _gap(leader: ComparisonRow, verb: str, follower: ComparisonRow) -> str:
+    first, second = (
+        f"{r.model} ({r.label} {r.sign} {typeset(r.nats_per_sequence, '.2f')})" for r in (leader, follower)
     )
+    per_sequence = typeset(leader.nats_per_sequence - follower.nats_per_sequence, ".2f")
+    per_frame = typeset(leader.nats_per_frame - follower.nats_per_frame, ".3f")
+    return f"{first} {verb} {second} by {per_sequence} nats per sequence ({per_frame} nats per frame)"
 
 
-def _comparison(leader: Row, follower: Row) -> str:
-    known = leader.has_interval and follower.has_interval
-    apart = known and not _overlap(leader, follower)
-    verb = "is ahead of" if apart and _is_exact(follower) else "scores higher than"
-    overlap = "overlap, so the order is not settled by them" if known else "are not known"
-    intervals = "do not overlap" if apart else overlap
-    return f"{_gap(leader, verb, follower)}; their 95 % intervals {intervals}."
-
-
-def _figure(row: Row) -> str:
-    return f"{row.label} {row.sign} {typeset(row.nats_per_sequence, '.2f')}"
-
-
-def _is_exact(row: Row) -> bool:
-    return is_exact(row.estimator)
-
-
-def _overlap(a: Row, b: Row) -> bool:
-    return a.interval[0] <= b.interval[1] and b.interval[0] <= a.interval[1]
-
-
-def _bound_cautions(leader: Row, follower: Row) -> list[str]:
-    if _is_exact(leader) and _is_exact(follower):
+def _bound_cautions(leader: ComparisonRow, follower: ComparisonRow) -> list[str]:
+    if is_exact(leader.estimator) and is_exact(follower.estimator):
         return []
-    if _is_exact(follower):
-        return [f"{leader.model}'s figure is a lower bound in expectation: its true lead is no smaller."]
-    if _is_exact(leader):
-        return [f"{follower.model}'s figure is a lower bound: its true log-likelihood may be the higher one."]
-    return ["Both figures are lower bounds: their difference need not be that of the log-likelihoods."]
+    if is_exact(follower.estimator):
+        return [f"{leader.model}'s score is a lower bound in expectation, so its true lead is at least as large."]
+    if is_exact(leader.estimator):
+        return [f"{follower.model}'s score is a lower bound, so its true log-likelihood may be the higher one."]
+    return ["Both scores are lower bounds, so the true log-likelihoods may differ by another amount."]
 
 
-def _seed_cautions(leader: Row, follower: Row) -> list[str]:
+def _seed_cautions(leader: ComparisonRow, follower: ComparisonRow) -> list[str]:
     single = [row.model for row in (leader, follower) if row.seed_std is None and row.estimator != "code"]
     if single:
-        return [f"One training seed for {' and '.join(single)}: how much a training run varies is not known."]
+        verb = "has" if len(single) == 1 else "have"
+        return [f"{joined(single)} {verb} one training seed, so the spread between training runs is unknown."]
     spread = max(row.seed_std or 0.0 for row in (leader, follower))
     if leader.nats_per_sequence - follower.nats_per_sequence > spread:
         return []
@@ -189,19 +169,17 @@ def _seed_cautions(leader: Row, follower: Row) -> list[str]:
 
 
 def _data_cautions(group: Group) -> list[str]:
-    data = {(row.fingerprint, row.sequences, row.frames) for row in group.rows}
-    if len(data) == 1:
+    if len({(row.fingerprint, row.sequences, row.frames) for row in group.rows}) == 1:
         return []
-    return ["The rows were not all scored on the same data: differences between models may be the data's."]
+    return ["Not all rows were scored on the same data, so differences may come from the data."]
 
 
-def _lost_runs(group: Group, diverged: Sequence[Divergence]) -> list[str]:
+def _diverged_cautions(group: Group, diverged: Sequence[Divergence]) -> list[str]:
     lost: dict[str, int] = {}
     for run in diverged:
         if run.corpus == group.corpus:
             lost[run.model] = lost.get(run.model, 0) + 1
     return [
-        f"{count} run{'s' if count > 1 else ''} of {model} diverged and {'have' if count > 1 else 'has'} no part "
-        "in these figures."
+        f"{counted(count, 'run')} of {model} diverged and {'is' if count == 1 else 'are'} not in these scores."
         for model, count in sorted(lost.items())
     ]

@@ -1,25 +1,26 @@
-"""What the latent does over one real sequence: Chung et al. (2015), figure 1 and section 5.2.
+"""The latent path of the models along one real sequence: Chung et al. (2015), figure 1 and section 5.2.
 
-Under the waveform, on its time axis, lie the KL divergence of the approximate posterior from the prior at each frame
-and how far the posterior's mean moved since the frame before, for every latent model, with the phones between. The KL
-shares one axis among models, since a nat is a nat. A latent's coordinates have no unit, so the change has an axis for
-each model, and only its ratio within a model is told.
+Below the waveform, on its time axis, are two panels for every latent model: the KL divergence of the approximate
+posterior from the prior at each frame, and how far the posterior's mean moved since the previous frame. All models
+share one KL axis, because they share its unit. The coordinates of a latent have no unit, so the change has one axis per
+model, and the text compares it only within a model.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from benchmarks.schema.samples import LatentPath
 from dashboards.media.players import Clip, digest
 from dashboards.media.spectrograms import Tick, ticks
-from dashboards.report.latent_file import Latent, parse_latent
-from dashboards.report.study_record import Trial
+from dashboards.report.study_data import Trial
+from dashboards.text import counted
 
 __all__ = ["Label", "LatentFigure", "Panel", "PhoneRow", "latent_figures"]
 
 PANEL_HEIGHT = 100
 LABEL_PIXELS = 700
-"""Width for which labels are thinned out: that of the figure where the page is narrow."""
+"""Width for which phone labels are thinned: the figure's width on a narrow page."""
 PIXELS_PER_LETTER = 7.5
 LABEL_ROWS = 2
 NEAR_FRAMES = 1
@@ -31,10 +32,10 @@ class Panel:
 
     Attributes:
         title: what is drawn, with its unit.
-        path: SVG path of the steps in a box of one unit a frame by `PANEL_HEIGHT`, closed at the bottom.
-        low: of the axis.
-        top: of the axis.
-        seen: what it shows, in figures.
+        path: SVG path of the steps, one unit per frame, `PANEL_HEIGHT` high, closed at the bottom.
+        low: lower end of the axis.
+        top: upper end of the axis.
+        description: what the panel shows, in words.
     """
 
     title: str
@@ -43,47 +44,46 @@ class Panel:
     path: str
     low: float
     top: float
-    seen: str
+    description: str
 
 
 @dataclass(frozen=True)
 class Label:
-    """A phone: where it lies as fractions of the axis, its row, or None where there is no room to write it."""
+    """A phone label: start and width as fractions of the axis, and its row; None if there is no room for the text."""
 
     start: float
     width: float
     text: str
-    seen: str
+    description: str
     row: int | None
 
 
 @dataclass(frozen=True)
 class PhoneRow:
-    """A phone in figures: label, start and end in s, and mean KL and mean change of each model, None where unknown."""
+    """A row of the phone table: label, start and end in s, and mean KL and mean change of each model if known."""
 
     label: str
     start: float
     end: float
-    figures: tuple[float | None, ...]
+    values: tuple[float | None, ...]
 
 
 @dataclass(frozen=True)
 class LatentFigure:
-    """A figure of one sequence.
+    """The figure of one sequence.
 
     Attributes:
-        frames: how many the axis holds.
-        box: of every panel, so many units wide.
-        clip: the sequence as it sounds; None for pen.
-        clip_share: its duration as a fraction of the axis.
-        seconds: that the axis spans; 0 for pen.
-        ticks: marks of the axis, which `axis` names.
-        rules: phone boundaries, as fractions of the axis.
-        findings: what it shows, a sentence for each model.
+        box: SVG view box of every panel.
+        clip: the sequence as sound; None for pen.
+        clip_share: the clip's duration as a fraction of the axis.
+        seconds: length of the axis; 0 for pen.
+        ticks: ticks of the axis.
+        axis: title of the axis.
+        rules: phone boundaries as fractions of the axis.
+        findings: one sentence per model.
     """
 
     source: str
-    frames: int
     box: str
     clip: Clip | None
     clip_share: float
@@ -99,66 +99,58 @@ class LatentFigure:
 
 
 def latent_figures(trials: Sequence[Trial], colours: Mapping[str, str], real: Sequence[Clip]) -> list[LatentFigure]:
-    """A figure for each real sequence that models of one corpus and protocol were read on.
+    """One figure for each real sequence that has a latent path.
 
     Args:
-        trials: of one corpus and protocol.
+        trials: the trials of one corpus and protocol.
         colours: the colour of each model.
-        real: the recordings of the corpus, among which the sequences are.
-
-    Raises:
-        ReportError: a `samples/latent.json` is malformed, or names a sample that is not there.
+        real: the recordings of the corpus.
     """
-    found: dict[tuple[object, ...], list[tuple[Trial, Latent]]] = {}
+    found: dict[tuple[object, ...], list[tuple[Trial, LatentPath]]] = {}
     for trial in trials:
-        latent = parse_latent(trial)
-        if latent is not None:
+        if latent := trial.latent:
             key = (latent.kind, latent.source, latent.frame_size, latent.sample_rate, len(latent.kl_nats))
             found.setdefault((*key, latent.segments), []).append((trial, latent))
     return [_figure(members, colours, real) for members in found.values()]
 
 
-def _figure(members: Sequence[tuple[Trial, Latent]], colours: Mapping[str, str], real: Sequence[Clip]) -> LatentFigure:
+def _figure(
+    members: Sequence[tuple[Trial, LatentPath]], colours: Mapping[str, str], real: Sequence[Clip]
+) -> LatentFigure:
     trial, first = members[0]
-    frames, extent, rate = len(first.kl_nats), first.extent, first.sample_rate
-    content = {digest(sample) for sample in trial.samples if sample.file == first.file}
-    clip = next((clip for clip in real if clip.digest in content), None)
+    extent, rate = first.extent, first.sample_rate
+    digests = {digest(sample) for sample in trial.samples if sample.file == first.file}
+    clip = next((clip for clip in real if clip.digest in digests), None)
     return LatentFigure(
         source=first.source,
-        frames=frames,
-        box=f"0 0 {frames} {PANEL_HEIGHT}",
+        box=f"0 0 {len(first.kl_nats)} {PANEL_HEIGHT}",
         clip=clip,
         clip_share=clip.seconds * clip.rate / extent if clip else 0.0,
         seconds=extent / rate if rate else 0.0,
         ticks=tuple(ticks(extent / rate, "s") if rate else ticks(extent)),
-        axis="time in s" if rate else "points of the pen",
+        axis="time in s" if rate else "pen points",
         rules=tuple(boundary / extent for boundary in first.boundaries),
         labels=tuple(_labels(first)),
         models=tuple(trial.model for trial, _ in members),
         panels=tuple(_panels(members, colours)),
-        rows=tuple(_rows([latent for _, latent in members])),
+        rows=tuple(_phone_rows([latent for _, latent in members])),
         findings=tuple(_finding(trial.model, latent) for trial, latent in members),
     )
 
 
-def _panels(members: Sequence[tuple[Trial, Latent]], colours: Mapping[str, str]) -> Iterable[Panel]:
+def _panels(members: Sequence[tuple[Trial, LatentPath]], colours: Mapping[str, str]) -> Iterable[Panel]:
     low = min(0.0, *(value for _, latent in members for value in latent.kl_nats))
     top = max(value for _, latent in members for value in latent.kl_nats)
     unit = "frame" if members[0][1].sample_rate else "point"
     for trial, latent in members:
-        change = _changes(latent)
-        title = f"KL divergence, nats per {unit}"
-        model, colour = trial.model, colours[trial.model]
-        yield _panel(title, model, colour, dict(enumerate(latent.kl_nats)), low, top, unit)
-        yield _panel("Squared change of the posterior mean", model, colour, change, 0.0, _highest(change), unit)
+        model, colour, change = trial.model, colours[trial.model], _changes(latent)
+        kl_title, highest = f"KL divergence, nats per {unit}", max(change.values(), default=0.0)
+        yield _panel(kl_title, model, colour, dict(enumerate(latent.kl_nats)), low, top, unit)
+        yield _panel("Squared change of the posterior mean", model, colour, change, 0.0, highest, unit)
 
 
-def _changes(latent: Latent) -> dict[int, float]:
+def _changes(latent: LatentPath) -> dict[int, float]:
     return {frame: value for frame, value in enumerate(latent.mean_change) if value is not None}
-
-
-def _highest(values: Mapping[int, float]) -> float:
-    return max(values.values(), default=0.0)
 
 
 def _panel(
@@ -166,37 +158,35 @@ def _panel(
 ) -> Panel:
     span = (top - low) or 1.0
     heights = {frame: f"{PANEL_HEIGHT * (1 - (value - low) / span):.1f}" for frame, value in values.items()}
-    first = min(values, default=0)
     steps = "".join(f"V{height}H{frame + 1}" for frame, height in heights.items())
+    path = f"M{min(values, default=0)} {PANEL_HEIGHT}{steps}V{PANEL_HEIGHT}Z"
+    description = "no value"
     if values:
         peak = max(values, key=values.__getitem__)
-        seen = (
-            f"mean {fmean(values.values()):.2f}, highest {values[peak]:.2f} at {unit} {peak + 1} of {max(values) + 1}"
-        )
-    else:
-        seen = "no value"
-    return Panel(title, model, colour, f"M{first} {PANEL_HEIGHT}{steps}V{PANEL_HEIGHT}Z", low, top, seen)
+        mean, where = fmean(values.values()), f"{unit} {peak + 1} of {max(values) + 1}"
+        description = f"mean {mean:.2f}, maximum {values[peak]:.2f} at {where}"
+    return Panel(title, model, colour, path, low, top, description)
 
 
-def _labels(latent: Latent) -> Iterable[Label]:
-    """Phones, each written in the first row where it meets no other, and left unwritten where there is none."""
-    taken = [0.0] * LABEL_ROWS
+def _labels(latent: LatentPath) -> Iterable[Label]:
+    """Phone labels; each is written in the first row with room for it."""
+    occupied = [0.0] * LABEL_ROWS
     scale = latent.sample_rate or 1
-    for start, end, name in latent.within:
+    for start, end, name in latent.segments_within:
         left, right = start / latent.extent, end / latent.extent
-        reach = PIXELS_PER_LETTER * (len(name) + 1) / LABEL_PIXELS / 2
+        half = PIXELS_PER_LETTER * (len(name) + 1) / LABEL_PIXELS / 2
         middle = (left + right) / 2
-        free = [row for row in range(LABEL_ROWS) if middle - reach >= taken[row]]
-        row = free[0] if free and middle + reach <= 1 else None
+        free = [row for row in range(LABEL_ROWS) if middle - half >= occupied[row]]
+        row = free[0] if free and middle + half <= 1 else None
         if row is not None:
-            taken[row] = middle + reach
+            occupied[row] = middle + half
         yield Label(left, right - left, name, f"{name}, {start / scale:.2f} to {end / scale:.2f} s", row)
 
 
-def _rows(latents: Sequence[Latent]) -> Iterable[PhoneRow]:
+def _phone_rows(latents: Sequence[LatentPath]) -> Iterable[PhoneRow]:
     first = latents[0]
     scale = first.sample_rate or 1
-    for start, end, name in first.within:
+    for start, end, name in first.segments_within:
         frames = range(start // first.frame_size, -(-end // first.frame_size))
         means = (_mean(series, frames) for latent in latents for series in (latent.kl_nats, latent.mean_change))
         yield PhoneRow(name, start / scale, end / scale, tuple(means))
@@ -207,36 +197,35 @@ def _mean(series: Sequence[float | None], frames: range) -> float | None:
     return fmean(known) if known else None
 
 
-def _finding(model: str, latent: Latent) -> str:
-    """How much more the posterior's mean moves at phone boundaries than between them.
+def _finding(model: str, latent: LatentPath) -> str:
+    """How much more the posterior's mean moves at phone boundaries than elsewhere.
 
-    What comes before the first boundary is left out: there a model starts from nothing.
+    Frames before the first boundary are left out, because a model starts there without any history.
     """
     near = {
         edge // latent.frame_size + offset
         for edge in latent.boundaries
         for offset in range(-NEAR_FRAMES, NEAR_FRAMES + 1)
     }
-    change = _changes(latent)
-    change = {frame: value for frame, value in change.items() if frame >= min(near, default=0)}
+    change = {frame: value for frame, value in _changes(latent).items() if frame >= min(near, default=0)}
     at = [value for frame, value in change.items() if frame in near]
-    between = [value for frame, value in change.items() if frame not in near]
-    if not at or not between:
-        return f"{model}: the KL divergence {_kl_words(latent)}."
-    if not any(between):
+    elsewhere = [value for frame, value in change.items() if frame not in near]
+    if not at or not elsewhere:
+        return f"{model}: {_kl_summary(latent)}."
+    if not any(elsewhere):
         return f"{model}: the posterior mean does not change between phone boundaries."
-    ratio, count = fmean(at) / fmean(between), len(latent.boundaries)
+    ratio, count = fmean(at) / fmean(elsewhere), len(latent.boundaries)
+    boundaries = "1 boundary" if count == 1 else f"{count} boundaries"
     return (
-        f"{model}: the posterior mean changes {ratio:.1f} times as much within one frame of a phone boundary as "
-        f"elsewhere after the first ({count} {'boundary' if count == 1 else 'boundaries'}, {len(at)} of {len(change)} "
-        "frames)."
+        f"{model}: after the first phone boundary, the posterior mean changes {ratio:.1f} times as much within one "
+        f"frame of a boundary as elsewhere ({boundaries}, {len(at)} of {counted(len(change), 'frame')})."
     )
 
 
-def _kl_words(latent: Latent) -> str:
+def _kl_summary(latent: LatentPath) -> str:
     unit = "frame" if latent.sample_rate else "point"
     peak = max(range(len(latent.kl_nats)), key=latent.kl_nats.__getitem__)
     return (
-        f"is {fmean(latent.kl_nats):.2f} nats per {unit} on average and highest, {latent.kl_nats[peak]:.2f}, "
-        f"at {unit} {peak + 1} of {len(latent.kl_nats)}"
+        f"the KL divergence is {fmean(latent.kl_nats):.2f} nats per {unit} on average; its maximum is "
+        f"{latent.kl_nats[peak]:.2f} at {unit} {peak + 1} of {len(latent.kl_nats)}"
     )

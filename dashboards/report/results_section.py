@@ -1,33 +1,40 @@
-"""Who is ahead, by how much, and how sure that is: the verdicts of the study's paired tests, and its Table 1.
+"""The section "Results": which model is ahead, by how much, how certain that is, and every score.
 
-All of it repeats `comparison.json`. The lead sentence counts verdicts; a bullet for each pair of models says where it
-is ahead, where behind and where neither. Published figures stand beside ours whether or not they may be compared, with
-what stands in the way.
+It repeats `comparison.json`. The lead sentence counts the verdicts of the paired tests, and a bullet per pair of models
+lists where the first is ahead, behind or not settled. Published scores are shown next to ours, whether comparable or
+not, with the reasons.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
+from benchmarks.schema.comparison import Comparison, ComparisonRow, PairedDifference, PublishedComparison, Verdict
 from dashboards.charts.forest_plot import forest_chart
-from dashboards.estimators import is_exact
-from dashboards.report.comparison_file import Comparison, Row
-from dashboards.report.conclusions import Conclusion, Group, group_rows
-from dashboards.report.differences_file import VERDICTS, Difference
-from dashboards.report.published_file import Beside
+from dashboards.charts.specs import interval_chart
+from dashboards.report.conclusions import Conclusion, Group, conclude, group_rows
 from dashboards.text import counted, joined, typeset
 
-__all__ = ["Ahead", "Cell", "Figure", "Panel", "Sheet", "find_ahead", "place_names"]
+__all__ = ["Cell", "ForestPanel", "GroupResult", "OurScore", "Results", "ScoreTable", "place_names", "results_section"]
 
 Place = tuple[str, str, str, str]
-PAIRS_LED = 3
-"""So many settled pairs of models are named in the lead; of more there are the bullets alone."""
+PAIRS_IN_LEAD = 3
+"""The lead sentence names at most this many settled pairs; more are in the bullets alone."""
 
 
 @dataclass(frozen=True)
-class Panel:
-    """The forest plot of one corpus; `corpus`, `protocol` and `measure` are for the title."""
+class GroupResult:
+    """Comparable rows, the conclusion from them, and their chart."""
+
+    group: Group
+    conclusion: Conclusion
+    chart: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ForestPanel:
+    """The forest plot of one corpus, protocol, split and measure."""
 
     corpus: str
     protocol: str
@@ -38,200 +45,185 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A figure of ours and those that were published of the same model, corpus and kind of bound."""
+class OurScore:
+    """One of our scores, and the published scores of the same model, corpus and kind of bound."""
 
-    row: Row
-    published: tuple[Beside, ...]
+    row: ComparisonRow
+    published: tuple[PublishedComparison, ...]
 
 
-Cell = tuple[Figure, ...]
+Cell = tuple[OurScore, ...]
 
 
 @dataclass(frozen=True)
-class Sheet:
-    """Table 1: models by corpora; `lines` pairs a model with its cell of each column."""
+class ScoreTable:
+    """Table 1: models by corpora. `rows` pairs a model with its cell in each column."""
 
     columns: tuple[Group, ...]
-    lines: tuple[tuple[str, tuple[Cell, ...]], ...]
+    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
     sentence: str
 
 
 @dataclass(frozen=True)
-class Ahead:
-    """The section; `headline` is None and `panels` and `differences` are empty where none were recorded.
+class Results:
+    """The section's content.
 
     Attributes:
-        coded: a sentence for each lossless coder and corpus: its rate beside that of the best model.
+        headline: None if the study recorded no paired differences; `panels` and `differences` are then empty.
+        codecs: one sentence per codec baseline and corpus: its rate and that of the best model.
+        places: short name of each corpus, protocol, split and measure.
     """
 
     headline: Conclusion | None
-    coded: tuple[str, ...]
-    panels: tuple[Panel, ...]
-    differences: tuple[Difference, ...]
+    groups: tuple[GroupResult, ...]
+    codecs: tuple[str, ...]
+    panels: tuple[ForestPanel, ...]
+    differences: tuple[PairedDifference, ...]
     places: Mapping[Place, str]
-    sheet: Sheet
+    table: ScoreTable
 
 
-def find_ahead(comparison: Comparison, colours: Mapping[str, str]) -> Ahead:
-    """The section's content.
+def results_section(comparison: Comparison, colours: Mapping[str, str]) -> Results:
+    """Build the section.
 
     Args:
-        comparison: of the study.
+        comparison: the study's comparison.
         colours: the colour of each model.
     """
     differences, groups = comparison.differences, group_rows(comparison.rows)
     places = place_names([*(group.place for group in groups), *(difference.key for difference in differences)])
-    headline = _headline(comparison, places) if differences else None
-    return Ahead(
-        headline,
-        tuple(_coded(groups)),
-        tuple(_panels(differences, colours)),
-        differences,
-        places,
-        _sheet(comparison, groups),
+    return Results(
+        headline=_headline(differences, places) if differences else None,
+        groups=tuple(
+            GroupResult(group, conclude(group, comparison.diverged, differences), interval_chart(group.rows, colours))
+            for group in groups
+        ),
+        codecs=tuple(_codec_sentences(groups)),
+        panels=tuple(_panels(differences, colours)),
+        differences=differences,
+        places=places,
+        table=_score_table(comparison, groups),
     )
 
 
-def _coded(groups: Sequence[Group]) -> Iterable[str]:
-    """What a coder needs beside the lowest rate of a model on the same split: rates compare, whatever the measure."""
-    for coded in (group for group in groups if group.is_code):
-        beside = [group for group in groups if (group.key, group.split) == (coded.key, coded.split)]
-        rates = [
-            (row.bits_per_sample, f"{row.model}, {row.label}")
-            for group in beside
-            for row in group.rows
-            if row.estimator != "code" and row.bits_per_sample is not None
-        ]
-        for row in coded.rows:
-            yield f"{coded.corpus}, protocol {coded.protocol}: {row.model} {_against(row.bits_per_sample, rates)}."
-
-
-def _against(rate: float | None, rates: Sequence[tuple[float, str]]) -> str:
-    if rate is None:
-        return "was scored, and its rate is not known"
-    if not rates:
-        return f"needs {rate:.3f}, and no model was scored beside it"
-    best, model = min(rates)
-    return f"needs {rate:.3f}, the best model ({model}) {best:.3f}, {typeset(best - rate, '+.3f')}"
-
-
 def place_names(places: Iterable[Place]) -> dict[Place, str]:
-    """A short name of each place: the corpus and what tells it from others of that corpus; a density goes unsaid."""
+    """Short names: the corpus, plus what distinguishes the place from others of that corpus ("density" is omitted)."""
     unique = list(dict.fromkeys(places))
     names: dict[Place, str] = {}
     for place in unique:
         others = [other for other in unique if other[0] == place[0] and other != place]
-        apart = [place[i] for i in range(1, len(place)) if any(other[i] != place[i] for other in others)]
-        apart = [word for word in apart if word != "density"]
-        names[place] = f"{place[0]} ({', '.join(apart)})" if apart else place[0]
+        differing = [place[i] for i in range(1, len(place)) if any(other[i] != place[i] for other in others)]
+        shown = [word for word in differing if word != "density"]
+        names[place] = f"{place[0]} ({', '.join(shown)})" if shown else place[0]
     return names
 
 
-def _headline(comparison: Comparison, places: Mapping[Place, str]) -> Conclusion:
-    differences = comparison.differences
+def _headline(differences: Sequence[PairedDifference], places: Mapping[Place, str]) -> Conclusion:
     settled = [difference for difference in differences if difference.is_settled]
     wins: dict[tuple[str, str], list[str]] = {}
     for difference in settled:
         better, worse = difference.order
         wins.setdefault((better.model, worse.model), []).append(places[difference.key])
-    told = [f"{better} is ahead of {worse} on {joined(where)}" for (better, worse), where in wins.items()]
-    verb = "is" if 1 in (len(settled), len(differences)) else "are"
-    count = f"{len(settled)} of {counted(len(differences), 'comparison')} {verb} settled"
-    sentence = f"{count}: {'; '.join(told)}." if 0 < len(told) <= PAIRS_LED else f"{count}."
-    return Conclusion(sentence, (*_by_pair(differences, places), *_open(differences), *_bounds(settled)))
+    winners = [f"{better} is ahead of {worse} on {joined(where)}" for (better, worse), where in wins.items()]
+    cautions = (*_pair_sentences(differences, places), *_open_sentences(differences), *_bound_sentences(settled))
+    return Conclusion(_settled_sentence(len(settled), len(differences), winners), cautions)
 
 
-def _by_pair(differences: Sequence[Difference], places: Mapping[Place, str]) -> list[str]:
+def _settled_sentence(settled: int, total: int, winners: Sequence[str]) -> str:
+    verb = "is" if 1 in (settled, total) else "are"
+    count = f"{settled} of {counted(total, 'comparison')} {verb} settled"
+    return f"{count}: {'; '.join(winners)}." if 0 < len(winners) <= PAIRS_IN_LEAD else f"{count}."
+
+
+def _pair_sentences(differences: Sequence[PairedDifference], places: Mapping[Place, str]) -> Iterable[str]:
     found: dict[str, dict[str, list[str]]] = {}
     for difference in differences:
         found.setdefault(difference.name, {}).setdefault(difference.verdict, []).append(places[difference.key])
-    return [
-        f"{name}: {'; '.join(f'{verdict} on {joined(where[verdict])}' for verdict in VERDICTS if verdict in where)}."
-        for name, where in found.items()
-    ]
+    for name, where in found.items():
+        verdicts = (f"{verdict} on {joined(where[verdict])}" for verdict in get_args(Verdict) if verdict in where)
+        yield f"{name}: {'; '.join(verdicts)}."
 
 
-def _open(differences: Sequence[Difference]) -> list[str]:
-    unsettled = [d for d in differences if d.verdict == "not settled"]
-    open_to = Counter(d.open_to for d in unsettled)
-    few = sum(d.verdict == "not enough seeds" for d in differences)
-    told = []
-    if len(open_to) == 1:
-        told = [f"{len(unsettled)} not settled: {next(iter(open_to))} could turn the order round."]
-    elif open_to:
-        parts = [f"{count} by {what}" for what, count in open_to.items()]
-        told = [f"{len(unsettled)} not settled: orders that could be turned round, {joined(parts)}."]
-    return [*told, f"{few} without a verdict: a trained model needs at least three seeds for one."] if few else told
+def _open_sentences(differences: Sequence[PairedDifference]) -> Iterable[str]:
+    open_to = Counter(d.open_to for d in differences if d.verdict == "not settled")
+    count = open_to.total()
+    if open_to:
+        verb = "is" if count == 1 else "are"
+        parts = [what if len(open_to) == 1 else f"{what} ({n})" for what, n in open_to.items()]
+        yield f"{counted(count, 'comparison')} {verb} not settled: the order could change with {joined(parts)}."
+    if few := sum(d.verdict == "not enough seeds" for d in differences):
+        verb = "has" if few == 1 else "have"
+        yield f"{counted(few, 'comparison')} {verb} no verdict, which needs at least three seeds of a trained model."
 
 
-def _bounds(settled: Sequence[Difference]) -> list[str]:
-    loose = [difference for difference in settled if not is_exact(difference.order[1].estimator)]
-    if not loose:
-        return []
-    return [
-        f"In {len(loose)} of the {len(settled)} settled the model behind has a lower bound for a figure: the figures "
-        "are in this order, the log-likelihoods need not be."
-    ]
+def _bound_sentences(settled: Sequence[PairedDifference]) -> Iterable[str]:
+    loose = sum(not difference.order[1].is_exact for difference in settled)
+    if loose:
+        yield (
+            f"In {loose} of {counted(len(settled), 'settled comparison')} the score of the model behind is a lower "
+            "bound: the scores are in this order, but the log-likelihoods may not be."
+        )
 
 
-def _panels(differences: Sequence[Difference], colours: Mapping[str, str]) -> Iterable[Panel]:
-    members: dict[Place, list[Difference]] = {}
+def _codec_sentences(groups: Sequence[Group]) -> Iterable[str]:
+    """Compare each codec baseline with the lowest rate of a model on the same split: rates compare across measures."""
+    for codecs in (group for group in groups if group.is_codec):
+        rates = [
+            (row.bits_per_sample, f"{row.model}, {row.label}")
+            for group in groups
+            if (group.corpus, group.protocol, group.split) == (codecs.corpus, codecs.protocol, codecs.split)
+            for row in group.rows
+            if row.estimator != "code" and row.bits_per_sample is not None
+        ]
+        for row in codecs.rows:
+            start = f"{row.corpus}, protocol {row.protocol}: {row.model}"
+            if row.bits_per_sample is None:
+                yield f"{start} has no known rate."
+            elif not rates:
+                yield f"{start} needs {row.bits_per_sample:.3f}; no model was scored on this split."
+            else:
+                best, model = min(rates)
+                change = typeset(best - row.bits_per_sample, "+.3f")
+                yield f"{start} needs {row.bits_per_sample:.3f}, the best model ({model}) {best:.3f} ({change})."
+
+
+def _panels(differences: Sequence[PairedDifference], colours: Mapping[str, str]) -> Iterable[ForestPanel]:
+    members: dict[Place, list[PairedDifference]] = {}
     for difference in differences:
         members.setdefault(difference.key, []).append(difference)
     for place, group in members.items():
-        yield Panel(*place, _panel_sentence(group), forest_chart(group, colours))
+        orders = [difference.order for difference in group if difference.is_settled]
+        winners = [f"{better.model} is ahead of {worse.model}" for better, worse in orders]
+        sentence = _settled_sentence(len(orders), len(group), winners)
+        yield ForestPanel(*place, sentence, forest_chart(group, colours))
 
 
-def _panel_sentence(group: Sequence[Difference]) -> str:
-    settled = [difference for difference in group if difference.is_settled]
-    if not settled:
-        return (
-            "The one comparison is not settled." if len(group) == 1 else f"None of {len(group)} comparisons is settled."
-        )
-    told = [f"{better.model} is ahead of {worse.model}" for better, worse in (d.order for d in settled)]
-    count = f"{len(settled)} of {counted(len(group), 'comparison')} settled"
-    return f"{count}: {joined(told)}." if len(told) <= PAIRS_LED else f"{count}."
-
-
-def _sheet(comparison: Comparison, groups: tuple[Group, ...]) -> Sheet:
-    models = dict.fromkeys(row.model for row in comparison.rows)
-    cells = {
-        (model, group): tuple(
-            Figure(row, tuple(b for b in comparison.published if _is_beside(b, row)))
+def _score_table(comparison: Comparison, groups: tuple[Group, ...]) -> ScoreTable:
+    def cell(model: str, group: Group) -> Cell:
+        return tuple(
+            OurScore(row, tuple(p for p in comparison.published if _same_score(p, row)))
             for row in group.rows
             if row.model == model
         )
-        for model in models
-        for group in groups
-    }
-    lines = tuple((model, tuple(cells[model, group] for group in groups)) for model in models)
-    return Sheet(groups, lines, _published_sentence(comparison.published))
+
+    models = dict.fromkeys(row.model for row in comparison.rows)
+    rows = tuple((model, tuple(cell(model, group) for group in groups)) for model in models)
+    return ScoreTable(groups, rows, _published_sentence(comparison.published))
 
 
-def _is_beside(beside: Beside, row: Row) -> bool:
+def _same_score(published: PublishedComparison, row: ComparisonRow) -> bool:
     keys = ("corpus", "protocol", "split", "measure", "model", "estimator", "num_samples")
-    return all(getattr(beside, key) == getattr(row, key) for key in keys)
+    return all(getattr(published, key) == getattr(row, key) for key in keys)
 
 
-def _published_sentence(published: Sequence[Beside]) -> str:
+def _published_sentence(published: Sequence[PublishedComparison]) -> str:
     if not published:
-        return "No published figure is of these models and corpora."
-    comparable = [beside for beside in published if beside.comparable and beside.difference is not None]
-    if not comparable:
-        none = (
-            "The one published figure may not"
-            if len(published) == 1
-            else f"None of {len(published)} published figures may"
-        )
-        return f"{none} be compared with ours."
-    better = sum(_is_better(beside) for beside in comparable)
-    whole = f"{len(comparable)} of {counted(len(published), 'published figure')} may be compared with ours"
-    if len(comparable) == 1:
-        return f"{whole}; ours is {'better' if better else 'not better'}."
-    return f"{whole}; ours is better than {better} of them."
-
-
-def _is_better(beside: Beside) -> bool:
-    difference = beside.difference or 0.0
-    return difference < 0 if beside.unit == "bits_per_sample" else difference > 0
+        return "No published score matches these models and corpora."
+    differences = [(p.difference, p.unit) for p in published if p.comparable and p.difference is not None]
+    verb = "is" if 1 in (len(differences), len(published)) else "are"
+    count = f"{len(differences)} of {counted(len(published), 'published score')} {verb} comparable with ours"
+    if not differences:
+        return f"{count}."
+    # Fewer bits are better, more nats are better.
+    better = sum(difference < 0 if unit == "bits_per_sample" else difference > 0 for difference, unit in differences)
+    return f"{count}; ours is better than {better} of them."

@@ -1,7 +1,7 @@
-"""What the models make beside what was recorded, corpus by corpus.
+"""The section "Samples": recorded sequences next to what the models generate, corpus by corpus.
 
-All samples of a corpus are prepared together, so that they share their scales. A recording that several trials hold is
-shown once. The page shows the sources of the first samples at once and folds the rest away.
+All samples of a corpus are prepared together, so that they share their scales. A recording that several trials contain
+is shown once. The sources of the first samples are shown directly, the others are folded.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,28 +9,28 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from statistics import fmean
 
-from dashboards.media.players import Clip, Drawing, clips, drawings
+from dashboards.media.players import Clip, Drawing, Sample, clips, drawings
 from dashboards.media.sound_files import Container
 from dashboards.media.spectrograms import Tick, frequency_ticks, ticks
 from dashboards.report.latent_section import LatentFigure, latent_figures
-from dashboards.report.study_record import Sample, Trial
+from dashboards.report.study_data import Trial
 from dashboards.text import typeset
 
-__all__ = ["Gallery", "Source", "by_corpus", "galleries"]
+__all__ = ["Gallery", "Source", "by_corpus", "samples_section"]
 
 SAMPLES_SHOWN = 16
 FLAC_BYTES = 3 * 2**20
 REAL = "Real"
-SPARING = "One sample of each role and model is shown, to keep the page small; the others are artifacts in MLflow."
+ONE_PER_ROLE = "The page shows one sample per role and model to stay small; the others are artifacts in MLflow."
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where samples come from: the corpus, or one model and seed.
+    """The origin of samples: the corpus, or one model and seed.
 
     Attributes:
-        key: "real", or a number that tells it from the others of its gallery.
-        colour: the model's; None for the corpus.
+        key: "real", or a number that is unique in the gallery.
+        colour: the model's colour; None for the corpus.
     """
 
     key: str
@@ -42,16 +42,16 @@ class Source:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Recorded samples of one corpus and protocol beside what the models make.
+    """The samples of one corpus and protocol.
 
     Attributes:
-        shown: sources that are shown at once, the recordings first.
-        folded: the others.
-        findings: what the samples show, a sentence each.
-        latents: the latent state of the models over a real sequence.
+        shown: sources that are shown directly, the recordings first.
+        folded: the other sources.
+        findings: what the samples show, one sentence each.
+        latents: the latent path of the models along a real sequence.
         longest: duration of the longest clip in s.
-        times: marks of the clips' time axis.
-        frequencies: marks of the spectrograms' frequency axis, from the bottom.
+        times: ticks of the clips' time axis.
+        frequencies: ticks of the spectrograms' frequency axis, from the bottom.
     """
 
     corpus: str
@@ -73,58 +73,29 @@ def by_corpus(trials: Iterable[Trial]) -> dict[tuple[str, str], list[Trial]]:
     return members
 
 
-def galleries(trials: Sequence[Trial], colours: Mapping[str, str]) -> list[Gallery]:
-    """The galleries of a study's corpora, in the order of the trials; a corpus without samples has none.
+def samples_section(trials: Sequence[Trial], colours: Mapping[str, str]) -> list[Gallery]:
+    """Build the section, one gallery per corpus that has samples, in the order of the trials.
 
     Args:
-        trials: of the study; those that carry samples are shown.
+        trials: the study's trials; those with samples are shown.
         colours: the colour of each model.
 
     Raises:
-        ReportError: a sample or a latent figure is malformed.
+        ReportError: a sample or a latent path is malformed.
     """
-    container = container_for(trials)
-    shown = trials if container == "flac" else [replace(trial, samples=_one_a_role(trial.samples)) for trial in trials]
-    left = sum(len(trial.samples) for trial in trials) - sum(len(trial.samples) for trial in shown)
-    made = ((key, _sources(members, colours, container), members) for key, members in by_corpus(shown).items())
-    return [_gallery(*key, sources, members, colours, left) for key, sources, members in made if sources]
-
-
-def _one_a_role(samples: Iterable[Sample]) -> tuple[Sample, ...]:
-    return tuple({sample.role: sample for sample in reversed(tuple(samples))}.values())[::-1]
-
-
-def container_for(trials: Iterable[Trial]) -> Container:
-    """FLAC where all sounds of a page have room as such; else OGG, and of each trial one sample of each role."""
     size = sum(len(s.content) for trial in trials for s in trial.samples if s.kind == "speech")
-    return "flac" if size <= FLAC_BYTES else "ogg"
-
-
-def _gallery(
-    corpus: str,
-    protocol: str,
-    sources: Sequence[Source],
-    members: Sequence[Trial],
-    colours: Mapping[str, str],
-    left: int,
-) -> Gallery:
-    heard = [clip for source in sources for clip in source.clips]
-    longest = max((clip.seconds for clip in heard), default=0.0)
-    counts = accumulate(len(source.clips) + len(source.drawings) for source in sources)
-    at_once = max(2, sum(count <= SAMPLES_SHOWN for count in counts))
-    real = [clip for source in sources for clip in source.clips if clip.role == "real"]
-    findings = (_loudness_finding(sources), _pen_finding(sources), SPARING if left else "")
-    return Gallery(
-        corpus,
-        protocol,
-        tuple(sources[:at_once]),
-        tuple(sources[at_once:]),
-        tuple(finding for finding in findings if finding),
-        tuple(latent_figures(members, colours, real)),
-        longest,
-        tuple(ticks(longest, "s") if longest else ()),
-        tuple(frequency_ticks(min(clip.rate for clip in heard) / 2) if heard else ()),
+    # A page with too much sound uses OGG, and one sample per role and trial.
+    container: Container = "flac" if size <= FLAC_BYTES else "ogg"
+    shown = (
+        trials if container == "flac" else [replace(trial, samples=_one_per_role(trial.samples)) for trial in trials]
     )
+    left_out = sum(len(trial.samples) for trial in trials) > sum(len(trial.samples) for trial in shown)
+    made = ((key, _sources(members, colours, container), members) for key, members in by_corpus(shown).items())
+    return [_gallery(key, sources, members, colours, left_out) for key, sources, members in made if sources]
+
+
+def _one_per_role(samples: Iterable[Sample]) -> tuple[Sample, ...]:
+    return tuple({sample.role: sample for sample in reversed(tuple(samples))}.values())[::-1]
 
 
 def _sources(trials: Sequence[Trial], colours: Mapping[str, str], container: Container) -> list[Source]:
@@ -135,11 +106,7 @@ def _sources(trials: Sequence[Trial], colours: Mapping[str, str], container: Con
         samples.setdefault((REAL, None), []).extend(real)
         if made:
             samples[f"{trial.model}, seed {trial.seed}", colours[trial.model]] = made
-    return _rendered(samples, container)
-
-
-def _rendered(samples: Mapping[tuple[str, str | None], Sequence[Sample]], container: Container) -> list[Source]:
-    """Render the samples of every source together, so that they share one scale; repeats are shown once."""
+    # The same content is shown once per source. All are rendered together, so that they share one scale.
     unique = [
         (source, sample)
         for source, members in samples.items()
@@ -147,32 +114,58 @@ def _rendered(samples: Mapping[tuple[str, str | None], Sequence[Sample]], contai
     ]
     flat = [sample for _, sample in unique]
     spoken = [source for source, sample in unique if sample.kind == "speech"]
-    drawn = [source for source, sample in unique if sample.kind == "pen"]
-    heard, seen = list(zip(spoken, clips(flat, container), strict=True)), list(zip(drawn, drawings(flat), strict=True))
+    written = [source for source, sample in unique if sample.kind == "pen"]
+    all_clips = list(zip(spoken, clips(flat, container), strict=True))
+    all_drawings = list(zip(written, drawings(flat), strict=True))
     return [
         Source(
             REAL.lower() if key == (REAL, None) else str(number),
             *key,
-            tuple(clip for source, clip in heard if source == key),
-            tuple(drawing for source, drawing in seen if source == key),
+            tuple(clip for source, clip in all_clips if source == key),
+            tuple(drawing for source, drawing in all_drawings if source == key),
         )
         for number, (key, members) in enumerate(samples.items())
         if members
     ]
 
 
+def _gallery(
+    key: tuple[str, str],
+    sources: Sequence[Source],
+    trials: Sequence[Trial],
+    colours: Mapping[str, str],
+    left_out: bool,
+) -> Gallery:
+    all_clips = [clip for source in sources for clip in source.clips]
+    longest = max((clip.seconds for clip in all_clips), default=0.0)
+    counts = accumulate(len(source.clips) + len(source.drawings) for source in sources)
+    # The recordings and one model are always shown.
+    count = max(2, sum(count <= SAMPLES_SHOWN for count in counts))
+    findings = (_loudness_finding(sources), _stroke_finding(sources), ONE_PER_ROLE if left_out else "")
+    return Gallery(
+        *key,
+        shown=tuple(sources[:count]),
+        folded=tuple(sources[count:]),
+        findings=tuple(filter(None, findings)),
+        latents=tuple(latent_figures(trials, colours, [clip for clip in all_clips if clip.role == "real"])),
+        longest=longest,
+        times=tuple(ticks(longest, "s") if longest else ()),
+        frequencies=tuple(frequency_ticks(min(clip.rate for clip in all_clips) / 2) if all_clips else ()),
+    )
+
+
 def _loudness_finding(sources: Sequence[Source]) -> str:
-    """How loud what the models generate was beside the recordings, before all were levelled."""
+    """Loudness of generated clips relative to the recordings, before levelling; empty if it was not measurable."""
     real = _mean_loudness(sources, "real")
     if real is None:
         return ""
     levels = {source.name: _mean_loudness([source], "generated") for source in sources if source.name != REAL}
-    told = [_beside(name, level - real) for name, level in levels.items() if level is not None]
-    start = f"Before clips were levelled, the recordings shown measured {typeset(real, '.1f')} LUFS (mean)"
-    return f"{start}; generated ones were {', '.join(told)}." if told else f"{start}."
+    parts = [_relative_loudness(name, level - real) for name, level in levels.items() if level is not None]
+    start = f"Before levelling, the recordings shown have a mean loudness of {typeset(real, '.1f')} LUFS"
+    return f"{start}; generated clips are {', '.join(parts)}." if parts else f"{start}."
 
 
-def _beside(name: str, difference: float) -> str:
+def _relative_loudness(name: str, difference: float) -> str:
     if abs(difference) < 0.05:
         return f"as loud ({name})"
     return f"{abs(difference):.1f} dB {'louder' if difference > 0 else 'quieter'} ({name})"
@@ -183,15 +176,15 @@ def _mean_loudness(sources: Sequence[Source], role: str) -> float | None:
     return fmean(levels) if levels else None
 
 
-def _pen_finding(sources: Sequence[Source]) -> str:
-    """How often the pen is lifted in what the models generate, and in the recordings."""
+def _stroke_finding(sources: Sequence[Source]) -> str:
+    """Points per stroke of the recorded and of the generated drawings; empty without recordings."""
     real = _points_per_stroke(sources, "real")
     if real is None:
         return ""
     rates = {source.name: _points_per_stroke([source], "generated") for source in sources if source.name != REAL}
-    told = [f"{rate:.1f} ({name})" for name, rate in rates.items() if rate is not None]
-    start = f"A stroke of the real drawings shown has {real:.1f} points on average"
-    return f"{start}; of the generated ones {', '.join(told)}." if told else f"{start}."
+    parts = [f"{rate:.1f} ({name})" for name, rate in rates.items() if rate is not None]
+    start = f"The real drawings shown have {real:.1f} points per stroke on average"
+    return f"{start}; generated drawings have {', '.join(parts)}." if parts else f"{start}."
 
 
 def _points_per_stroke(sources: Sequence[Source], role: str) -> float | None:

@@ -1,4 +1,4 @@
-"""A study's suite as the TOML file that it can be run from again."""
+"""Writes a study's suite as TOML, so that it can be run again."""
 
 import json
 import math
@@ -11,13 +11,13 @@ __all__ = ["suite_toml"]
 
 
 def suite_toml(suite: Mapping[str, Any]) -> str:
-    """The suite as TOML; what is null is left out, which is how a suite file says it.
+    """The suite as TOML. A null is left out, because TOML has none.
 
     Args:
-        suite: JSON values, as `study.json` has them: single values, lists, tables, and lists of tables.
+        suite: the suite as JSON values.
 
     Raises:
-        ReportError: it holds what is none of these.
+        ReportError: a value cannot be written as TOML.
     """
     plain = {key: value for key, value in suite.items() if value is not None}
     tables = {key: value for key, value in plain.items() if isinstance(value, Mapping)}
@@ -45,7 +45,7 @@ def _key(key: str) -> str:
 
 
 def _string(text: str) -> str:
-    """JSON's escapes are TOML's too, but for DEL, which JSON leaves as it is."""
+    """TOML has the escapes of JSON, and must also escape DEL, which JSON does not."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
@@ -63,4 +63,4 @@ def _value(value: object) -> str:
             return f"[{', '.join(_value(member) for member in value if member is not None)}]"
         case Mapping():
             return f"{{ {', '.join(_pairs(value))} }}" if _pairs(value) else "{}"
-    raise ReportError(f"study.json: suite: {value!r} is no value of a suite; run the study again")
+    raise ReportError(f"study.json: suite: {value!r} is not a valid value; run the study again")

@@ -1,7 +1,7 @@
-"""What `curves.parquet` says of each training run, and of the runs of each model together.
+"""The training curves of each run (`curves.parquet`), and statistics over the runs of each model.
 
-The best epoch of a run is the one with its highest validation figure, whose weights are scored; a run that diverged
-has none. Over runs stand the median, the lowest and the highest: nothing is estimated.
+The best epoch of a run is the one with its highest validation score; its weights are the ones that are scored. A run
+that diverged has no best epoch. Statistics over runs are the median, the lowest and the highest: nothing is estimated.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,14 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from dashboards.errors import ReportError
-from dashboards.report.study_record import Trial
+from dashboards.report.study_data import Trial
 
-__all__ = ["Course", "Outcome", "Range", "Speed", "by_model", "courses_of", "outcome_of", "range_of", "speed_of"]
+__all__ = ["Outcome", "Range", "RunCurves", "Speed", "by_model", "outcome_of", "range_of", "run_curves", "speed_of"]
 
 Array = npt.NDArray[np.float64]
-NEEDED = ("epoch", "valid_nats_per_frame")
-TAKEN = (
-    *NEEDED,
+REQUIRED = ("epoch", "valid_nats_per_frame")
+COLUMNS = (
+    *REQUIRED,
     "train_nats_per_frame",
     "valid_kl_nats_per_frame",
     "seconds",
@@ -26,12 +26,11 @@ TAKEN = (
     "data_wait_share",
     "fraction_of_peak",
 )
-LIMIT = "optimisation.max_epochs"
 
 
 @dataclass(frozen=True)
 class Range:
-    """The median of some figures, their lowest and their highest."""
+    """Median, lowest and highest of some values, and how many there are."""
 
     median: float
     low: float
@@ -40,62 +39,60 @@ class Range:
 
 
 @dataclass(frozen=True)
-class Course:
-    """One training run, epoch by epoch.
+class RunCurves:
+    """The curves of one training run.
 
     Attributes:
-        columns: of `curves.parquet`, nan where an epoch or a whole column has no figure.
-        limit: the most epochs it was allowed; None where that is not known.
-        best: the position of its best epoch; None where it diverged or has no finite figure.
-        diverged: whether its loss stopped being finite.
+        columns: columns of `curves.parquet`; nan where a value or a whole column is missing.
+        best: position of the best epoch; None if the run diverged or has no finite score.
+        diverged: whether the loss stopped being finite.
     """
 
     model: str
     seed: int
     columns: Mapping[str, Array]
-    limit: int | None
     best: int | None
     diverged: bool
 
     @property
     def epochs(self) -> Array:
-        """Their numbers, from 1."""
+        """Epoch numbers, from 1."""
         return self.columns["epoch"]
 
     @property
     def has_latent(self) -> bool:
-        """Whether a KL was measured."""
+        """Whether a KL divergence was measured."""
         return bool(np.isfinite(self.columns["valid_kl_nats_per_frame"]).any())
 
     @property
-    def still_rising(self) -> bool:
-        """Whether its best epoch was its last."""
+    def still_improving(self) -> bool:
+        """Whether the best epoch was the last one."""
         return self.best is not None and self.best == len(self.epochs) - 1
 
     @property
     def reconstruction(self) -> Array:
-        """Expected log-likelihood given the latent, validation, nats per frame: the ELBO and what the KL took of it."""
+        """Expected log-likelihood given the latent (ELBO + KL), validation, nats per frame."""
         return self.columns["valid_nats_per_frame"] + self.columns["valid_kl_nats_per_frame"]
 
     @property
     def gap(self) -> Array:
-        """Training figure less validation figure, nats per frame."""
+        """Training score minus validation score, nats per frame."""
         with np.errstate(invalid="ignore"):
             return self.columns["train_nats_per_frame"] - self.columns["valid_nats_per_frame"]
 
     def at_best(self, values: Array) -> float:
-        """The value at the best epoch; nan without one."""
+        """The value at the best epoch; nan if there is none."""
         return float(values[self.best]) if self.best is not None else float("nan")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A model's runs on one corpus; figures are those of the best epochs, nats per frame."""
+    """A model's runs on one corpus; scores are those of the best epochs, nats per frame."""
 
     model: str
     runs: int
     diverged: int
-    still_rising: int
+    still_improving: int
     epochs: Range | None
     best_epoch: Range | None
     valid: Range | None
@@ -104,13 +101,13 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Speed:
-    """How fast a model's runs were on one corpus, over all their epochs.
+    """Training speed of a model on one corpus, over all epochs of its runs.
 
     Attributes:
-        frames_per_second: real frames over the time of training steps.
+        frames_per_second: real frames per second of training steps.
         wait: share of that time spent waiting for batches.
-        peak: operations over that time as a share of the machine's fastest.
-        seconds: of training steps, all runs together; None where no epoch knows.
+        peak: operations per second as a share of the machine's peak.
+        seconds: duration of all training steps; None if no epoch recorded it.
     """
 
     model: str
@@ -120,74 +117,72 @@ class Speed:
     seconds: float | None
 
 
-def courses_of(trials: Iterable[Trial]) -> list[Course]:
-    """The courses of those trials that finished an epoch.
+def run_curves(trials: Iterable[Trial]) -> list[RunCurves]:
+    """The curves of the trials that finished at least one epoch.
 
     Raises:
-        ReportError: a trial's curves lack a column, or hold something else than numbers.
+        ReportError: a required column is missing, or a column does not contain numbers.
     """
-    return [_course(trial) for trial in trials if trial.curves is not None and len(trial.curves)]
+    return [_run(trial) for trial in trials if trial.curves is not None and len(trial.curves)]
 
 
-def _course(trial: Trial) -> Course:
-    columns = {name: _column(trial, name) for name in TAKEN}
+def _run(trial: Trial) -> RunCurves:
+    columns = {name: _column(trial, name) for name in COLUMNS}
     if not np.isfinite(columns["epoch"]).all():
-        raise ReportError(f"curves.parquet of MLflow run {trial.run_id}: an epoch has no number: train the trial again")
-    valid, diverged = columns["valid_nats_per_frame"], trial.diverged_at_step is not None
-    finite = np.where(np.isfinite(valid), valid, -np.inf)
-    best = None if diverged or not np.isfinite(valid).any() else int(finite.argmax())
-    limit = trial.params.get(LIMIT, "")
-    return Course(trial.model, trial.seed, columns, int(limit) if limit.isdecimal() else None, best, diverged)
+        raise ReportError(f"{trial.where}: curves.parquet: an epoch has no number; train the trial again")
+    valid, diverged = columns["valid_nats_per_frame"], trial.diverged
+    has_best = not diverged and bool(np.isfinite(valid).any())
+    best = int(np.where(np.isfinite(valid), valid, -np.inf).argmax()) if has_best else None
+    return RunCurves(trial.model, trial.seed, columns, best, diverged)
 
 
 def _column(trial: Trial, name: str) -> Array:
-    """As numbers; older studies lack columns that nobody needs."""
     assert trial.curves is not None
-    where = f"curves.parquet of MLflow run {trial.run_id}"
+    where = f"{trial.where}: curves.parquet"
     if name not in trial.curves:
-        if name in NEEDED:
-            raise ReportError(f"{where} lacks the column {name!r}: train the trial again")
+        if name in REQUIRED:
+            raise ReportError(f"{where} lacks the column {name!r}; train the trial again")
         return np.full(len(trial.curves), np.nan)
     try:
         return trial.curves[name].to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError) as error:
-        raise ReportError(f"{where}: the column {name!r} is not of numbers: train the trial again") from error
+        raise ReportError(f"{where}: the column {name!r} does not contain numbers; train the trial again") from error
 
 
-def by_model(courses: Iterable[Course]) -> dict[str, list[Course]]:
-    """The courses of each model, in order of first appearance."""
-    members: dict[str, list[Course]] = {}
-    for course in courses:
-        members.setdefault(course.model, []).append(course)
+def by_model(runs: Iterable[RunCurves]) -> dict[str, list[RunCurves]]:
+    """The runs of each model, in order of first appearance."""
+    members: dict[str, list[RunCurves]] = {}
+    for run in runs:
+        members.setdefault(run.model, []).append(run)
     return members
 
 
 def range_of(values: Iterable[float] | Array) -> Range | None:
-    """Of the finite ones; None where there is none."""
-    figures = np.asarray(values if isinstance(values, np.ndarray) else list(values), dtype=np.float64)
-    finite = figures[np.isfinite(figures)]
+    """The range of the finite values; None if there are none."""
+    array = np.asarray(values if isinstance(values, np.ndarray) else list(values), dtype=np.float64)
+    finite = array[np.isfinite(array)]
     if not len(finite):
         return None
     return Range(float(np.median(finite)), float(finite.min()), float(finite.max()), len(finite))
 
 
-def outcome_of(model: str, courses: Sequence[Course]) -> Outcome:
-    """The runs of one model together."""
+def outcome_of(model: str, runs: Sequence[RunCurves]) -> Outcome:
+    """Statistics over the runs of one model."""
     return Outcome(
         model=model,
-        runs=len(courses),
-        diverged=sum(course.diverged for course in courses),
-        still_rising=sum(course.still_rising for course in courses),
-        epochs=range_of(len(course.epochs) for course in courses),
-        best_epoch=range_of(course.at_best(course.epochs) for course in courses),
-        valid=range_of(course.at_best(course.columns["valid_nats_per_frame"]) for course in courses),
-        gap=range_of(course.at_best(course.gap) for course in courses),
+        runs=len(runs),
+        diverged=sum(run.diverged for run in runs),
+        still_improving=sum(run.still_improving for run in runs),
+        epochs=range_of(len(run.epochs) for run in runs),
+        best_epoch=range_of(run.at_best(run.epochs) for run in runs),
+        valid=range_of(run.at_best(run.columns["valid_nats_per_frame"]) for run in runs),
+        gap=range_of(run.at_best(run.gap) for run in runs),
     )
 
 
-def speed_of(model: str, courses: Sequence[Course]) -> Speed:
-    """The epochs of all runs of one model together."""
-    columns = {name: np.concatenate([course.columns[name] for course in courses]) for name in TAKEN}
+def speed_of(model: str, runs: Sequence[RunCurves]) -> Speed:
+    """Statistics over all epochs of the runs of one model."""
+    columns = {name: np.concatenate([run.columns[name] for run in runs]) for name in COLUMNS}
     seconds = columns["seconds"][np.isfinite(columns["seconds"])]
     return Speed(
         model=model,

@@ -1,64 +1,69 @@
-"""Is it trustworthy: what the guards found, what was lost, how runs and estimates vary; each with what it comes to.
+"""The section "Can the results be trusted?": warnings, lost runs, spread over seeds, bounds, audits and leaks.
 
 Nothing bad is left out, and what was not recorded is said to be unknown. Equal warnings of several models or corpora
-are written once, with all that they are of, and those that differ by their numbers alone stand together.
+are shown once, and warnings that differ only by their numbers are shown together.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from dashboards.estimators import is_exact
-from dashboards.report.audit_summary import Audited, Leak, find_audits, find_leaks
+from benchmarks.schema.comparison import Comparison, ComparisonRow, Divergence, PairedDifference
+from benchmarks.schema.estimators import is_exact
+from benchmarks.schema.leaks import LeakCheck
+from dashboards.report.audit_summary import AuditRow, summarise_audits
 from dashboards.report.bound_curves import Bounds, find_bounds
-from dashboards.report.comparison_file import Comparison, Divergence, Row
 from dashboards.report.conclusions import group_rows
-from dashboards.report.differences_file import Difference
 from dashboards.report.results_section import place_names
-from dashboards.report.study_record import Study, Trial
+from dashboards.report.study_data import StudyData, Trial
 from dashboards.text import counted, joined, kind_of
 
-__all__ = ["CutOff", "Spread", "Trust", "Warned", "find_trust"]
+__all__ = ["CutOff", "SeedSpread", "Trust", "Warned", "trust_section"]
 
 
 @dataclass(frozen=True)
 class Warned:
-    """A warning, and what it is of: corpora, protocols, models; empty where it is of the study."""
+    """A warning and where it applies: corpora, protocols, models; empty if it applies to the whole study."""
 
     text: str
-    of: tuple[str, ...]
+    where: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class CutOff:
-    """A model's trials whose last allowed epoch was their best; `known` of `trials` have it recorded."""
+    """How many of a model's trials had their best epoch at the last one allowed."""
 
     corpus: str
     protocol: str
     model: str
     trials: int
-    known: int
     count: int
 
 
 @dataclass(frozen=True)
-class Spread:
-    """A difference beside how much training seeds move its two models, nats per sequence.
+class SeedSpread:
+    """A difference of two models, and how much training seeds move their scores, nats per sequence.
 
     Attributes:
-        place: corpus, and what else is needed to tell it.
-        std: the larger seed std of the two; None where one is not known.
-        ratio: size of the difference over `std`; None where there is none.
+        place: short name of corpus, protocol, split and measure.
+        std: the larger seed std of the two models; None if one is unknown.
+        ratio: size of the difference divided by `std`; None if there is no `std`.
     """
 
     place: str
-    difference: Difference
+    difference: PairedDifference
     std: float | None
     ratio: float | None
 
 
 @dataclass(frozen=True)
 class Trust:
-    """The section. Every `*_sentence` is the conclusion of its part; `warnings` has a tuple for each kind of them."""
+    """The section's content. Each `*_sentence` is the conclusion of its part.
+
+    Attributes:
+        warnings: one tuple per kind of warning.
+        missing: number of the suite's trials that have no result and did not fail.
+        leaks: the leak check of each corpus and protocol.
+    """
 
     sentence: str
     warnings: tuple[tuple[Warned, ...], ...]
@@ -66,50 +71,47 @@ class Trust:
     runs_sentence: str
     diverged: tuple[Divergence, ...]
     failed: Mapping[str, str]
-    unfinished: tuple[Trial, ...]
+    missing: int
     cut_off: tuple[CutOff, ...]
     seeds_sentence: str
-    spreads: tuple[Spread, ...]
-    rows: tuple[tuple[str, Row], ...]
+    spreads: tuple[SeedSpread, ...]
     error_sentence: str
-    audits: tuple[Audited, ...]
+    audits: tuple[AuditRow, ...]
     audits_sentence: str
-    leaks: tuple[Leak, ...] | None
+    leaks: Mapping[str, LeakCheck]
     leaks_sentence: str
     bounds: tuple[Bounds, ...]
 
 
-def find_trust(study: Study, colours: Mapping[str, str]) -> Trust:
-    """The section's content.
+def trust_section(study: StudyData, colours: Mapping[str, str]) -> Trust:
+    """Build the section.
 
     Args:
-        study: as MLflow holds it.
+        study: the study.
         colours: the colour of each model.
-
-    Raises:
-        ReportError: an audit or the leak check is malformed.
     """
     comparison, groups = study.comparison, group_rows(study.comparison.rows)
     places = place_names([*(g.place for g in groups), *(d.key for d in comparison.differences)])
-    coders = {row.model for row in comparison.rows if row.estimator == "code"}
-    trained = [trial for trial in study.trials if trial.model not in coders]
-    warnings, cut = _warned(comparison.warnings), tuple(_cut_off(trained))
-    unfinished = tuple(t for t in study.trials if t.status != "FINISHED" and t.diverged_at_step is None)
-    spreads = tuple(_spread(places[d.key], d) for d in comparison.differences)
-    rows = tuple((places[g.place], row) for g in groups for row in g.rows if row.estimator != "code")
-    audits, leaks = find_audits(trained), find_leaks(study.about)
+    codecs = {row.model for row in comparison.rows if row.estimator == "code"}
+    trained = [trial for trial in study.trials if trial.model not in codecs]
+    warnings, cut_off = _grouped_warnings(comparison.warnings), tuple(_cut_off(trained))
+    without_result = set(study.description.keys) - {trial.record.key for trial in study.trials}
+    # A failed trial has no result either; it is counted once, as failed.
+    missing = max(0, len(without_result) - len(comparison.failed))
+    spreads = tuple(_seed_spread(places[d.key], d) for d in comparison.differences)
+    rows = [(places[g.place], row) for g in groups for row in g.rows if row.estimator != "code"]
+    audits, leaks = summarise_audits(trained), study.description.leaks
     return Trust(
-        sentence=_lead(comparison, warnings, unfinished, cut),
+        sentence=_lead(comparison, warnings, missing, cut_off),
         warnings=warnings,
         notes=comparison.notes,
-        runs_sentence=_runs_sentence(study, unfinished, cut),
+        runs_sentence=_runs_sentence(study, missing, cut_off),
         diverged=comparison.diverged,
         failed=comparison.failed,
-        unfinished=unfinished,
-        cut_off=cut,
+        missing=missing,
+        cut_off=cut_off,
         seeds_sentence=_seeds_sentence([row for _, row in rows], spreads),
         spreads=spreads,
-        rows=rows,
         error_sentence=_error_sentence(rows),
         audits=audits,
         audits_sentence=_audits_sentence(audits),
@@ -119,116 +121,112 @@ def find_trust(study: Study, colours: Mapping[str, str]) -> Trust:
     )
 
 
-def _lead(
-    comparison: Comparison, warnings: Sequence[Sequence[Warned]], unfinished: Sequence[Trial], cut: Sequence[CutOff]
-) -> str:
-    warned, kinds = sum(map(len, warnings)), len(warnings)
-    alike = f" of {counted(kinds, 'kind')}" if kinds < warned else ""
+def _lead(comparison: Comparison, warnings: Sequence[Sequence[Warned]], missing: int, cut_off: Sequence[CutOff]) -> str:
+    texts, kinds = sum(map(len, warnings)), len(warnings)
+    of_kinds = f" of {counted(kinds, 'kind')}" if kinds < texts else ""
     counts = {
         "diverged run": len(comparison.diverged),
         "failed run": len(comparison.failed),
-        "unfinished run": len(unfinished),
+        "missing run": missing,
     }
-    told = [counted(warned, "warning") + alike] if warned else []
-    told += [counted(count, noun) for noun, count in counts.items() if count]
-    said = [f"Against the figures stand {joined(told)}."] if told else []
-    if cut_off := sum(part.count for part in cut):
-        said.append(f"{counted(cut_off, 'run')} {'was' if cut_off == 1 else 'were'} cut off while still improving.")
-    return " ".join(said) or "No warning, and no run was lost or cut off."
+    found = [counted(texts, "warning") + of_kinds] if texts else []
+    found += [counted(count, noun) for noun, count in counts.items() if count]
+    sentences = [f"Problems found: {joined(found)}."] if found else []
+    if cut := sum(part.count for part in cut_off):
+        sentences.append(f"{counted(cut, 'run')} {'was' if cut == 1 else 'were'} still improving at the last epoch.")
+    return " ".join(sentences) or "No warnings. No run was lost or stopped while still improving."
 
 
-def _warned(warnings: Sequence[str]) -> tuple[tuple[Warned, ...], ...]:
-    """Equal warnings as one, and by kind. A guard's warning begins with what it is of, such as "corpus/protocol: "."""
-    found: dict[str, list[str]] = {}
+def _grouped_warnings(warnings: Sequence[str]) -> tuple[tuple[Warned, ...], ...]:
+    """Merge equal warnings and group them by kind. A warning may begin with where it applies: "corpus/protocol: "."""
+    merged: dict[str, list[str]] = {}
     for warning in dict.fromkeys(warnings):
-        of, colon, text = warning.partition(": ")
-        known = bool(colon) and "/" in of
-        found.setdefault(text if known else warning, []).extend([of] if known else [])
+        where, colon, text = warning.partition(": ")
+        has_place = bool(colon) and "/" in where
+        merged.setdefault(text if has_place else warning, []).extend([where] if has_place else [])
     kinds: dict[str, list[Warned]] = {}
-    for text, of in found.items():
-        kinds.setdefault(kind_of(text), []).append(Warned(text, tuple(of)))
+    for text, places in merged.items():
+        kinds.setdefault(kind_of(text), []).append(Warned(text, tuple(places)))
     return tuple(map(tuple, kinds.values()))
 
 
 def _cut_off(trials: Sequence[Trial]) -> Iterable[CutOff]:
-    members: dict[tuple[str, str, str], list[str | None]] = {}
+    members: dict[tuple[str, str, str], list[bool]] = {}
     for trial in trials:
-        if trial.diverged_at_step is None and trial.status == "FINISHED":
-            members.setdefault((trial.corpus, trial.protocol, trial.model), []).append(trial.tags.get("cut_off"))
-    for key, tags in members.items():
-        yield CutOff(*key, len(tags), sum(tag is not None for tag in tags), tags.count("yes"))
+        if not trial.diverged:
+            members.setdefault(trial.record.place, []).append(trial.outcome.cut_off is True)
+    for key, cut_off in members.items():
+        yield CutOff(*key, len(cut_off), sum(cut_off))
 
 
-def _runs_sentence(study: Study, unfinished: Sequence[Trial], cut: Sequence[CutOff]) -> str:
-    finished = sum(trial.diverged_at_step is None for trial in study.trials) - len(unfinished)
+def _runs_sentence(study: StudyData, missing: int, cut_off: Sequence[CutOff]) -> str:
+    finished = sum(not trial.diverged for trial in study.trials)
     text = f"{counted(finished, 'run')} finished, {len(study.comparison.diverged)} diverged"
-    text += f", {len(unfinished)} did not finish" if unfinished else ""
-    text += f"; {counted(len(study.comparison.failed), 'run')} failed" if study.comparison.failed else ""
-    known, count = sum(part.known for part in cut), sum(part.count for part in cut)
-    if not known:
-        return f"{text}. Whether more epochs would have helped was not recorded."
-    return f"{text}. {count} of {known} were still improving when their last allowed epoch ended them."
+    text += f", {len(study.comparison.failed)} failed" if study.comparison.failed else ""
+    text += f", {missing} missing" if missing else ""
+    trained, cut = sum(part.trials for part in cut_off), sum(part.count for part in cut_off)
+    return f"{text}. {cut} of {trained} {'was' if cut == 1 else 'were'} still improving at the last allowed epoch."
 
 
-def _spread(place: str, difference: Difference) -> Spread:
+def _seed_spread(place: str, difference: PairedDifference) -> SeedSpread:
     stds = [side.seed_std for side in (difference.first, difference.second) if side.estimator != "code"]
     known = [std for std in stds if std is not None]
     std = max(known) if known and len(known) == len(stds) else None
-    return Spread(place, difference, std, abs(difference.nats_per_sequence.difference) / std if std else None)
+    return SeedSpread(place, difference, std, abs(difference.nats_per_sequence.difference) / std if std else None)
 
 
-def _seeds_sentence(rows: Sequence[Row], spreads: Sequence[Spread]) -> str:
+def _seeds_sentence(rows: Sequence[ComparisonRow], spreads: Sequence[SeedSpread]) -> str:
     if not rows:
         return "No trained model was scored."
     fewest, most = min(row.seeds for row in rows), max(row.seeds for row in rows)
-    text = f"{fewest if fewest == most else f'{fewest} to {most}'} training {'seed' if most == 1 else 'seeds'} a model."
-    known = [spread for spread in spreads if spread.ratio is not None]
-    if known:
-        beyond = sum((spread.ratio or 0.0) > 1 for spread in known)
-        text += (
-            f" {beyond} of {counted(len(known), 'difference')} {'is' if beyond == 1 else 'are'} larger than the "
-            "larger seed std of the two models."
-        )
-    if len(known) < len(spreads):
-        text += f" Of {len(spreads) - len(known)} the seed std is not known."
-    return text
+    seeds = counted(most, "training seed")
+    sentences = [f"Each model has {seeds if fewest == most else f'{fewest} to {seeds}'}."]
+    ratios = [spread.ratio for spread in spreads if spread.ratio is not None]
+    if ratios:
+        beyond = sum(ratio > 1 for ratio in ratios)
+        verb = "is" if beyond == 1 else "are"
+        total = counted(len(ratios), "difference")
+        sentences.append(f"{beyond} of {total} {verb} larger than the seed std of both models.")
+    if unknown := len(spreads) - len(ratios):
+        sentences.append(f"The seed std is unknown for {counted(unknown, 'difference')}.")
+    return " ".join(sentences)
 
 
-def _error_sentence(rows: Sequence[tuple[str, Row]]) -> str:
+def _error_sentence(rows: Sequence[tuple[str, ComparisonRow]]) -> str:
     bounds = [(place, row) for place, row in rows if not is_exact(row.estimator)]
     known = [(row.monte_carlo_error, row, place) for place, row in bounds if row.monte_carlo_error is not None]
     if not bounds:
-        return "Every figure is exact: there is no Monte Carlo error."
+        return "Every score is exact, so there is no Monte Carlo error."
     if not known:
-        return f"The Monte Carlo error of {counted(len(bounds), 'bound')} is not known: each was estimated once."
+        return f"The Monte Carlo error of {counted(len(bounds), 'bound')} is unknown: each was estimated once."
     error, row, place = max(known, key=lambda found: found[0])
     return (
-        f"The Monte Carlo error is known of {len(known)} of {counted(len(bounds), 'bound')}; the largest is "
+        f"The Monte Carlo error is known for {len(known)} of {counted(len(bounds), 'bound')}; the largest is "
         f"{error:.2f} nats per sequence ({row.model}, {row.label}, {place})."
     )
 
 
-def _audits_sentence(audits: Sequence[Audited]) -> str:
+def _audits_sentence(audits: Sequence[AuditRow]) -> str:
     found = [audit for audit in audits if audit.audited]
     if not found:
-        return "No trial was audited: whether silence or a floor decides a figure is not known."
+        return "No trial was audited, so the effect of silence and of the variance floor on the scores is unknown."
     warned = sum(bool(audit.warnings) for audit in found)
     text = f"{warned} of {counted(len(found), 'audited model')} {'has' if warned == 1 else 'have'} warnings"
     missing = sum(audit.trials - audit.audited for audit in audits)
     return f"{text}; {counted(missing, 'run')} had no audit." if missing else f"{text}."
 
 
-def _leaks_sentence(leaks: Sequence[Leak] | None) -> str:
-    if leaks is None:
+def _leaks_sentence(leaks: Mapping[str, LeakCheck]) -> str:
+    if not leaks:
         return "The leak check was not recorded."
-    signals = [leak.name for leak in leaks if leak.shares("signal", "source")]
-    voices = [leak.name for leak in leaks if leak.shares("speaker")]
-    chosen = [leak.name for leak in leaks if leak.reported_that_select]
-    unknown = [leak.name for leak in leaks if not leak.speakers_known]
-    told = [
-        f"Reported signals or their sources were fitted on: {joined(signals) if signals else 'none found'}.",
-        f"Reported speakers were fitted on: {joined(voices) if voices else 'none found'}.",
+    signals = [name for name, leak in leaks.items() if leak.shares("signal", "source")]
+    speakers = [name for name, leak in leaks.items() if leak.shares("speaker")]
+    selected = [name for name, leak in leaks.items() if leak.reported_that_select]
+    unknown = [name for name, leak in leaks.items() if not leak.speakers_known]
+    sentences = [
+        f"Signals (or their sources) that were both fitted and reported: {joined(signals) if signals else 'none'}.",
+        f"Speakers that were both fitted and reported: {joined(speakers) if speakers else 'none'}.",
     ]
-    told += [f"Speakers are not known, so not checked: {joined(unknown)}."] if unknown else []
-    told += [f"The reported set also chose the checkpoint: {joined(chosen)}."] if chosen else []
-    return " ".join(told)
+    sentences += [f"Speakers unknown, so not checked: {joined(unknown)}."] if unknown else []
+    sentences += [f"The reported set also selected the checkpoint: {joined(selected)}."] if selected else []
+    return " ".join(sentences)

@@ -1,8 +1,8 @@
 "use strict";
 
-// Charts: each specification lies in a script element of type application/json beside its place, and is read and drawn
-// when the place comes near the window, or before the page is printed. Until then the place keeps the height that the
-// chart will have. Text and grid are currentColor, so that a change of theme draws nothing again.
+// Charts: the specification is in a script element after the chart's place. A chart is drawn when its place comes near
+// the window, or before the page is printed. Until then the place has the height of the chart. Text and grid are
+// currentColor, so that a change of theme needs no redraw.
 const options = {
   actions: false,
   ast: true,
@@ -18,7 +18,7 @@ const views = new Map();
 async function draw(place) {
   if (views.has(place)) return;
   views.set(place, null);
-  coming.unobserve(place);
+  approaching.unobserve(place);
   try {
     const specification = JSON.parse(place.nextElementSibling.textContent);
     const { view } = await vegaEmbed(place, specification, options);
@@ -27,12 +27,12 @@ async function draw(place) {
     setFocus(view, focusOf(place));
     widths.observe(place);
   } catch (error) {
-    place.textContent = "The chart could not be drawn; the table holds the same figures.";
+    place.textContent = "The chart could not be drawn; the table contains the same values.";
     console.error(error);
   }
 }
 
-// A chart that was drawn without a width, within something closed, gets one when it is opened.
+// A chart that was drawn inside something folded has no width; it gets one when it is unfolded.
 const widths = new ResizeObserver((entries) => {
   for (const { target, contentRect } of entries) {
     const view = views.get(target);
@@ -40,15 +40,15 @@ const widths = new ResizeObserver((entries) => {
   }
 });
 
-const coming = new IntersectionObserver(
+const approaching = new IntersectionObserver(
   (entries) => entries.filter((entry) => entry.isIntersecting).forEach((entry) => draw(entry.target)),
   { rootMargin: nearby },
 );
 
-for (const place of places) coming.observe(place);
+for (const place of places) approaching.observe(place);
 window.addEventListener("beforeprint", () => places.forEach(draw));
 
-// Legends: a button brings its model forward in the charts of its part of the page, and pressed again lets it go.
+// Legends: a button highlights its model in the charts of its part of the page; pressed again, it stops.
 function focusOf(place) {
   return place.closest("article, section")?.querySelector(".legend [aria-pressed='true']")?.dataset.model ?? "";
 }

@@ -1,7 +1,6 @@
 "use strict";
 
-// Paper cannot be unfolded: printing opens what is folded, but for the reasons of single published figures, and closes
-// it again.
+// Printing unfolds everything except the details of published scores, and folds it again afterwards.
 const folds = [...document.querySelectorAll("details:not(.published)")];
 let opened = [];
 

@@ -1,11 +1,11 @@
 "use strict";
 
-// Follows a study: asks for its state, and puts it into the page that is there. Nodes are kept and reused by key, so
-// that an open player goes on and a page that stays open for days holds what it held after its first minute.
+// Requests the state of a study repeatedly and updates the page in place. Nodes are reused by key, so that a player
+// keeps playing, and a page that is open for days does not grow.
 const SECOND = 1000;
 const SVG = "http://www.w3.org/2000/svg";
 const DASHES = ["none", "6 3", "2 3", "9 3 2 3", "1 2", "12 4", "4 2 1 2", "3 6"];
-const WORDS = {
+const STATUS_NAMES = {
   done: "finished",
   running: "running",
   waiting: "waiting",
@@ -16,8 +16,8 @@ const byId = (id) => document.getElementById(id);
 let state = null;
 let failures = 0;
 let timer = 0;
-let asking = false;
-const told = new Set();
+let loading = false;
+const announced = new Set();
 
 function node(name, attributes = {}, ...children) {
   const space = ["svg", "path", "polyline", "line", "text", "circle", "g", "title"].includes(name) ? SVG : null;
@@ -37,8 +37,8 @@ function setAttributes(element, attributes) {
   }
 }
 
-// Children of `parent` for `items`: those of known keys are updated in place, others made, the rest removed.
-function keep(parent, items, key, make, update) {
+// Updates the children of `parent` to match `items`: known keys are updated in place, others added, the rest removed.
+function reconcile(parent, items, key, make, update) {
   const before = new Map([...parent.children].map((child) => [child.dataset.key, child]));
   items.forEach((item, index) => {
     const name = String(key(item));
@@ -55,10 +55,10 @@ function keep(parent, items, key, make, update) {
 }
 
 function showCounts(counts) {
-  const shown = Object.keys(WORDS).filter((name) => counts[name] !== null);
+  const shown = Object.keys(STATUS_NAMES).filter((name) => counts[name] !== null);
   const make = () => node("div", {}, node("dt"), node("dd"));
-  keep(byId("counts"), shown, (name) => name, make, (child, name) => {
-    setText(child.firstChild, WORDS[name]);
+  reconcile(byId("counts"), shown, (name) => name, make, (child, name) => {
+    setText(child.firstChild, STATUS_NAMES[name]);
     setText(child.lastChild, String(counts[name]));
   });
   const ended = counts.done + counts.diverged + counts.failed;
@@ -75,7 +75,7 @@ function dot(colour) {
 function showRunning(trials, hidden) {
   const make = (trial) =>
     node("li", {}, node("p", {}, dot(trial.colour), ` ${trial.name}`), node("progress"), node("p", { class: "text" }));
-  keep(byId("running"), trials, (trial) => trial.id, make, (child, trial) => {
+  reconcile(byId("running"), trials, (trial) => trial.id, make, (child, trial) => {
     const bar = child.children[1];
     setAttributes(bar, { "aria-label": trial.name, max: trial.most || 1 });
     if (trial.epoch === null) bar.removeAttribute("value");
@@ -95,10 +95,10 @@ function showSpeed({ now, trials, points }) {
   const drawn = points.map(([at, speed]) => `${x(at).toFixed(1)},${(58 - (56 * speed) / most).toFixed(1)}`);
   setAttributes(byId("speed").firstElementChild, { points: drawn.join(" ") });
   const of = trials === 1 ? "one running trial" : `${trials} running trials added up`;
-  const last = now === null ? "No running trial has ended an epoch." : `${whole.format(now)} at the last epoch, ${of}.`;
-  setText(byId("speed-told"), last);
+  const last = now === null ? "No running trial has finished an epoch." : `${whole.format(now)} at the last epoch, ${of}.`;
+  setText(byId("speed-sentence"), last);
   const minutes = Math.max(1, Math.round((end - begin) / 60000));
-  const range = `The line goes from 0 to ${whole.format(most)} over ${minutes} min, trials that ran at a time added up.`;
+  const range = `The line shows the sum over running trials, from 0 to ${whole.format(most)}, over ${minutes} min.`;
   setText(byId("speed-range"), points.length > 1 ? range : "");
 }
 
@@ -129,7 +129,7 @@ function scales(lines, width) {
   return { x, y, low, high, last, left, right, bottom };
 }
 
-// Where a line leaves the drawing below, it ends on its lower edge.
+// A line that leaves the drawing at the bottom is cut at the lower edge.
 function polyline(points, { x, y, low }) {
   const parts = [];
   points.forEach(([epoch, value], i) => {
@@ -158,7 +158,7 @@ function drawAxes(group, scale) {
   const make = ({ axis }) => node("g", {}, ...(axis === "y" ? [node("line", { class: "grid" })] : []), node("text"));
   const key = ({ axis }, index) => `${axis}${index}`;
   const numbered = marks.map((mark, index) => ({ ...mark, key: key(mark, index) }));
-  keep(group, numbered, (mark) => mark.key, make, (child, mark) => {
+  reconcile(group, numbered, (mark) => mark.key, make, (child, mark) => {
     const label = child.lastChild;
     setText(label, mark.value.toFixed(mark.decimals).replace("-", "\u2212"));
     if (mark.axis === "y") {
@@ -172,14 +172,14 @@ function drawAxes(group, scale) {
 function drawPanel(figure, panel) {
   const [title, sentence, drawing, legend] = figure.children;
   setText(title, panel.title);
-  setText(sentence, panel.told);
+  setText(sentence, panel.sentence);
   const width = Math.max(240, Math.round(figure.clientWidth));
   const scale = scales(panel.lines, width);
-  setAttributes(drawing, { viewBox: `0 0 ${width} 240`, "aria-label": `${panel.title}. ${panel.told}` });
+  setAttributes(drawing, { viewBox: `0 0 ${width} 240`, "aria-label": `${panel.title}. ${panel.sentence}` });
   const [axes, lines] = drawing.children;
   drawAxes(axes, scale);
   const make = () => node("polyline", {}, node("title"));
-  keep(lines, panel.lines, (line) => line.id, make, (child, line) => {
+  reconcile(lines, panel.lines, (line) => line.id, make, (child, line) => {
     const [, value] = line.points[line.points.length - 1];
     const name = `${line.name}, ${line.running ? "running" : "ended"}: ${value.toFixed(3)} at the last epoch`;
     setText(child.firstChild, name);
@@ -196,7 +196,7 @@ function drawPanel(figure, panel) {
     const sample = node("line", { ...attributes, "stroke-dasharray": DASHES[line.dash % DASHES.length] });
     return node("li", {}, node("svg", { viewBox: "0 0 40 10", "aria-hidden": "true" }, sample), line.model);
   };
-  keep(legend, models, (line) => line.model, entry, () => {});
+  reconcile(legend, models, (line) => line.model, entry, () => {});
 }
 
 function showPanels(panels, undrawn) {
@@ -204,9 +204,9 @@ function showPanels(panels, undrawn) {
     const drawing = node("svg", { class: "panel", role: "img" }, node("g"), node("g"));
     return node("figure", {}, node("h3"), node("p"), drawing, node("ul", { class: "legend" }));
   };
-  keep(byId("panels"), panels, (panel) => panel.title, make, drawPanel);
+  reconcile(byId("panels"), panels, (panel) => panel.title, make, drawPanel);
   byId("no-curves").hidden = panels.length > 0;
-  setText(byId("undrawn"), undrawn > 0 ? `${undrawn} trials that ended earlier, or wait, are not drawn.` : "");
+  setText(byId("undrawn"), undrawn > 0 ? `${undrawn} other trials are not drawn.` : "");
 }
 
 function makeSample(sample) {
@@ -222,30 +222,30 @@ function makeSample(sample) {
 }
 
 function showSamples(samples) {
-  keep(byId("samples"), samples, (sample) => sample.id, makeSample, () => {});
+  reconcile(byId("samples"), samples, (sample) => sample.id, makeSample, () => {});
   byId("no-samples").hidden = samples.length > 0;
 }
 
-// Only what a person waits for is spoken: that a trial ended, or the study.
+// Screen readers announce only the end of a trial or of the study.
 function announce(next, first) {
-  const fresh = next.ends.filter((end) => !told.has(end.id));
-  const words = fresh.map((end) => `${end.name}: ${WORDS[end.outcome]}.`);
-  if (next.phase === "finished" && state?.phase !== "finished") words.push("The study is finished.");
-  told.clear();
-  for (const end of next.ends) told.add(end.id);
-  if (!first && words.length) setText(byId("news"), words.join(" "));
+  const fresh = next.ends.filter((end) => !announced.has(end.id));
+  const sentences = fresh.map((end) => `${end.name}: ${STATUS_NAMES[end.status]}.`);
+  if (next.phase === "finished" && state?.phase !== "finished") sentences.push("The study is finished.");
+  announced.clear();
+  for (const end of next.ends) announced.add(end.id);
+  if (!first && sentences.length) setText(byId("announcement"), sentences.join(" "));
 }
 
 function draw() {
   setText(byId("lead"), state.lead);
-  setText(byId("rest"), state.rest);
+  setText(byId("pace"), state.pace);
   showCounts(state.counts);
   showRunning(state.running, state.hidden);
   showSpeed(state.speed);
   showPanels(state.panels, state.undrawn);
   showSamples(state.samples);
   setText(byId("updated"), state.updated);
-  byId("report").hidden = state.phase === "running" || state.phase === "quiet";
+  byId("report").hidden = state.phase === "running" || state.phase === "idle";
 }
 
 function delay() {
@@ -254,17 +254,17 @@ function delay() {
   return (state?.phase === "finished" ? 30 : 2) * SECOND;
 }
 
-function showPace(wait) {
+function showInterval(wait) {
   const trouble = byId("trouble");
   trouble.hidden = failures === 0;
-  setText(trouble, failures ? "The server does not answer; what is shown is the last that it said." : "");
-  setText(byId("pace"), `Asked again every ${Math.round(wait / SECOND)} s.`);
+  setText(trouble, failures ? "The server does not answer; the page shows its last answer." : "");
+  setText(byId("interval"), `Updates every ${Math.round(wait / SECOND)} s.`);
 }
 
 async function poll() {
   clearTimeout(timer);
-  if (asking) return;
-  asking = true;
+  if (loading) return;
+  loading = true;
   try {
     const answer = await fetch("state.json", { cache: "no-store", signal: AbortSignal.timeout(30 * SECOND) });
     if (!answer.ok) throw new Error(`status ${answer.status}`);
@@ -274,12 +274,12 @@ async function poll() {
     failures = 0;
     draw();
   } catch {
-    if (failures === 0) setText(byId("news"), "The server does not answer; asking again less often.");
+    if (failures === 0) setText(byId("announcement"), "The server does not answer; retrying less often.");
     failures += 1;
   }
-  asking = false;
+  loading = false;
   const wait = delay();
-  showPace(wait);
+  showInterval(wait);
   timer = setTimeout(poll, wait);
 }
 

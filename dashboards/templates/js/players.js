@@ -1,21 +1,21 @@
 "use strict";
 
-// Players: one sounds at a time, a line moves over everything that is drawn of it, and a click there seeks.
+// Audio players: one plays at a time, a line moves over its waveforms and panels, and a click there seeks.
 const SEEK_SECONDS = 0.1;
 
-function followersOf(player) {
+function viewsOf(player) {
   return document.querySelectorAll(`[data-player="${CSS.escape(player.id)}"][data-span]`);
 }
 
 function drawPosition(player) {
-  for (const follower of followersOf(player)) {
-    const at = `${(100 * player.currentTime) / Number(follower.dataset.span)}%`;
-    follower.classList.toggle("playable", player.currentTime > 0);
-    for (const head of follower.querySelectorAll(".head")) {
+  for (const view of viewsOf(player)) {
+    const at = `${(100 * player.currentTime) / Number(view.dataset.span)}%`;
+    view.classList.toggle("playable", player.currentTime > 0);
+    for (const head of view.querySelectorAll(".head")) {
       head.setAttribute("x1", at);
       head.setAttribute("x2", at);
     }
-    const seek = follower.querySelector(".seek");
+    const seek = view.querySelector(".seek");
     if (!seek) continue;
     seek.setAttribute("aria-valuenow", player.currentTime.toFixed(2));
     seek.setAttribute("aria-valuetext", `${player.currentTime.toFixed(2)} s`);
@@ -54,7 +54,7 @@ function makeSeekable(seek, player) {
   });
 }
 
-function follow(player) {
+function connect(player) {
   const step = () => {
     drawPosition(player);
     if (!player.paused) requestAnimationFrame(step);
@@ -66,13 +66,13 @@ function follow(player) {
   for (const name of ["pause", "seeking", "seeked", "ended"]) player.addEventListener(name, () => drawPosition(player));
 }
 
-for (const player of document.querySelectorAll("audio")) follow(player);
+for (const player of document.querySelectorAll("audio")) connect(player);
 
 for (const seek of document.querySelectorAll(".seek")) {
   makeSeekable(seek, document.getElementById(seek.closest("[data-player]").dataset.player));
 }
 
-for (const button of document.querySelectorAll(".hear")) {
+for (const button of document.querySelectorAll(".play")) {
   const player = document.getElementById(button.dataset.player);
   if (!player) continue;
   button.hidden = false;

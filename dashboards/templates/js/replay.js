@@ -1,31 +1,31 @@
 "use strict";
 
-// Drawings: a replay draws the points in their order at one pace for all; a lifted pen takes no time. Where the reader
-// asked for less motion nothing moves: each press adds one stroke.
+// Drawings: a replay draws the points in order, at the same speed for all drawings; a lifted pen takes no time. If the
+// reader prefers reduced motion, each press adds one stroke instead.
 const POINTS_PER_SECOND = 120;
 const lessMotion = matchMedia("(prefers-reduced-motion: reduce)");
 
-// The strokes of a path, each a list of "x y"; a stroke that goes on from another path repeats its last point.
+// The strokes of a path, each a list of "x y"; a stroke that continues another path repeats its last point.
 function strokesOf(path) {
   const strokes = path.getAttribute("d").split("M").filter(Boolean);
   return strokes.map((stroke) => stroke.split("L"));
 }
 
-// A point alone is written twice, so that a round cap draws it.
+// A single point is written twice, so that a round cap draws it.
 function isDot(stroke) {
   return stroke.length === 2 && stroke[0] === stroke[1];
 }
 
-// Every point as the path that it belongs to and what it adds to it.
+// One step per point: its path, and what it adds to the path.
 function stepsOf(paths) {
   const steps = [];
   let last = null;
   for (const path of paths) {
     for (const [index, stroke] of strokesOf(path).entries()) {
-      const goesOn = index === 0 && path !== paths[0] && stroke[0] === last && stroke.length > 1 && !isDot(stroke);
+      const continues = index === 0 && path !== paths[0] && stroke[0] === last && stroke.length > 1 && !isDot(stroke);
       const points = isDot(stroke) ? [`M${stroke[0]}L${stroke[0]}`] : stroke.map((p, i) => (i ? "L" : "M") + p);
-      if (goesOn) points.splice(0, 2, points[0] + points[1]);
-      points.forEach((adds, i) => steps.push({ path, adds, starts: i === 0 && !goesOn }));
+      if (continues) points.splice(0, 2, points[0] + points[1]);
+      points.forEach((adds, i) => steps.push({ path, adds, starts: i === 0 && !continues }));
       last = stroke.at(-1);
     }
   }

@@ -1,6 +1,6 @@
 "use strict";
 
-// Tables: a header button sorts by its column. Cells without a value stay last in both directions.
+// Tables: a header button sorts by its column. Cells without a value come last in both directions.
 const collator = new Intl.Collator("en", { numeric: true });
 const hexadecimal = /^[0-9a-f]{8,}$/;
 

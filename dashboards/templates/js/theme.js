@@ -1,6 +1,6 @@
 "use strict";
 
-// The theme follows the system until the button is pressed; a page that may store nothing forgets it on reload.
+// The theme is that of the system until the button is pressed. Without storage the choice is lost on reload.
 const themeKey = "vrnn-bench-theme";
 const themeButton = document.querySelector(".theme");
 
@@ -17,25 +17,25 @@ function isDark() {
   return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
 }
 
-function nameTheTheme() {
+function labelButton() {
   themeButton.textContent = isDark() ? "Light" : "Dark";
   themeButton.setAttribute("aria-label", `Switch to the ${isDark() ? "light" : "dark"} theme`);
 }
 
 function setTheme(theme) {
   document.documentElement.dataset.theme = theme;
-  nameTheTheme();
+  labelButton();
 }
 
 if (["dark", "light"].includes(storedTheme())) setTheme(storedTheme());
-nameTheTheme();
+labelButton();
 themeButton.hidden = false;
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", nameTheTheme);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", labelButton);
 themeButton.addEventListener("click", () => {
   setTheme(isDark() ? "light" : "dark");
   try {
     localStorage.setItem(themeKey, document.documentElement.dataset.theme);
   } catch {
-    // A page within a sandbox has no storage.
+    // A sandboxed page has no storage.
   }
 });

@@ -1,53 +1,48 @@
-"""A corpus as a page shows it: its summary, what follows from it in sentences, and its charts.
-
-One view serves the study report's section on data and the page of a corpus by itself.
-"""
+"""What a page shows of a corpus: sentences, charts and numbers. The corpus report and the study report both use it."""
 
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.schema.corpus import CorpusDescription
 from dashboards.corpus.length_charts import length_charts
 from dashboards.corpus.sentences import (
-    UNITS,
+    TIME_UNITS,
     length_sentence,
     moment_rows,
     reject_sentence,
     size_sentence,
     speaker_sentence,
 )
-from dashboards.corpus.summary_file import Corpus
 
 __all__ = ["CorpusView", "view_corpus"]
-
-Charts = tuple[tuple[str, dict[str, Any]], ...]
 
 
 @dataclass(frozen=True)
 class CorpusView:
-    """A corpus with its sentences.
+    """A corpus with its sentences and charts.
 
     Attributes:
-        charts: the histogram of lengths of each split, by its name.
+        charts: name and histogram of lengths of each split.
         moments: channel, mean and standard deviation of the training split.
-        time: the unit that the table of splits gives durations in, and its seconds; None for pen.
-        link: the corpus's address, where it is one that a browser may follow.
+        time: unit of durations in the table of splits, and its length in seconds; None for pen.
+        link: the corpus's web address; None if a browser cannot open it.
     """
 
-    corpus: Corpus
+    corpus: CorpusDescription
     size: str
     lengths: str
     speakers: str
     rejects: str
-    charts: Charts
+    charts: tuple[tuple[str, dict[str, Any]], ...]
     moments: tuple[tuple[str, float, float], ...]
     time: tuple[str, float] | None
     link: str | None
 
 
-def view_corpus(corpus: Corpus) -> CorpusView:
-    """What a page says of a corpus."""
+def view_corpus(corpus: CorpusDescription) -> CorpusView:
+    """Compute what a page shows of a corpus."""
     longest = max((seconds or 0.0 for seconds in corpus.seconds.values()), default=0.0)
-    size, unit = next((pair for pair in UNITS if longest >= pair[0]), UNITS[-1])
+    size, unit = next((pair for pair in TIME_UNITS if longest >= pair[0]), TIME_UNITS[-1])
     return CorpusView(
         corpus=corpus,
         size=size_sentence(corpus),
