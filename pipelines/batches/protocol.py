@@ -1,26 +1,26 @@
 """A protocol: how a signal becomes the frames that a model sees and is scored on.
 
-It is part of every result's identity: two numbers under different protocols measure different things.
+It is part of every result's identity: two scores under different protocols measure different things.
 
-`paper` follows Chung et al. (NIPS 2015) and their released code: frames of 200 samples, one global mean and
-standard deviation, no dequantisation. On IAM-OnDB its code divides the sum over both axes by the number of
-points with integer division and uses the result for both axes; trains on trainset + testset_t + testset_f; and
-reports the figure of the set that also chose the checkpoint.
+`paper` follows Chung et al. (NIPS 2015) and their released code: frames of 200 samples, one global mean and standard
+deviation, no dequantisation. For IAM-OnDB, that code divides the sum over both axes by the number of points with
+integer division and uses the result for both axes; it trains on trainset + testset_t + testset_f, and reports the score
+of the set that also chose the checkpoint.
 
-`clean` is what a fair comparison needs: each axis by its own mean and standard deviation, checkpoints never
-chosen on the set that is reported, and uniform dequantisation: a density on integers is unbounded (silence
-repeats one value), while with U(-1/2, 1/2) added it is a lower bound on the log-probability of the integers
-(Theis et al., 2016). The noise belongs to the sequence: evaluation always sees the same.
+`clean` is what a fair comparison needs. Each axis has its own mean and standard deviation. The reported set never
+chooses the checkpoint. Integers are dequantised: a density on integers is unbounded (silence repeats one value), but
+with U(-1/2, 1/2) added it is a lower bound on the log-probability of the integers (Theis et al., 2016). The noise
+depends on the sequence, so every evaluation sees the same noise.
 
 Corpora without an official split are split by speaker (or page, or recording) under `clean` and by sequence under
-`paper`. Long recordings are cut into windows, each a sequence that begins from the zero state: under `paper`, Blizzard
-and Accent into windows of half a second (40 frames), the rest dropped; under `clean`, whatever is longer than 40
-seconds into windows of 40 seconds (3,200 frames), the rest kept as a shorter one.
+`paper`. Long recordings are cut into windows, and each window is a sequence that starts from the zero state. Under
+`paper`, Blizzard and Accent are cut into windows of half a second (40 frames) and the rest is dropped. Under `clean`,
+recordings longer than 40 seconds are cut into windows of 40 seconds (3,200 frames) and the rest is a shorter window.
 
-Both: speech is cut into consecutive frames of 200 samples and the rest of fewer than 200 is left out. Pen: frame t is
-the offset from point t to point t + 1 (y growing upward under `paper`) and whether the pen leaves the board after
-point t + 1; the first point is where the line begins and is not scored, since its offset would be a constant
-that any density can make as likely as it pleases.
+Under both, speech is cut into consecutive frames of 200 samples, and a last piece of fewer than 200 is left out. Pen
+frame t is the offset from point t to point t + 1 (y grows upward under `paper`), and whether the pen is lifted after
+point t + 1. The first point is where the line begins; it is not scored, since its offset would be a constant, and a
+model could give a constant any density.
 """
 
 import difflib
@@ -46,20 +46,20 @@ PEN_FRAME_SIZE = 3
 
 
 class Protocol(BaseModel):
-    """The rules; see the module's text.
+    """The rules; see the description of the module. Its fields are part of every trial's key.
 
     Attributes:
         name: `clean` or `paper`.
-        kind: what it applies to.
+        kind: the kind of signal that it applies to.
         version: raised whenever a rule changes.
-        frame_size: values a frame: samples, or (dx, dy, pen up).
+        frame_size: values in a frame: samples, or (dx, dy, pen up).
         normalisation: `per_channel` by the training split's moments, or IAM-OnDB's released `shared_integer`.
-        dequantise: add U(-1/2, 1/2) to each integer before normalising.
-        flip_y: let y grow upward.
-        split_column: the index's column that says which split a sequence is in.
-        window_frames: sequences longer than this are cut into windows of this many frames; None cuts none.
-        rest_kept: whether what is shorter than a window is kept.
-        train_on: the splits to fit on, of those that exist.
+        dequantise: whether U(-1/2, 1/2) is added to each integer before normalising.
+        flip_y: whether y grows upward.
+        split_column: the column of the index that holds a sequence's split.
+        window_frames: longer sequences are cut into windows of this many frames; None cuts no sequence.
+        rest_kept: whether a rest that is shorter than a window is kept.
+        train_on: the splits to train on, as far as they exist.
         select_on: the split that chooses the checkpoint.
         report_on: the split whose score is reported.
     """
@@ -125,7 +125,7 @@ def find_protocol(name: str, kind: Kind, corpus: str) -> Protocol:
     """The protocol called `name` for a corpus of `kind`.
 
     Raises:
-        InputError: there is none; the message names those there are.
+        InputError: there is none; the message suggests another one.
     """
     if protocol := PROTOCOLS.get((name, kind)):
         if name == "paper" and corpus in _PAPER_WINDOW_FRAMES:
@@ -139,7 +139,7 @@ def find_protocol(name: str, kind: Kind, corpus: str) -> Protocol:
 
 
 def window_lengths(protocol: Protocol, length: int) -> list[int]:
-    """The frames of each window of a signal of `length` samples or points, in order; none where there is no frame."""
+    """The number of frames in each window of a signal of `length` samples or points; empty if it has no frame."""
     frames = frame_count(protocol, length)
     if protocol.window_frames is None:
         return [frames] if frames else []
@@ -148,7 +148,7 @@ def window_lengths(protocol: Protocol, length: int) -> list[int]:
 
 
 def frame_count(protocol: Protocol, length: int) -> int:
-    """How many frames a signal of `length` samples or points has."""
+    """The number of frames of a signal of `length` samples or points."""
     return length // protocol.frame_size if protocol.kind == "speech" else max(length - 1, 0)
 
 
@@ -158,8 +158,8 @@ class Framing:
 
     Attributes:
         protocol: the rules.
-        mean: what is taken off, one for each channel (samples; or dx and dy).
-        std: what is divided by, likewise.
+        mean: value that is subtracted, one for each channel (samples; or dx and dy).
+        std: value to divide by, one for each channel.
     """
 
     protocol: Protocol
@@ -168,7 +168,7 @@ class Framing:
 
     @classmethod
     def fit(cls, protocol: Protocol, manifest: Manifest) -> "Framing":
-        """Take the constants from the training split's exact moments.
+        """Compute the constants from the exact moments of the training split.
 
         Raises:
             InputError: the training split is empty or constant.
@@ -176,7 +176,10 @@ class Framing:
         by_sequence = protocol.split_column == "split_by_sequence"
         moments = manifest.train_moments_by_sequence if by_sequence else manifest.train_moments
         if moments.count == 0 or min(moments.std) == 0.0:
-            raise InputError(f"the training split of {manifest.corpus} is empty or constant: nothing to normalise by")
+            raise InputError(
+                f"{manifest.corpus}: the training split is empty or constant, which cannot be normalised; "
+                "prepare more data"
+            )
         if protocol.normalisation == "per_channel":
             sign = -1.0 if protocol.flip_y else 1.0
             mean = (moments.mean[0], *(sign * value for value in moments.mean[1:]))
@@ -188,7 +191,7 @@ class Framing:
 
         Args:
             signal: samples or points.
-            noise: where dequantisation noise comes from; used only if the protocol dequantises.
+            noise: generator of the dequantisation noise; used only if the protocol dequantises.
         """
         if isinstance(signal, Ink):
             return self._pen_frames(signal, noise)
@@ -208,7 +211,7 @@ class Framing:
         exact = values.astype(np.float64)
         if not self.protocol.dequantise:
             return exact
-        assert noise is not None, "this protocol dequantises: a source of noise is needed"
+        assert noise is not None, "this protocol dequantises and needs a generator of noise"
         return exact + noise.uniform(-0.5, 0.5, size=values.shape)
 
     def denormalise(self, frames: Frames) -> npt.NDArray[np.float64]:
@@ -227,8 +230,9 @@ class Framing:
 
 
 def _shared_integer(moments: Moments, *, flip_y: bool) -> tuple[tuple[float, float], tuple[float, float]]:
-    """IAM-OnDB's released normalisation: sums over both axes over the number of points, integer division."""
+    """The mean and standard deviation of the code released for IAM-OnDB, the same for both axes."""
     dx, dy = moments.sums
+    # Both axes' sum over the number of points (not of values), by integer division: as the paper's code does it.
     mean = (dx - dy if flip_y else dx + dy) // moments.count
     std = math.sqrt(sum(moments.sums_of_squares) / moments.count - mean**2)
     return (float(mean), float(mean)), (std, std)

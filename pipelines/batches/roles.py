@@ -1,8 +1,8 @@
-"""Which sequences are fitted on, which choose the checkpoint, and which are reported.
+"""The roles of sequences: which ones to train on, which ones choose the checkpoint, and which ones are reported.
 
-A set that is reported must not choose the checkpoint (only `paper` on IAM-OnDB does so, as the paper did). Where the
-shards lack a split that the protocol names, a tenth of the training groups is held out to choose the checkpoint,
-and what evaluation split there is gets reported; the rule that was applied is kept in words with the result.
+A set that is reported must not choose the checkpoint (only `paper` on IAM-OnDB does so, as the paper did). If the
+shards lack a split that the protocol names, a tenth of the training groups is held out to choose the checkpoint, and
+the evaluation split that exists is reported. The rule that was applied is stored in words with the result.
 """
 
 from dataclasses import dataclass
@@ -24,13 +24,13 @@ _HELD_OUT_FRACTION = 0.1
 
 @dataclass(frozen=True)
 class Roles:
-    """Positions in a shard set's index, by what they are for.
+    """Positions in a shard set's index, by role.
 
     Attributes:
-        fit: fitted on.
-        select: choose the checkpoint.
+        fit: the sequences to train on.
+        select: the sequences that choose the checkpoint.
         report_split: the split whose score is reported.
-        rule: the above in words.
+        rule: how the roles were assigned, in words.
     """
 
     fit: Rows
@@ -40,7 +40,7 @@ class Roles:
 
 
 def split_rows(shards: ShardSet, protocol: Protocol, splits: tuple[str, ...]) -> Rows:
-    """Positions in the index of the sequences of `splits` that have at least one frame or, if it cuts, one window."""
+    """Positions in the index of the sequences of `splits` that have at least one frame, or one window if cut."""
     lengths = shards.index["length"].to_numpy(dtype=np.int64)
     framed = np.array([bool(window_lengths(protocol, int(length))) for length in lengths], dtype=np.bool_)
     in_splits = np.isin(shards.index[protocol.split_column].to_numpy(dtype=object), splits)
@@ -48,10 +48,10 @@ def split_rows(shards: ShardSet, protocol: Protocol, splits: tuple[str, ...]) ->
 
 
 def assign_roles(shards: ShardSet, protocol: Protocol) -> Roles:
-    """Apply the protocol's splits to what the shards have; see the module's text.
+    """Apply the protocol's splits to the splits that the shards have; see the description of the module.
 
     Raises:
-        InputError: the shards have nothing to train on, or no evaluation split.
+        InputError: the shards have no sequence to train on, or no evaluation split.
     """
     names = shards.index[protocol.split_column].unique()
     present = {str(name) for name in names if len(split_rows(shards, protocol, (str(name),)))}
@@ -60,17 +60,13 @@ def assign_roles(shards: ShardSet, protocol: Protocol) -> Roles:
     if not train_on or report is None:
         raise InputError(
             f"{shards.location}: training needs a train split and a valid or test split with at least one frame each; "
-            f"it has {', '.join(sorted(present)) or 'none'}"
+            f"it has {', '.join(sorted(present)) or 'none'}; prepare more data"
         )
     fit = split_rows(shards, protocol, train_on)
     intended = report == protocol.report_on
     if intended and protocol.select_on in present:
         rule = f"fit on {' + '.join(train_on)}, checkpoint by {protocol.select_on}, report {report}"
         return Roles(fit, split_rows(shards, protocol, (protocol.select_on,)), report, rule)
-    return _with_held_out(shards, fit, train_on, report)
-
-
-def _with_held_out(shards: ShardSet, fit: Rows, train_on: tuple[str, ...], report: str) -> Roles:
     groups = shards.index["group"].to_numpy()[fit]
     held = np.isin(groups, list(hold_out(groups.tolist(), _HELD_OUT_FRACTION)))
     if held.all() or not held.any():

@@ -8,14 +8,14 @@ Layout, in either letter case, below any directory:
     speakers.csv            filename,native_language,sex,age,age_onset,birthplace,country,speakerid
     speakers_all.csv        the same columns in another order, `file_missing?`, and some without a name
 
-Either list will do; where there are both, `speakers_all.csv` counts. Columns are read by name. `filename` is the
-recording's name without suffix. A recording is one speaker. Recordings that the list does not know are kept without
-attributes; speakers without a recording are reported as absent.
+One list is enough; if both exist, `speakers_all.csv` is used. Columns are read by name. `filename` is the recording's
+name without suffix. Each recording has its own speaker. Recordings that the list does not name have no attributes;
+speakers without a recording are reported as missing.
 
-Split: none is official; by speaker, 0.9 / 0.05 / 0.05.
+Split: not official; by speaker, 0.9 / 0.05 / 0.05.
 
-Defects of the original: speakers in the list whose recording was lost, some marked as such and some not; rates from
-16 to 48 kHz.
+Defects of the original: the list names speakers whose recording was lost, and marks only some of them; sample rates
+vary from 16 to 48 kHz.
 """
 
 import re
@@ -48,8 +48,8 @@ class Accent:
         """List the recordings below `raw`, ordered by id.
 
         Raises:
-            InputError: no recordings or no list of speakers, the list contradicts itself, or two recordings claim
-                one speaker.
+            InputError: there are no recordings or no list of speakers, the list contradicts itself, or two recordings
+                have one id.
         """
         files = raw.files()
         recordings = [file for file in files if is_sound(file.path) and _RECORDING.search(file.path)]
@@ -63,13 +63,14 @@ class Accent:
         refuse_duplicates(raw, ((name, file.path) for name, file in named), what="recording", remedy=remedy)
         speakers = _speakers(raw, files)
         items = [
-            SourceItem(name, file, "train", name, name, None, _told(speakers.get(name, {}))) for name, file in named
+            SourceItem(name, file, "train", name, name, None, _attributes(speakers.get(name, {})))
+            for name, file in named
         ]
-        return split_three_ways(items, "speaker", _absent(speakers, {name for name, _ in named}))
+        return split_three_ways(items, "speaker", _missing(speakers, {name for name, _ in named}))
 
 
 def _speakers(raw: Location, files: list[FoundFile]) -> dict[str, dict[str, str]]:
-    """The rows of the list, by folded file name."""
+    """The rows of the list by file name."""
     lists = {base_name(file.path): file for file in reversed(files) if base_name(file.path) in _LISTS}
     if not lists:
         raise InputError(f"{raw}: no {' or '.join(_LISTS)} below it; copy the archive's own list there")
@@ -80,18 +81,18 @@ def _speakers(raw: Location, files: list[FoundFile]) -> dict[str, dict[str, str]
     speakers: dict[str, dict[str, str]] = {}
     for row in rows:
         if (name := fold(row["filename"])) and speakers.setdefault(name, row) != row:
-            raise InputError(f"{raw / file.path}: two rows that differ for {name!r}; restore the archive's own list")
+            raise InputError(f"{raw / file.path}: two different rows for {name!r}; restore the archive's own list")
     return speakers
 
 
-def _told(row: dict[str, str]) -> tuple[tuple[str, str], ...]:
+def _attributes(row: dict[str, str]) -> tuple[tuple[str, str], ...]:
     return tuple((key, row[key]) for key in _ATTRIBUTES if row.get(key))
 
 
-def _absent(speakers: dict[str, dict[str, str]], found: set[str]) -> list[MissingItem]:
+def _missing(speakers: dict[str, dict[str, str]], found: set[str]) -> list[MissingItem]:
     def message(row: dict[str, str]) -> str:
         marked = row.get("file_missing?", "").upper() == "TRUE"
-        return f"no such recording; the list {'itself marks it' if marked else 'does not mark it'} as missing"
+        return f"no such recording; the list {'marks' if marked else 'does not mark'} it as missing"
 
     return [
         MissingItem(row["filename"], name, message(row)) for name, row in sorted(speakers.items()) if name not in found

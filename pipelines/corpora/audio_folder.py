@@ -2,15 +2,15 @@
 
 Provenance and licence: the user's.
 
-Layout: every file below the raw root is a source item, whatever its suffix; what holds no sound becomes a reject, and
-nothing is passed over in silence. The options `speaker_level` and `class_level` say which directory level below the
-root names the speaker and the class, 1 being the first and 0 none:
+Layout: every file below the raw root is a source item, whatever its suffix; a file without sound becomes a reject, and
+no file is ignored silently. The options `speaker_level` and `class_level` state which directory level below the root
+names the speaker and the class; 1 is the first level, 0 means none:
 
     SPEAKER/CLASS/FILE.wav            speaker_level 1, class_level 2
 
-A file that does not lie that deep has none. An id is the path with its suffix, so that it depends on no other file.
+A file above that level has no speaker or class. An id is the path with its suffix, so it depends on no other file.
 
-Split: none is official; by speaker where known, else by file, 0.9 / 0.05 / 0.05.
+Split: not official; by speaker if known, else by file, 0.9 / 0.05 / 0.05.
 """
 
 from pipelines.corpora.base import Listing, Options, SourceItem
@@ -37,11 +37,13 @@ class AudioFolder:
         """List every file below `raw`, ordered by id.
 
         Raises:
-            InputError: there is none, a level is negative, or two names differ in letter case alone.
+            InputError: there is no file, a level is negative, or two names differ in letter case alone.
         """
         speaker_level, class_level = int(options["speaker_level"]), int(options["class_level"])
         if min(speaker_level, class_level) < 0:
-            raise InputError("audio_folder: a level is 0 (none), or 1 for the directories right below --raw and so on")
+            raise InputError(
+                "audio_folder: a level is 0 for none, 1 for the directories directly below --raw, and so on"
+            )
         files = raw.files()
         if not files:
             raise InputError(f"{raw}: no files below it; point --raw at a directory of sound files")

@@ -1,4 +1,4 @@
-"""Blizzard 2013, and audiobooks laid out like it: one reader, many hours.
+"""Blizzard 2013, and audiobooks with the same layout: one reader, many hours.
 
 Provenance: https://www.cstr.ed.ac.uk/projects/blizzard/2013/lessac_blizzard2013 (licensed; nothing is downloaded).
 
@@ -7,15 +7,15 @@ Layout, in either letter case, below any directory, in two forms:
     BOOK/unsegmented/CHAPTER.mp3          whole chapters; any directory whose name starts with `unsegmented`
     wavs/UTTERANCE.wav  or  .flac         utterances, cut and aligned
 
-A tree of sound files that are all MP3 is taken for chapters wherever they lie. Beside the utterances there may be a
-`metadata.csv`, a header `id|...|text` and one line an utterance: then only what it lists is taken, with its text, and
-what it lists in vain is reported as absent. The option `form` chooses; `auto` takes the chapters where there are any,
-since the paper modelled windows of half a second cut from them (the protocol cuts, not this adapter).
+If all sound files are MP3, they are taken for chapters, wherever they are. Utterances may come with a `metadata.csv`,
+which has a header `id|...|text` and one line for each utterance: then only the listed utterances are used, with their
+text, and those that do not exist are reported as missing. The option `form` chooses the form; `auto` uses the chapters
+if there are any, since the paper modelled windows of half a second from them (the protocol cuts, not this adapter).
 
-Split: none is official; by chapter or by utterance, 0.9 / 0.05 / 0.05. There is one reader, whom the raw form does
-not name, so no item has a speaker.
+Split: not official; by chapter or by utterance, 0.9 / 0.05 / 0.05. There is one reader, whom the raw form does not
+name, so no item has a speaker.
 
-Defects of the original: chapters open and close with the publisher's announcements; they are kept.
+Defects of the original: chapters begin and end with the publisher's announcements; they are kept.
 """
 
 import re
@@ -59,7 +59,7 @@ class Blizzard:
         """List the chapters or the utterances below `raw`, ordered by id.
 
         Raises:
-            InputError: there are none of the form asked for, or two files claim one id.
+            InputError: there are no recordings of the chosen form, or two files have one id.
         """
         form = options["form"]
         if form not in _FORMS:
@@ -75,8 +75,8 @@ class Blizzard:
             return _listed(raw, utterances, texts)
         wanted = "" if form == "auto" else f" of the form {form}"
         raise InputError(
-            f"{raw}: no Blizzard recordings{wanted}: neither unsegmented/*.mp3 nor utterances, *.wav or *.flac, below; "
-            "point --raw at the directory that holds them, or choose another form"
+            f"{raw}: no Blizzard recordings{wanted}: neither chapters, unsegmented/*.mp3, nor utterances, *.wav or "
+            "*.flac, below it; point --raw at the directory that holds them, or choose another form"
         )
 
 
@@ -101,7 +101,7 @@ def _items_by_path(raw: Location, files: list[FoundFile]) -> list[SourceItem]:
 
 
 def _listed_texts(raw: Location, files: list[FoundFile]) -> dict[str, str] | None:
-    """The text by folded id of all `metadata.csv` with a fitting header; None where there are none."""
+    """The texts by id in all `metadata.csv` with a fitting header; None if there is no such file."""
     texts: dict[str, str] | None = None
     for file in (file for file in files if base_name(file.path) == "metadata.csv"):
         columns, rows = read_rows(raw, file, "|", quoted=False)
@@ -115,8 +115,8 @@ def _listed(raw: Location, utterances: list[FoundFile], texts: dict[str, str]) -
     found = [(stem(file.path), file) for file in utterances if stem(file.path) in texts]
     refuse_duplicates(raw, ((name, file.path) for name, file in found), what="utterance", remedy=_REMEDY)
     if not found:
-        raise InputError(f"{raw}: none of the files that its metadata.csv lists is below it; {_REMEDY}")
+        raise InputError(f"{raw}: none of the recordings that its metadata.csv lists exists; {_REMEDY}")
     items = [_item(name, file, texts[name] or None) for name, file in found]
-    missing = sorted(texts.keys() - {item.id for item in items})
-    absent = [MissingItem(name, name, "metadata.csv lists it, but there is no such recording") for name in missing]
-    return split_three_ways(items, "utterance", absent)
+    message = "metadata.csv lists it, but there is no such recording"
+    missing = [MissingItem(name, name, message) for name in sorted(texts.keys() - {item.id for item in items})]
+    return split_three_ways(items, "utterance", missing)

@@ -1,6 +1,6 @@
-"""What the adapters share: names of files, the corpora's own lists, the refusal of doubles.
+"""What the adapters share: names of files, reading the corpora's own lists, refusing duplicates.
 
-A name in a list is looked up among the files found below the raw root and never joined into a path, so that no
+A name in a list is looked up among the files that were found below the raw root. It is never joined into a path, so no
 list can lead out of the corpus.
 """
 
@@ -50,12 +50,12 @@ _READERS = 16
 
 
 def fold(name: str) -> str:
-    """`name` as it is compared: composed, since some systems decompose accents, and in lower case."""
+    """`name` in the form for comparisons: composed Unicode, since some systems decompose accents, in lower case."""
     return unicodedata.normalize("NFC", name).lower()
 
 
 def base_name(path: str) -> str:
-    """What follows the last slash, folded."""
+    """The part after the last slash, folded."""
     return fold(path.rpartition("/")[2])
 
 
@@ -65,23 +65,24 @@ def stem(path: str) -> str:
 
 
 def suffix(path: str) -> str:
-    """The suffix with its dot, in lower case; '' where there is none."""
+    """The suffix with its dot, in lower case; '' if there is none."""
     return posixpath.splitext(path)[1].lower()
 
 
 def is_sound(path: str) -> bool:
-    """Whether the suffix is one that sound files have; the bytes may say otherwise later."""
+    """Whether the suffix is one of sound files; decoding may find otherwise."""
     return suffix(path)[1:] in _SOUND_SUFFIXES
 
 
 def directory(path: str) -> str:
-    """The directory of a file, or of a directory written with its slash, with a slash at its end; '' for the root."""
+    """The directory that holds a file, or a directory with a slash at its end; it ends in a slash; '' for the root."""
     return path[: path.rstrip("/").rfind("/") + 1]
 
 
 def common_directory(directories: Iterable[str]) -> str:
-    """The folded directory that all of `directories` (each with its slash) lie in or are; '' for the root."""
+    """The deepest folded directory that contains all of `directories` (each with its slash); '' for the root."""
     folded = {fold(name) for name in directories}
+    # In sorted order, the first and the last name differ no later than any two others.
     shared = posixpath.commonprefix((min(folded, default=""), max(folded, default="")))
     return shared[: shared.rfind("/") + 1]
 
@@ -96,12 +97,12 @@ def refuse_duplicates(raw: Location, named: Iterable[tuple[str, str]], *, what: 
 
     Args:
         raw: the raw root, for the message.
-        named: the files' ids and paths.
-        what: what an id names: `utterance`.
-        remedy: how to mend it.
+        named: ids and paths of the files.
+        what: the noun for what an id names, such as `utterance`.
+        remedy: how to fix it, for the message.
 
     Raises:
-        InputError: an id came twice; the message names both files.
+        InputError: two files have one id; the message names both.
     """
     seen: dict[str, str] = {}
     for name, path in named:
@@ -111,7 +112,7 @@ def refuse_duplicates(raw: Location, named: Iterable[tuple[str, str]], *, what: 
 
 
 def read_text(raw: Location, file: FoundFile) -> str:
-    """The text of a small file: UTF-8, with or without a byte-order mark, else Latin-1."""
+    """The text of a small file: UTF-8 with or without a byte-order mark, or else Latin-1."""
     content = (raw / file.path).read_bytes()
     try:
         return content.decode("utf-8-sig")
@@ -120,7 +121,7 @@ def read_text(raw: Location, file: FoundFile) -> str:
 
 
 def read_texts(raw: Location, files: Sequence[FoundFile]) -> list[str]:
-    """The texts of many small files, several at a time: an object store answers each only after a while."""
+    """The texts of many small files, read concurrently, because each request to an object store takes a while."""
     with ThreadPoolExecutor(_READERS) as pool:
         return list(pool.map(lambda file: read_text(raw, file), files))
 
@@ -128,12 +129,12 @@ def read_texts(raw: Location, files: Sequence[FoundFile]) -> list[str]:
 def read_rows(
     raw: Location, file: FoundFile, delimiter: str = ",", *, quoted: bool = True
 ) -> tuple[frozenset[str], list[dict[str, str]]]:
-    """The column names of a list with a header, stripped and folded, and its rows by column.
+    """The column names of a CSV file with a header, stripped and folded, and its rows as dictionaries.
 
-    Fields that a row lacks are '', fields beyond the header are left out.
+    Missing fields are '', fields beyond the header are ignored.
 
     Raises:
-        InputError: a field is longer than any list's.
+        InputError: the file is not a CSV list.
     """
     text = io.StringIO(read_text(raw, file), newline="")
     lines = csv.reader(text, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE)

@@ -9,13 +9,12 @@ Layout, below the raw root:
     ascii/a01/a01-000/a01-000u.txt              transcription; section `CSR:` has one text line per line file
     splits/trainset.txt  testset_v.txt  testset_t.txt  testset_f.txt      form ids, one per line
 
-The split lists may lie anywhere below the root. Their names are the corpus's own: `trainset` is train,
-`testset_v` valid, `testset_t` a second validation set (valid2), `testset_f` test. Forms in no list belong
-to no split and are left out, as the corpus's own protocol does.
+The split lists may be anywhere below the root. Their names are the corpus's own: `trainset` is train, `testset_v` is
+valid, `testset_t` is a second validation set (valid2), `testset_f` is test. Forms in no list belong to no split and are
+left out, as in the corpus's own protocol.
 
-Defects of the original: forms with more line files than text lines (their lines have no transcription, since
-it cannot be told which text belongs to which), lines in which time runs backwards (kept; the models do not
-see time).
+Defects of the original: some forms have more line files than text lines (their lines get no transcription, since the
+right one is not known); in some lines time runs backwards (they are kept; the models do not see time).
 """
 
 import re
@@ -52,7 +51,7 @@ class IamOndb:
         """List the lines of the forms that a split list names, ordered by id.
 
         Raises:
-            InputError: no line files or no split lists, or a form stands in two lists.
+            InputError: there are no line files or no split lists, or a form is in two lists.
         """
         files = raw.files()
         lines = _lines_by_form(files)
@@ -100,4 +99,5 @@ def _transcripts(raw: Location, file: FoundFile | None, last_line: int) -> dict[
         return {}
     _, _, section = (raw / file.path).read_bytes().decode("latin-1").partition("CSR:")
     texts = [line.strip() for line in section.splitlines() if line.strip()]
+    # With another number of texts than lines, no text can be assigned safely.
     return dict(enumerate(texts, start=1)) if len(texts) == last_line else {}

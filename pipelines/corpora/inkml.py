@@ -1,15 +1,15 @@
-"""Any directory of W3C InkML files, such as those of online handwriting and of mathematical expressions.
+"""Any directory of W3C InkML files, such as online handwriting or mathematical expressions.
 
 Provenance and licence: the user's.
 
-Layout: every `*.inkml` below the raw root, in either letter case, is one sequence; other files are passed over. The
-option `writer_level` says which directory level below the root names the writer, 1 being the first and 0 none. A file
-that does not lie that deep has no writer.
+Layout: every `*.inkml` below the raw root, in either letter case, is one sequence; other files are ignored. The option
+`writer_level` states which directory level below the root names the writer; 1 is the first level, 0 means none. A file
+above that level has no writer.
 
-`scale` is what coordinates are multiplied by, for files with decimals: 100 keeps two of them. A file whose coordinates
-are no integers then is rejected.
+Coordinates are multiplied by the option `scale`, for files with decimals: 100 keeps two of them. A file whose
+coordinates are not integers after that is rejected.
 
-Split: none is official; by writer where known, else by file, 0.9 / 0.05 / 0.05.
+Split: not official; by writer if known, else by file, 0.9 / 0.05 / 0.05.
 """
 
 from pipelines.corpora.base import Listing, Options, SourceItem
@@ -38,12 +38,12 @@ class Inkml:
         """List the InkML files below `raw`, ordered by id.
 
         Raises:
-            InputError: there is none, an option is out of range, or two names differ in letter case alone.
+            InputError: there is no such file, an option is out of range, or two names differ in letter case alone.
         """
         check_scale(self.name, options)
         level = int(options["writer_level"])
         if level < 0:
-            raise InputError("inkml: writer_level is 0 (none), or 1 for the directories right below --raw and so on")
+            raise InputError("inkml: writer_level is 0 for none, 1 for the directories directly below --raw, and so on")
         items = [_item(file, level) for file in raw.files() if suffix(file.path) == ".inkml"]
         if not items:
             raise InputError(f"{raw}: no *.inkml below it; point --raw at a directory of InkML files")
@@ -53,10 +53,10 @@ class Inkml:
 
 
 def check_scale(corpus: str, options: Options) -> None:
-    """Refuse a scale that coordinates cannot be multiplied by.
+    """Check the option `scale`.
 
     Raises:
-        InputError: it is below 1 or absurdly large.
+        InputError: it is below 1 or too large.
     """
     if not 1 <= int(options["scale"]) <= _LARGEST_SCALE:
         raise InputError(

@@ -8,12 +8,13 @@ Layout, in either letter case, below any directory:
     LibriSpeech/train-clean-100/SPEAKER/CHAPTER/SPEAKER-CHAPTER.trans.txt            `UTTERANCE-ID TEXT` a line
     LibriSpeech/SPEAKERS.TXT                                                         `ID | SEX | SUBSET | ...` a line
 
-Transcripts and SPEAKERS.TXT may be missing. Utterances that a transcript lists in vain are reported as absent.
+Transcripts and SPEAKERS.TXT may be missing. Utterances that a transcript lists and that do not exist are reported as
+missing.
 
-Split: the official one: `train-*` is train, `dev-*` valid, `test-*` test; no speaker is in two. A copy with some of
-the subsets has their splits alone.
+Split: official: `train-*` is train, `dev-*` is valid, `test-*` is test; no speaker is in two splits. A copy with only
+some of the subsets has only their splits.
 
-Defects of the original: speech that was aligned to its text by machine; the `other` subsets are the harder ones.
+Defects of the original: the speech was aligned to its text automatically; the `other` subsets are the harder ones.
 """
 
 import re
@@ -59,7 +60,7 @@ class Librispeech:
         """List the utterances below `raw`, ordered by id.
 
         Raises:
-            InputError: no utterance is found, or two files claim one.
+            InputError: there is no utterance, or two files have one id.
         """
         files = raw.files()
         utterances = _utterances(files)
@@ -72,12 +73,10 @@ class Librispeech:
         refuse_duplicates(raw, ((u.id, u.file.path) for u in utterances), what="utterance", remedy=remedy)
         texts, sexes = _texts(raw, files), _sexes(raw, files)
         items = [_item(u, texts.get(u.id), sexes.get(u.speaker)) for u in utterances]
-        missing = sorted(texts.keys() - {item.id for item in items})
-        absent = [
-            MissingItem(name, name, "its chapter's transcript lists it, but there is no recording") for name in missing
-        ]
+        message = "its chapter's transcript lists it, but there is no recording"
+        missing = [MissingItem(name, name, message) for name in sorted(texts.keys() - {item.id for item in items})]
         rule = "the corpus's own subsets: train-* is train, dev-* valid, test-* test"
-        return Listing(sorted(items, key=lambda item: item.id), rule, absent)
+        return Listing(sorted(items, key=lambda item: item.id), rule, missing)
 
 
 def _utterances(files: list[FoundFile]) -> list[_Utterance]:
@@ -96,7 +95,7 @@ def _item(utterance: _Utterance, text: str | None, sex: str | None) -> SourceIte
 
 
 def _texts(raw: Location, files: list[FoundFile]) -> dict[str, str]:
-    """The text of every utterance that a transcript lists, by its folded id."""
+    """The texts in all transcripts by utterance id."""
     lists = [file for file in files if _TRANSCRIPT.search(file.path)]
     lines = (line.partition(" ") for text in read_texts(raw, lists) for line in text.split("\n"))
     return {fold(name.strip()): words.strip() for name, _, words in lines if name.strip()}

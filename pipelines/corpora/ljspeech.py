@@ -7,13 +7,13 @@ Layout, in either letter case, below any directory:
     LJSpeech-1.1/wavs/LJ001-0001.wav
     LJSpeech-1.1/metadata.csv            no header, no quotes; `LJ001-0001|TEXT|NORMALISED TEXT` a line
 
-The transcript is the normalised text. Recordings that the list does not know are kept without a transcript; listed
-ones that are missing are reported as absent.
+The transcript is the normalised text. Recordings that the list does not name have no transcript; listed recordings that
+do not exist are reported as missing.
 
-Split: none is official; by section of a book (`LJ001`), 0.9 / 0.05 / 0.05. All are one reader, so no item has a
-speaker, and a group is a section.
+Split: not official; by section of a book (`LJ001`), 0.9 / 0.05 / 0.05. There is one reader, so no item has a speaker,
+and a group is a section.
 
-Defects of the original: utterances follow one another within a sentence, which is why sections are not cut.
+Defects of the original: a sentence may continue in the next utterance; therefore sections are not cut.
 """
 
 import re
@@ -44,7 +44,7 @@ class Ljspeech:
         """List the recordings below `raw`, ordered by id.
 
         Raises:
-            InputError: no recordings or no list of them, or two files claim one id.
+            InputError: there are no recordings or no list of them, or two files have one id.
         """
         files = raw.files()
         texts = _texts(raw, files)
@@ -57,9 +57,9 @@ class Ljspeech:
             )
         remedy = "point --raw at one copy of LJ Speech"
         refuse_duplicates(raw, ((item.id, item.file.path) for item in items), what="utterance", remedy=remedy)
-        missing = sorted(texts.keys() - {item.id for item in items})
-        absent = [MissingItem(name, name, "metadata.csv lists it, but there is no such recording") for name in missing]
-        return split_three_ways(items, "section of a book", absent)
+        message = "metadata.csv lists it, but there is no such recording"
+        missing = [MissingItem(name, name, message) for name in sorted(texts.keys() - {item.id for item in items})]
+        return split_three_ways(items, "section of a book", missing)
 
 
 def _item(match: re.Match[str], file: FoundFile, texts: dict[str, str]) -> SourceItem:
@@ -68,7 +68,7 @@ def _item(match: re.Match[str], file: FoundFile, texts: dict[str, str]) -> Sourc
 
 
 def _texts(raw: Location, files: list[FoundFile]) -> dict[str, str]:
-    """The normalised text, else the text, of every listed utterance, by its folded id."""
+    """The normalised texts (or the texts, if a line has no normalised one) by utterance id."""
     lists = [file for file in files if base_name(file.path) == "metadata.csv"]
     if not lists:
         raise InputError(

@@ -1,19 +1,19 @@
-"""Onomatopoeia: human sounds that are no words - coughs, laughs, sighs - in one directory a class.
+"""Onomatopoeia: human sounds that are not words (coughs, laughs, sighs), with one directory for each class.
 
-Provenance: the collection of the VRNN paper was never published. Any tree of sound files with a class level stands in
-for it, such as the Nonverbal Vocalization Dataset, https://www.openslr.org/99 (nothing is downloaded).
+Provenance: the collection of the VRNN paper was never published. Any tree of sound files with a class level can take
+its place, such as the Nonverbal Vocalization Dataset, https://www.openslr.org/99 (nothing is downloaded).
 
 Layout, in either letter case, below any directory:
 
     CLASS/FILE.wav                                                                  or any other sound file
     dataset/CLASS/SPEAKER_CLASS#_TRIAL_SEX_AGE_LOCATION_QUALITY_NOISE.wav           the Nonverbal Vocalization Dataset
 
-In the second the name tells the speaker and the attributes; sex, location, quality and noise are its publisher's
-number codes and are kept as they are. The class is the name of the directory.
+In the second form the file name states the speaker and the attributes; sex, location, quality and noise are number
+codes of the publisher and are kept as they are. The class is the name of the directory.
 
-Split: none is official; by speaker where the name tells it, else by file, 0.9 / 0.05 / 0.05.
+Split: not official; by speaker if the name states one, else by file, 0.9 / 0.05 / 0.05.
 
-Defects of the original: recorded on the speakers' own telephones, the classes and the speakers are of uneven size.
+Defects of the original: it was recorded on the speakers' own telephones; classes and speakers differ in size.
 """
 
 import re
@@ -56,13 +56,13 @@ class Onomatopoeia:
         """List the sounds below `raw`, ordered by id.
 
         Raises:
-            InputError: no sound lies in a directory of its class, or two files claim one id.
+            InputError: no sound is in a directory of its class, or two files have one id.
         """
         sounds = [file for file in raw.files() if is_sound(file.path)]
         if not any(directory(file.path) for file in sounds):
             raise InputError(
-                f"{raw}: no CLASS/FILE.wav or the like below it; point --raw at the directory that holds one "
-                "directory a class, or use audio_folder for sounds without classes"
+                f"{raw}: no CLASS/FILE.wav or the like below it; point --raw at the directory with one directory for "
+                "each class, or use audio_folder for sounds without classes"
             )
         below = common_directory(directory(directory(file.path)) for file in sounds)
         items = [_item(file, below) for file in sounds]
@@ -78,6 +78,6 @@ def _item(file: FoundFile, below: str) -> SourceItem:
     match = _NONVERBAL.fullmatch(stem(file.path))
     if match is None:
         return SourceItem(sound_id, file, "train", None, sound_id, attributes=tuple(attributes.items()))
-    told = {key: value for key, value in match.groupdict().items() if key != "speaker"}
+    attributes |= {key: value for key, value in match.groupdict().items() if key != "speaker"}
     speaker = fold(match["speaker"])
-    return SourceItem(sound_id, file, "train", speaker, speaker, attributes=tuple((attributes | told).items()))
+    return SourceItem(sound_id, file, "train", speaker, speaker, attributes=tuple(attributes.items()))

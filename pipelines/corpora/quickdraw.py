@@ -1,16 +1,17 @@
-"""Quick, Draw!: drawings of 345 things, each made in 20 seconds by a visitor of a game.
+"""Quick, Draw!: drawings of 345 things, each drawn within 20 seconds by a player of an online game.
 
 Provenance: https://github.com/googlecreativelab/quickdraw-dataset (CC BY 4.0; nothing is downloaded).
 
-Layout: `*.ndjson` anywhere below the raw root, one file a word, one drawing a line, raw (with times) or simplified:
+Layout: `*.ndjson` anywhere below the raw root, one file for each word, one line for each drawing, in the raw form (with
+times) or the simplified form:
 
     cat.ndjson              {"word":"cat","countrycode":"VE","recognized":true,"key_id":"...","drawing":[[[...
 
-A line is listed by its byte range and is not parsed before it is decoded; its fields are found by regular expressions.
-Empty lines are passed over. `per_word` is how many drawings of each file are taken, the first ones, 0 for all; no
-more is read than they take. The raw form has positions between pixels, which `scale` makes integers, if it can.
+A drawing is listed by its byte range and parsed only when it is decoded; its attributes are found by regular
+expressions. Empty lines are skipped. The first `per_word` drawings of each file are used, or all of them if it is 0; no
+more of the file is read. Positions in the raw form are not always integers; the option `scale` multiplies them.
 
-Split: none is official; by drawing, 0.9 / 0.05 / 0.05. Who drew what is not known.
+Split: not official; by drawing, 0.9 / 0.05 / 0.05. The authors of the drawings are not known.
 """
 
 import re
@@ -51,7 +52,7 @@ class Quickdraw:
         """List the first drawings of each file below `raw`, ordered by id.
 
         Raises:
-            InputError: there is none, an option is out of range, a file has no lines, or two drawings have one id.
+            InputError: there is no drawing, an option is out of range, a line is too long, or two drawings have one id.
         """
         check_scale(self.name, options)
         per_word = int(options["per_word"])
@@ -79,7 +80,7 @@ def _drawings(raw: Location, file: FoundFile) -> Iterator[SourceItem]:
 
 
 def _lines(place: Location) -> Iterator[tuple[int, bytes]]:
-    """The lines of a file without their ends, and where each begins; read in blocks, as far as lines are asked for."""
+    """The lines of a file without line ends, each with its first byte's position; the file is read as far as needed."""
     start, rest = 0, b""
     with place.open() as file:
         while block := file.read(_BLOCK_BYTES):
@@ -88,5 +89,7 @@ def _lines(place: Location) -> Iterator[tuple[int, bytes]]:
                 yield start, line
                 start += len(line) + 1
             if len(rest) > _LONGEST_LINE:
-                raise InputError(f"{place}: a line longer than {_LONGEST_LINE} bytes; it is no list of drawings")
+                raise InputError(
+                    f"{place}: a line is longer than {_LONGEST_LINE} bytes, so it is not a drawing; remove the file"
+                )
     yield start, rest

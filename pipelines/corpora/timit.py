@@ -6,16 +6,16 @@ Layout, in either letter case, below any directory:
 
     TRAIN/DR1/FCJF0/SA1.WAV  .TXT  .WRD  .PHN        TEST/...
 
-and the flattened form in which copies circulate, `dr1-fcjf0/sa1.wav`. `.WAV` is NIST SPHERE in the original
-and RIFF in converted copies; the bytes tell, never the suffix. `.TXT` holds `START END SENTENCE`.
+and the flattened form in which copies circulate, `dr1-fcjf0/sa1.wav`. `.WAV` is NIST SPHERE in the original and RIFF in
+converted copies; the decoder goes by the bytes, not by the suffix. `.TXT` holds `START END SENTENCE`.
 
-Sentences: SA1 and SA2 are the same two for every speaker, and the corpus's own documentation says to leave
-them out of training and testing, so they are left out unless asked for.
+Sentences: every speaker reads SA1 and SA2. The corpus's own documentation advises against using them in training and
+testing, so they are left out unless the option `include_sa` is set.
 
-Phones: what `.PHN` says, `START END LABEL` a line, in samples, is kept as the attribute `phones`, as it is written.
+Phones: the content of `.PHN`, lines `START END LABEL` in samples, is stored unchanged as the attribute `phones`.
 
-Split: TEST is test. TIMIT has no validation set: 5 % of the training speakers, by a seeded hash, are held
-out as `valid`. A copy without a TEST tree is split by speaker, 0.9 / 0.05 / 0.05, and says so.
+Split: TEST is test. TIMIT has no validation set: 5 % of the training speakers, by a seeded hash, are held out as
+`valid`. A copy without a TEST tree is split by speaker, 0.9 / 0.05 / 0.05, and the split rule says so.
 """
 
 import re
@@ -66,7 +66,7 @@ class Timit:
         """List the utterances below `raw`, ordered by id.
 
         Raises:
-            InputError: no utterance is found, or two files claim one utterance.
+            InputError: there is no utterance, or two files have one id.
         """
         files = raw.files()
         utterances = list(_utterances(files))
@@ -79,7 +79,7 @@ class Timit:
         refuse_duplicates(raw, ((u.id, u.file.path) for u in utterances), what="utterance", remedy=remedy)
         kept = [u for u in utterances if options["include_sa"] or not u.sentence.startswith("sa")]
         splits, rule = _splits(kept)
-        beside = {file.path.lower(): file for file in files if file.path.lower().endswith((".txt", ".phn"))}
+        labels = {file.path.lower(): file for file in files if file.path.lower().endswith((".txt", ".phn"))}
         items = [
             SourceItem(
                 u.id,
@@ -87,8 +87,8 @@ class Timit:
                 splits[u.speaker],
                 u.speaker,
                 u.speaker,
-                _transcript(raw, beside, u),
-                _phones(raw, beside, u),
+                _transcript(raw, labels, u),
+                _phones(raw, labels, u),
             )
             for u in kept
         ]
@@ -113,19 +113,19 @@ def _splits(utterances: list[_Utterance]) -> tuple[dict[str, Split], str]:
     return splits, "TEST tree is test; 5 % of the TRAIN speakers by a hash, seed 0, are valid"
 
 
-def _transcript(raw: Location, beside: dict[str, FoundFile], utterance: _Utterance) -> str | None:
-    words = (_text_beside(raw, beside, utterance, ".txt") or "").split(maxsplit=2)
+def _transcript(raw: Location, labels: dict[str, FoundFile], utterance: _Utterance) -> str | None:
+    words = (_label_text(raw, labels, utterance, ".txt") or "").split(maxsplit=2)
     return words[2].strip() if len(words) == 3 else None
 
 
-def _phones(raw: Location, beside: dict[str, FoundFile], utterance: _Utterance) -> tuple[tuple[str, str], ...]:
-    """The attribute `phones`; none where a line is not two numbers and a label."""
-    lines = (_text_beside(raw, beside, utterance, ".phn") or "").strip().splitlines()
+def _phones(raw: Location, labels: dict[str, FoundFile], utterance: _Utterance) -> tuple[tuple[str, str], ...]:
+    """The attribute `phones`; empty if a line is not two numbers and a label."""
+    lines = (_label_text(raw, labels, utterance, ".phn") or "").strip().splitlines()
     if not lines or not all(_PHONE.fullmatch(line.strip()) for line in lines):
         return ()
     return (("phones", "\n".join(line.strip() for line in lines)),)
 
 
-def _text_beside(raw: Location, beside: dict[str, FoundFile], utterance: _Utterance, suffix: str) -> str | None:
-    file = beside.get(utterance.file.path[: -len(".wav")].lower() + suffix)
+def _label_text(raw: Location, labels: dict[str, FoundFile], utterance: _Utterance, suffix: str) -> str | None:
+    file = labels.get(utterance.file.path[: -len(".wav")].lower() + suffix)
     return None if file is None else (raw / file.path).read_bytes().decode("latin-1")

@@ -9,13 +9,13 @@ Layout, in either letter case, below any directory:
     txt/p225/p225_001.txt                                             the sentence
     speaker-info.txt                        ID AGE GENDER ACCENTS REGION, in columns of spaces; 0.80 has 225 for p225
 
-Text and speaker-info may be missing. The option `microphone` chooses between the two of 0.92; an utterance that only
-the other one recorded is reported as absent.
+Text and speaker-info may be missing. The option `microphone` chooses one of the two in 0.92; an utterance that only the
+other microphone recorded is reported as missing.
 
-Split: none is official; by speaker, 0.9 / 0.05 / 0.05.
+Split: not official; by speaker, 0.9 / 0.05 / 0.05.
 
-Defects of the original: no text for p315, no second microphone for p280 and p315; all read the same two passages
-besides their own sentences, so that some texts are in every split.
+Defects of the original: no text for p315, no second microphone for p280 and p315. All speakers read the same two
+passages in addition to their own sentences, so some texts are in every split.
 """
 
 import re
@@ -60,22 +60,33 @@ class Vctk:
         """List one microphone's utterances below `raw`, ordered by id.
 
         Raises:
-            InputError: there are none, or two files claim one utterance.
+            InputError: there are none, or two files have one id.
         """
         files = raw.files()
         recordings = _recordings(files)
         microphone = str(options["microphone"])
         kept = [one for one in recordings if one.microphone == microphone]
+        if recordings and not kept:
+            raise InputError(
+                f"{raw}: no recordings of microphone {microphone} below it; "
+                "choose another microphone (1 or 2; VCTK 0.80 has only 1)"
+            )
         if not kept:
-            raise InputError(_no_recordings(raw, recordings, microphone))
+            raise InputError(
+                f"{raw}: not VCTK: neither wav48_silence_trimmed/p225/p225_001_mic1.flac nor wav48/p225/p225_001.wav "
+                "or the like below it; point --raw at the directory that holds wav48_silence_trimmed or wav48"
+            )
         remedy = "point --raw at one copy of VCTK"
         refuse_duplicates(raw, ((one.id, one.file.path) for one in kept), what="utterance", remedy=remedy)
-        told, texts = _speaker_info(raw, files), _texts(raw, files, {one.id for one in kept})
+        ids = {one.id for one in kept}
+        info, texts = _speaker_info(raw, files), _texts(raw, files, ids)
         items = [
-            SourceItem(r.id, r.file, "train", r.speaker, r.speaker, texts.get(r.id), told.get(r.speaker, ()))
+            SourceItem(r.id, r.file, "train", r.speaker, r.speaker, texts.get(r.id), info.get(r.speaker, ()))
             for r in kept
         ]
-        return split_three_ways(items, "speaker", _absent(recordings, {one.id for one in kept}, microphone))
+        message = f"microphone {microphone} did not record it, only the other"
+        missing = [MissingItem(one.file.path, one.id, message) for one in recordings if one.id not in ids]
+        return split_three_ways(items, "speaker", missing)
 
 
 def _recordings(files: list[FoundFile]) -> list[_Recording]:
@@ -87,25 +98,6 @@ def _recordings(files: list[FoundFile]) -> list[_Recording]:
     ]
 
 
-def _no_recordings(raw: Location, recordings: list[_Recording], microphone: str) -> str:
-    if recordings:
-        return (
-            f"{raw}: nothing that microphone {microphone} recorded below it; choose another (1 or 2; 0.80 has 1 alone)"
-        )
-    return (
-        f"{raw}: not VCTK: neither wav48_silence_trimmed/p225/p225_001_mic1.flac nor wav48/p225/p225_001.wav or the "
-        "like below it; point --raw at the directory that holds wav48_silence_trimmed or wav48"
-    )
-
-
-def _absent(recordings: list[_Recording], kept: set[str], microphone: str) -> list[MissingItem]:
-    others = [one for one in recordings if one.id not in kept]
-    return [
-        MissingItem(one.file.path, one.id, f"microphone {microphone} did not record it, only the other")
-        for one in others
-    ]
-
-
 def _texts(raw: Location, files: list[FoundFile], wanted: set[str]) -> dict[str, str]:
     found = [file for file in files if stem(file.path) in wanted and _TEXT.search(file.path)]
     texts = zip(found, read_texts(raw, found), strict=True)
@@ -113,11 +105,12 @@ def _texts(raw: Location, files: list[FoundFile], wanted: set[str]) -> dict[str,
 
 
 def _speaker_info(raw: Location, files: list[FoundFile]) -> dict[str, tuple[tuple[str, str], ...]]:
-    """The attributes by folded speaker."""
+    """The attributes by speaker."""
     lists = [file for file in files if base_name(file.path) == "speaker-info.txt"]
-    told: dict[str, tuple[tuple[str, str], ...]] = {}
+    attributes: dict[str, tuple[tuple[str, str], ...]] = {}
     for line in (line for file in lists[:1] for line in read_text(raw, file).split("\n")):
         name, *fields = [*_COMMENT.sub("", line).split(maxsplit=4), ""]
         values = zip(("age", "sex", "accent", "region"), (" ".join(field.split()) for field in fields), strict=False)
-        told[f"p{name}" if name.isdigit() else fold(name)] = tuple((key, value) for key, value in values if value)
-    return told
+        speaker = f"p{name}" if name.isdigit() else fold(name)
+        attributes[speaker] = tuple((key, value) for key, value in values if value)
+    return attributes

@@ -1,7 +1,7 @@
-"""The dataset card: `README.md` beside the shards, for people and for the Hugging Face libraries.
+"""The dataset card: the `README.md` of a set of shards, for people and for the Hugging Face libraries.
 
-Its front matter names the shards of each split, so that `datasets.load_dataset(DIR)` reads them and neither the index
-nor the rejects. It holds no times, so the same shards have the same card.
+Its front matter names the shards of each split, so that `datasets.load_dataset(DIR)` reads the shards alone, and not
+the index or the rejects. It holds no times, so the same shards have the same card.
 """
 
 from collections.abc import Mapping
@@ -25,13 +25,13 @@ _LICENCES = {
     "Apache-2.0": "apache-2.0",
     "MIT": "mit",
 }
-"""Licences by the names that Hugging Face knows them by; any other is `other`, with its own name."""
+"""Hugging Face's identifiers of licences; any other licence is `other`, with its own name."""
 _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
 _TAGS = {"speech": ("audio", "speech"), "pen": ("handwriting", "time-series")}
 
 
 def dataset_card(manifest: Manifest) -> str:
-    """The card of the shards that `manifest` describes, and a function of it alone."""
+    """The card of the shards that `manifest` describes; a function of the manifest alone."""
     filled = {name: split for name, split in manifest.splits.items() if split.sequences}
     files = [shard.file for split in manifest.splits.values() for shard in split.shards]
     environment = Environment(
@@ -63,7 +63,7 @@ def dataset_card(manifest: Manifest) -> str:
 
 
 def _pattern(name: str, split: SplitEntry) -> str:
-    """Matches the shards of this split and cut, and no other Parquet file."""
+    """A glob that matches the shards of this split, and no other Parquet file."""
     return f"{name}-*-of-{len(split.shards):05d}.parquet"
 
 

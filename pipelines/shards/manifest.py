@@ -1,7 +1,7 @@
-"""`manifest.json`: what a set of shards holds, and the fingerprint that names its content.
+"""`manifest.json`: what a set of shards holds, and the fingerprint that identifies its content.
 
-The manifest is written last: shards without one are unfinished. It holds no times and no host names, so the
-same raw files give the same manifest anywhere the software is the same.
+The manifest is written last: a set of shards without one is unfinished. It holds no times and no host names, so the
+same raw files and the same software give the same manifest on every machine.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ class _Frozen(BaseModel):
 
 
 class ShardEntry(_Frozen):
-    """One shard: its file name, its bytes and their SHA-256."""
+    """One shard: its file name, size, SHA-256 and number of sequences."""
 
     file: str
     bytes: int
@@ -44,7 +44,7 @@ class ShardEntry(_Frozen):
 
 
 class SplitEntry(_Frozen):
-    """One split: how many sequences, and samples or pen points, it holds, and in which shards."""
+    """One split: the number of its sequences, the number of samples or pen points, and its shards."""
 
     sequences: int
     length: int
@@ -55,21 +55,21 @@ class Manifest(_Frozen):
     """What a set of shards holds.
 
     Attributes:
-        schema_version: of the shards' columns.
+        schema_version: version of the shards' columns.
         corpus: the adapter's name.
         kind: `speech` or `pen`.
-        sample_rate: Hz, None for pen.
+        sample_rate: rate in Hz; None for pen.
         options: the adapter's options.
-        licence: of the raw corpus, as its publisher states it.
+        licence: licence of the raw corpus, as its publisher states it.
         url: where the raw corpus comes from.
-        split_rule: in words, how sequences came to their splits.
+        split_rule: how the splits were made, in words.
         fingerprint: SHA-256 of the content; see `fingerprint`.
-        splits: by name.
-        rejects: how many source items were rejected, by code.
+        splits: the splits by name.
+        rejects: the number of rejected source items by code.
         train_moments: exact moments of the training split.
-        train_moments_by_sequence: of the training part of the split by sequence.
-        index_sha256: of `index.parquet`.
-        software: versions of what decoded and wrote.
+        train_moments_by_sequence: exact moments of the training part of the split by sequence.
+        index_sha256: SHA-256 of `index.parquet`.
+        software: versions of the software that decoded and wrote.
     """
 
     schema_version: int
@@ -93,7 +93,7 @@ class Manifest(_Frozen):
         """Read the manifest of a set of shards.
 
         Raises:
-            InputError: there is none, or it is of another version or damaged.
+            InputError: there is none, it is damaged, or it has another version.
         """
         try:
             content = (shards / MANIFEST_NAME).read_bytes()
@@ -116,9 +116,9 @@ class Manifest(_Frozen):
 
 
 def fingerprint(kind: Kind, sample_rate: int | None, rows: Iterable[tuple[str, str, str]]) -> str:
-    """The name of a content: SHA-256 over kind, rate and the sorted (split, id, digest) of every sequence.
+    """SHA-256 over kind, rate and the sorted (split, id, digest) of every sequence.
 
-    It does not depend on how the sequences are cut into shards, nor on where they came from.
+    It does not depend on how the sequences are cut into shards or on where they came from.
     """
     digest = hashlib.sha256(f"{kind}\0{sample_rate}\n".encode())
     for row in sorted(rows):

@@ -1,6 +1,6 @@
 """Exact first and second moments of integer signals.
 
-Sums of integers are exact and do not depend on their order, so one worker and a thousand give the same
+Sums of integers are exact and do not depend on the order, so one worker and a thousand workers give the same
 normalisation to the last bit. The mean and the standard deviation are rounded once, at the end.
 """
 
@@ -17,9 +17,9 @@ __all__ = ["Moments", "signal_moments"]
 
 
 class Moments(BaseModel):
-    """Count, sums and sums of squares, one of the latter two for each channel.
+    """The count of values, and the sum and the sum of squares of each channel.
 
-    Speech has one channel, the samples. Pen has two, the offsets in x and in y between successive points.
+    Speech has one channel, the samples. Pen has two: the offsets in x and in y between successive points.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,12 +40,12 @@ class Moments(BaseModel):
 
     @property
     def mean(self) -> tuple[float, ...]:
-        """The mean of each channel; nan where there is nothing."""
+        """The mean of each channel; nan if the count is 0."""
         return tuple(float(Fraction(value, self.count)) if self.count else math.nan for value in self.sums)
 
     @property
     def std(self) -> tuple[float, ...]:
-        """The standard deviation (of the population) of each channel; nan where there is nothing."""
+        """The population standard deviation of each channel; nan if the count is 0."""
         if not self.count:
             return (math.nan,) * len(self.sums)
         return tuple(
@@ -57,6 +57,7 @@ class Moments(BaseModel):
 def signal_moments(signal: Signal) -> Moments:
     """The moments of one signal."""
     channels = [np.diff(signal.x), np.diff(signal.y)] if isinstance(signal, Ink) else [signal]
+    # Squares of 16-bit samples overflow 32 bits when they are added up.
     wide = [channel.astype(np.int64) for channel in channels]
     return Moments(
         count=len(wide[0]),

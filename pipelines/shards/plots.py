@@ -1,11 +1,10 @@
-"""Two pictures of a set of shards: how long its sequences are, and how loud, or for pen how fast.
+"""Two plots of a set of shards: the lengths of its sequences, and their loudness (speech) or speed (pen).
 
-Lengths are of all sequences, since the index holds them; loudness and speed are of a seeded sample, since they need
-the signals. Loudness is the integrated loudness of ITU-R BS.1770-4 in LUFS, gated in blocks of 0.4 s.
+Lengths come from the index, so they cover all sequences. Loudness and speed need the signals, so they cover a seeded
+sample. Loudness is the integrated loudness of ITU-R BS.1770-4 in LUFS, gated in blocks of 0.4 s.
 """
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,16 +26,16 @@ _FULL_SCALE = 2.0**15
 _BINS = 50
 _COLOURS = {"train": "#0072B2", "valid": "#E69F00", "valid2": "#CC79A7", "test": "#009E73"}
 """Okabe and Ito's palette ("Color Universal Design", 2008)."""
-_NOTHING: dict[str, object] = {"split": "train", "start": 0.0, "share": 0.0}
-"""Stands for no value at all: a chart needs one point to have a size."""
+_NO_VALUES: dict[str, object] = {"split": "train", "start": 0.0, "share": 0.0}
+"""The only point of a chart without values: a chart needs one point to have a size."""
 
 
 def loudness(pcm: Pcm, sample_rate: int) -> float:
-    """Integrated loudness in LUFS (ITU-R BS.1770-4); NaN for a signal under 0.4 s, or one that is silent throughout.
+    """Integrated loudness in LUFS (ITU-R BS.1770-4); NaN if the signal is shorter than 0.4 s or completely silent.
 
     Args:
-        pcm: one channel, `[N]`.
-        sample_rate: Hz.
+        pcm: samples of one channel, `[N]`.
+        sample_rate: rate in Hz.
     """
     import torch  # noqa: PLC0415 - takes seconds to load, and only loudness needs it
     from torchaudio.functional import loudness as integrated  # noqa: PLC0415 - loads torch
@@ -48,7 +47,7 @@ def loudness(pcm: Pcm, sample_rate: int) -> float:
 
 
 def pen_speed(ink: Ink) -> float:
-    """The mean length of the offset from a point to the next, in the device's units; NaN for a single point."""
+    """The mean distance between successive points, in the device's units; NaN for a single point."""
     offsets = np.hypot(np.diff(ink.x.astype(np.float64)), np.diff(ink.y.astype(np.float64)))
     return float(offsets.mean()) if len(offsets) else math.nan
 
@@ -57,15 +56,15 @@ def write_plots(shards: ShardSet, directory: Path, *, seed: int = 0) -> list[Pat
     """Write `lengths` and `loudness` into `directory`, each as SVG and PNG.
 
     Args:
-        shards: what is drawn.
-        directory: made where it is missing.
-        seed: of the sample that loudness, or speed, is taken from.
+        shards: the shards.
+        directory: where the files go; it is created if it is missing.
+        seed: seed of the sample for loudness or speed.
 
     Returns:
         The files.
 
     Raises:
-        InputError: there is nothing to draw.
+        InputError: the shards hold no sequence.
     """
     if shards.index.empty:
         raise InputError(f"{shards.location}: holds no sequence, so there is nothing to draw; leave out --plots")
@@ -107,10 +106,10 @@ def _measure(shards: ShardSet, row: int) -> float:
 
 
 def _histogram(values: pd.Series, splits: pd.Series, title: str | list[str], axis: str) -> "alt.Chart":
-    """A line a split over common bins, as the share of the split's sequences: splits differ in size."""
+    """One line for each split, over common bins; it shows shares, because the splits differ in size."""
     import altair as alt  # noqa: PLC0415 - takes a second to load, and only plots need it
 
-    bars = _binned(values, splits.loc[values.index]) or [_NOTHING]
+    bars = _binned(values, splits.loc[values.index]) or [_NO_VALUES]
     present = [split for split in _COLOURS if any(bar["split"] == split for bar in bars)]
     colour = alt.Color(
         "split:N",
@@ -133,11 +132,8 @@ def _binned(values: pd.Series, splits: pd.Series) -> list[dict[str, object]]:
     bars: list[dict[str, object]] = []
     for split, part in values.groupby(splits):
         counts, _ = np.histogram(part.to_numpy(), bins=edges)
-        bars += _steps(str(split), edges.tolist(), (counts / counts.sum()).tolist())
+        shares = (counts / counts.sum()).tolist()
+        # The outline of the histogram goes down to zero at both ends.
+        points = [(edges[0], 0.0), *zip(edges.tolist(), shares, strict=False), (edges[-1], 0.0)]
+        bars += [{"split": str(split), "start": float(start), "share": share} for start, share in points]
     return bars
-
-
-def _steps(split: str, edges: Sequence[float], shares: Sequence[float]) -> list[dict[str, object]]:
-    """The outline of one histogram, down to zero at both ends."""
-    points = [(edges[0], 0.0), *zip(edges, shares, strict=False), (edges[-1], 0.0)]
-    return [{"split": split, "start": start, "share": share} for start, share in points]

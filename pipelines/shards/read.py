@@ -1,7 +1,7 @@
-"""Reading shards: the index whole, the signals by sequence, every shard verified before its first use.
+"""Reading shards: the whole index, and the signals one by one. Each shard is verified before its first use.
 
-A row group is the unit of reading; a bounded number of bytes of decoded row groups is kept, so that a pass over
-similar lengths reads each group about once whatever the corpus's size.
+Signals are read one row group at a time, and a bounded number of bytes of decoded row groups is cached. A pass over
+sequences of similar length therefore reads each row group about once, whatever the size of the corpus.
 """
 
 import threading
@@ -27,13 +27,13 @@ class ShardSet:
     """A finished set of shards.
 
     Attributes:
-        location: where they lie.
-        manifest: what they hold.
-        index: one row a sequence (the columns of `index.parquet`), in the order of split and id.
+        location: the directory of the shards.
+        manifest: the manifest.
+        index: one row for each sequence (the columns of `index.parquet`), sorted by split and id.
     """
 
     def __init__(self, location: Location, cache_bytes: int = _CACHE_BYTES) -> None:
-        """Open the shards at `location`, keeping at most `cache_bytes` of decoded signals.
+        """Open the shards at `location`, with a cache of at most `cache_bytes` of decoded signals.
 
         Raises:
             InputError: there is no finished set of shards, or its index does not match its manifest.
@@ -46,12 +46,12 @@ class ShardSet:
         self._cache: OrderedDict[tuple[str, int], tuple[list[Signal], int]] = OrderedDict()
         self._cache_bytes = cache_bytes
         self._places = [self.index[name].to_numpy() for name in ("shard", "row_group", "row")]
-        self._reading = threading.Lock()
+        self._lock = threading.Lock()
 
     def _read_index(self) -> pd.DataFrame:
         place = self.location / INDEX_NAME
         if not place.is_file() or place.sha256() != self.manifest.index_sha256:
-            raise InputError(f"{place}: missing or its checksum differs from the manifest's; run prepare again")
+            raise InputError(f"{place}: missing, or its checksum differs from the manifest's; run prepare again")
         with place.open() as stream:
             return pq.read_table(stream).to_pandas()
 
@@ -59,7 +59,7 @@ class ShardSet:
         """The rejected source items: path, id, split, code, message.
 
         Raises:
-            InputError: their list is missing or cannot be read.
+            InputError: the list of rejects is missing or cannot be read.
         """
         place = self.location / REJECTS_NAME
         if not place.is_file():
@@ -71,7 +71,7 @@ class ShardSet:
             raise InputError(f"{place}: cannot be read ({error}); run prepare again") from error
 
     def verify(self) -> None:
-        """Check every shard's bytes against the manifest.
+        """Compare the checksum of every shard with the manifest.
 
         Raises:
             InputError: a shard is missing or altered.
@@ -87,13 +87,13 @@ class ShardSet:
             raise InputError(f"{place}: its checksum differs from the manifest's; delete it and run prepare again")
 
     def signal(self, row: int) -> Signal:
-        """The signal of the sequence at position `row` of the index; threads may ask at once.
+        """The signal of the sequence at position `row` of the index; safe to call from several threads.
 
         Raises:
             InputError: its shard is missing or altered.
         """
         shard, group, place = (column[row] for column in self._places)
-        with self._reading:
+        with self._lock:
             return self._row_group(str(shard), int(group))[int(place)]
 
     def _row_group(self, shard: str, group: int) -> list[Signal]:
@@ -101,6 +101,7 @@ class ShardSet:
         if key not in self._cache:
             table = cast(pa.Table, self._file(shard).read_row_group(group, columns=signal_columns(self.manifest.kind)))
             self._cache[key] = (read_signals(table, self.manifest.kind), table.nbytes)
+            # The row group at hand stays in the cache even if it alone exceeds the limit.
             while len(self._cache) > 1 and sum(size for _, size in self._cache.values()) > self._cache_bytes:
                 self._cache.popitem(last=False)
         self._cache.move_to_end(key)

@@ -1,6 +1,6 @@
-"""What a set of shards holds, in a form to print (`summarise`) and to keep beside a study's results (`describe`).
+"""Summaries of a set of shards: a short one to print (`summarise`) and a longer one for reports (`describe`).
 
-Both come from the manifest, the index and the list of rejects alone: no signal is read.
+Both are computed from the manifest, the index and the list of rejects; no signal is read.
 """
 
 import math
@@ -15,18 +15,18 @@ from pipelines.shards.read import ShardSet
 __all__ = ["describe", "length_histogram", "length_quantiles", "rejects_by_code", "speakers_by_length", "summarise"]
 
 _QUANTILES = {"min": 0.0, "p05": 0.05, "median": 0.5, "p95": 0.95, "max": 1.0}
-_LEAST_BINS, _MOST_BINS = 8, 40
-_MOST_SPEAKERS = 20
-_MOST_LETTERS = 160
-"""Of a speaker's name, or a reject's path or message: a document is bounded whatever a corpus names its files."""
+_MIN_BINS, _MAX_BINS = 8, 40
+_MAX_SPEAKERS = 20
+_MAX_LETTERS = 160
+"""Bound on a speaker's name and on a reject's path and message: a corpus may name its files as it likes."""
 
 
 def summarise(shards: ShardSet) -> dict[str, object]:
-    """The facts of a set of shards as JSON values.
+    """A summary of a set of shards as JSON values.
 
-    `samples` counts audio samples or pen points; `mean` and `std` are of the training split: of the samples for
-    speech, `[dx, dy]` of the offsets between points for pen; null where there is no training split. `speakers` counts
-    the distinct ones, `without_speaker` the sequences whose speaker or writer the raw form does not name.
+    `samples` counts audio samples or pen points. `mean` and `std` describe the training split: the samples of speech,
+    or the offsets `[dx, dy]` between pen points; they are null if there is no training split. `speakers` counts
+    distinct speakers, `without_speaker` the sequences without a named speaker or writer.
     """
     manifest = shards.manifest
     rate = manifest.sample_rate
@@ -63,18 +63,19 @@ def _channels(values: tuple[float, ...]) -> float | list[float] | None:
 
 
 def describe(shards: ShardSet) -> dict[str, object]:
-    """The summary and what else a report says of a corpus: one JSON object of bounded size, every number finite.
+    """The summary with everything else that a report states: a JSON object of bounded size, with finite numbers only.
 
-    Beside the keys of `summarise`: `histogram` of lengths; `by_speaker`, the 20 rows of `speakers_by_length` with most,
-    of `speaker_rows`; `by_sequence`, the sequences and samples of each split by sequence; `reject_examples` and
-    `reject_paths` by code; `bytes` of the shards by split; `licence`, `url`, `options`, `software` of the manifest.
+    It adds to the keys of `summarise`: `histogram` of the lengths; `by_speaker`, the first 20 rows of
+    `speakers_by_length`, and `speaker_rows`, the number of all rows; `by_sequence`, sequences and samples of each split
+    by sequence; `reject_examples` and `reject_paths` by code; `bytes` of the shards by split; and the manifest's
+    `licence`, `url`, `options` and `software`.
     """
     manifest, speakers, rejects = shards.manifest, speakers_by_length(shards), rejects_by_code(shards)
     return summarise(shards) | {
         "bytes": {name: sum(shard.bytes for shard in split.shards) for name, split in manifest.splits.items()},
         "histogram": length_histogram(shards),
         "by_sequence": _split_by_sequence(shards),
-        "by_speaker": [_speaker(row) for row in speakers.head(_MOST_SPEAKERS).to_dict("records")],
+        "by_speaker": [_speaker(row) for row in speakers.head(_MAX_SPEAKERS).to_dict("records")],
         "speaker_rows": len(speakers),
         "reject_examples": dict(zip(rejects["code"], map(_shortened, rejects["message"]), strict=True)),
         "reject_paths": dict(zip(rejects["code"], map(_shortened, rejects["path"]), strict=True)),
@@ -97,22 +98,22 @@ def _speaker(row: Mapping[Hashable, Any]) -> dict[str, object]:
 
 
 def _shortened(text: str) -> str:
-    return text if len(text) <= _MOST_LETTERS else f"{text[: _MOST_LETTERS - 1]}…"
+    return text if len(text) <= _MAX_LETTERS else f"{text[: _MAX_LETTERS - 1]}…"
 
 
 def length_histogram(shards: ShardSet) -> dict[str, object]:
-    """How many sequences of each split have which length, in bins that all splits share: 8 to 40, fewer for few.
+    """A histogram of the lengths for each split, in 8 to 40 bins that all splits share; fewer for a small range.
 
     Returns:
-        `edges`, whole numbers of samples or points, equally far apart: bin i holds the lengths from `edges[i]` up to
-        but not including `edges[i + 1]`; and `counts` by split, which add up to its sequences.
+        `edges`, equidistant whole numbers of samples or points: bin i holds the lengths from `edges[i]` up to, but not
+        including, `edges[i + 1]`; and `counts` by split, which add up to the split's sequences.
     """
     lengths = shards.index["length"]
     names = list(shards.manifest.splits)
     if lengths.empty:
         return {"edges": [], "counts": {name: [] for name in names}}
     low, high = int(lengths.min()), int(lengths.max())
-    wanted = min(_MOST_BINS, max(_LEAST_BINS, 2 * math.isqrt(len(lengths))))
+    wanted = min(_MAX_BINS, max(_MIN_BINS, 2 * math.isqrt(len(lengths))))
     width = math.ceil((high - low + 1) / wanted)
     bins = (high - low) // width + 1
     placed = (lengths - low) // width
@@ -124,7 +125,7 @@ def length_histogram(shards: ShardSet) -> dict[str, object]:
 
 
 def length_quantiles(shards: ShardSet) -> dict[str, Mapping[str, int]]:
-    """Quantiles of the sequences' lengths, in samples or points, by split."""
+    """Quantiles of the sequences' lengths by split, in samples or points."""
     result: dict[str, Mapping[str, int]] = {}
     for name, split in shards.index.groupby("split")["length"]:
         values = np.quantile(split.to_numpy(), list(_QUANTILES.values()), method="nearest")
@@ -133,10 +134,10 @@ def length_quantiles(shards: ShardSet) -> dict[str, Mapping[str, int]]:
 
 
 def speakers_by_length(shards: ShardSet) -> pd.DataFrame:
-    """One row a speaker and split, the one with most first; sequences without a speaker are one row without a name.
+    """One row for each speaker and split, the longest in total first; sequences without a speaker form one row.
 
     Columns: `speaker`, `split`, `sequences`; `length`, `shortest`, `median`, `longest` in samples or points; `seconds`,
-    NaN for pen.
+    which is NaN for pen.
     """
     lengths = shards.index.groupby(["speaker", "split"], dropna=False)["length"]
     table = lengths.agg(sequences="count", length="sum", shortest="min", median="median", longest="max").reset_index()
@@ -145,6 +146,6 @@ def speakers_by_length(shards: ShardSet) -> pd.DataFrame:
 
 
 def rejects_by_code(shards: ShardSet) -> pd.DataFrame:
-    """One row a code: `code`, `count`, and the first reject's `path` and `message` as an example."""
+    """One row for each code: `code`, `count`, and the `path` and `message` of the first reject as an example."""
     rejects = shards.rejects().sort_values(["code", "path"]).groupby("code", as_index=False)
     return rejects.agg(count=("path", "size"), path=("path", "first"), message=("message", "first"))

@@ -199,7 +199,7 @@ def test_accent_says_of_every_missing_recording_whether_the_list_knows_it(tmp_pa
     ("rows", "header", "message"),
     [
         ((), "name,sex", "no column `filename`"),
-        (("1,1,,ga1,ga,male,1,,", "1,1,,GA1,ga,female,1,,"), LIST_HEADER, "two rows that differ for 'ga1'"),
+        (("1,1,,ga1,ga,male,1,,", "1,1,,GA1,ga,female,1,,"), LIST_HEADER, "two different rows for 'ga1'"),
         (('1,1,"' + "x" * 200_000 + '",ga1,ga,male,1,,',), LIST_HEADER, "line 2: field larger"),
     ],
 )
@@ -290,7 +290,7 @@ def test_the_older_vctk_has_one_microphone_and_numbers_for_speakers(tmp_path: Pa
     )
     (item,) = listing("vctk", tmp_path).items
     assert (item.id, dict(item.attributes)["accent"]) == ("p225_001", "English")
-    assert "choose another (1 or 2; 0.80 has 1 alone)" in refused("vctk", tmp_path, microphone=2)
+    assert "choose another microphone (1 or 2; VCTK 0.80 has only 1)" in refused("vctk", tmp_path, microphone=2)
 
 
 def test_audio_folder_passes_over_nothing(tmp_path: Path) -> None:
