@@ -1,148 +1,133 @@
-"""A running study, told at the terminal: as bars where somebody watches, as lines where stderr goes to a file."""
+"""The progress of a running study on stderr: bars on a terminal, one line an event elsewhere."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from benchmarks.cli.output import say
-from benchmarks.study.run import StudyWatcher
-from benchmarks.trials.trial import Outcome
-from vrnn.training.checkpoints import EpochRecord
+from benchmarks.cli.output import print_message
+from benchmarks.trials.events import (
+    EpochFinished,
+    Event,
+    OnEvent,
+    ScoringStarted,
+    StudyStarted,
+    TrialFailed,
+    TrialFinished,
+    TrialRetried,
+    TrialSkipped,
+    TrialStarted,
+    TrialStopped,
+)
 
-__all__ = ["BarWatcher", "LineWatcher", "watching"]
+__all__ = ["ProgressBars", "ProgressLines", "show_progress"]
 
 _SCORE = "_nats_per_sequence"
 
 
-def _epoch(record: EpochRecord) -> str:
-    return (
-        f"train {record.train_nats_per_frame:.3f}, valid {record.valid_nats_per_frame:.3f} nats per frame, "
-        f"{record.frames_per_second:,.0f} frames/s, {record.fraction_of_peak:.0%} of peak"
-    )
+def _describe(event: EpochFinished | ScoringStarted | TrialFinished | TrialRetried | TrialFailed | TrialStopped) -> str:
+    match event:
+        case EpochFinished(_, record):
+            return (
+                f"train {record.train_nats_per_frame:.3f}, valid {record.valid_nats_per_frame:.3f} nats per frame, "
+                f"{record.frames_per_second:,.0f} frames/s, {record.fraction_of_peak:.0%} of peak"
+            )
+        case ScoringStarted():
+            return "scoring"
+        case TrialFinished(_, outcome) if outcome.diverged_at_step is not None:
+            return f"diverged at step {outcome.diverged_at_step}"
+        case TrialFinished(_, outcome):
+            scores = {name.removesuffix(_SCORE): v for name, v in outcome.metrics.items() if name.endswith(_SCORE)}
+            return ", ".join(f"{label} {value:.1f}" for label, value in scores.items()) + " nats per sequence"
+        case TrialRetried(_, reason):
+            return f"{reason}; resuming from its last checkpoint"
+        case TrialFailed(_, reason):
+            return f"failed: {reason}"
+        case TrialStopped():
+            return "saved"
 
 
-def _end(outcome: Outcome) -> str:
-    if outcome.diverged_at_step is not None:
-        return f"diverged at step {outcome.diverged_at_step}"
-    scores = {name.removesuffix(_SCORE): value for name, value in outcome.metrics.items() if name.endswith(_SCORE)}
-    return ", ".join(f"{label} {value:.1f}" for label, value in scores.items()) + " nats per sequence"
+class ProgressLines:
+    """Writes one line an event, with the trial's name, since several may run at once."""
+
+    def __init__(self) -> None:
+        self._trials: Sequence[str] = ()
+
+    def __call__(self, event: Event) -> None:
+        """Write the line of `event`."""
+        match event:
+            case StudyStarted(trials, dashboard):
+                self._trials = trials
+                if dashboard is not None:
+                    print_message(f"Ray dashboard: {dashboard}")
+            case TrialStarted(task):
+                print_message(f"{self._number(task.name)} {task.name}")
+            case TrialSkipped(task):
+                print_message(f"{self._number(task.name)} {task.name}: recorded already")
+            case EpochFinished(task, record):
+                epoch = f"epoch {record.epoch}/{task.spec.optimisation.max_epochs}"
+                print_message(f"    {task.name}: {epoch}: {_describe(event)}")
+            case _:
+                print_message(f"    {event.task.name}: {_describe(event)}")
+
+    def _number(self, name: str) -> str:
+        return f"[{self._trials.index(name) + 1}/{len(self._trials)}]"
 
 
-class LineWatcher(StudyWatcher):
-    """One line an event, on stderr, with the trial's name: several may run at once."""
-
-    def dashboard_opened(self, url: str) -> None:
-        """Give its address."""
-        say(f"Ray dashboard: {url}")
-
-    def trial_started(self, number: int, total: int, name: str) -> None:
-        """Name the trial."""
-        say(f"[{number}/{total}] {name}")
-
-    def trial_skipped(self, number: int, total: int, name: str) -> None:
-        """Say that there is nothing to do."""
-        say(f"[{number}/{total}] {name}: recorded already")
-
-    def epoch_ended(self, name: str, record: EpochRecord, max_epochs: int) -> None:
-        """Give the epoch's figures."""
-        say(f"    {name}: epoch {record.epoch}/{max_epochs}: {_epoch(record)}")
-
-    def trial_scoring(self, name: str) -> None:
-        """Say why nothing else is heard for a while."""
-        say(f"    {name}: scoring")
-
-    def trial_retried(self, name: str, reason: str) -> None:
-        """Give the reason."""
-        say(f"    {name}: {reason}; going on from its last checkpoint")
-
-    def trial_ended(self, name: str, outcome: Outcome) -> None:
-        """Give the scores."""
-        say(f"    {name}: {_end(outcome)}")
-
-    def trial_failed(self, name: str, reason: str) -> None:
-        """Give the reason."""
-        say(f"    {name}: failed: {reason}")
-
-    def trial_stopped(self, name: str) -> None:
-        """Say that nothing is lost."""
-        say(f"    {name}: saved")
-
-
-class BarWatcher(StudyWatcher):
-    """One bar for the study and one for each running trial; what has ended stands above them, a line each."""
+class ProgressBars:
+    """Draws one bar for the study and one for each running trial; each trial that ended leaves a line above them."""
 
     def __init__(self, progress: Progress) -> None:
-        """Draw on `progress`."""
+        """Draw on `progress`, whose columns may use the field `status`."""
         self._progress = progress
         self._study: TaskID | None = None
         self._bars: dict[str, TaskID] = {}
 
-    def dashboard_opened(self, url: str) -> None:
-        """Give its address."""
-        self._progress.console.print(f"Ray dashboard: {url}", highlight=False)
+    def __call__(self, event: Event) -> None:
+        """Update the bars."""
+        match event:
+            case StudyStarted(trials, dashboard):
+                if dashboard is not None:
+                    self._progress.console.print(f"Ray dashboard: {dashboard}", highlight=False)
+                self._study = self._progress.add_task("trials", total=len(trials), status="")
+            case TrialSkipped():
+                self._advance()
+            case TrialStarted(task):
+                # A trial that is retried starts again and keeps its bar.
+                if task.name not in self._bars:
+                    self._bars[task.name] = self._progress.add_task(task.name, total=None, status="starting")
+            case EpochFinished(task, record):
+                total = task.spec.optimisation.max_epochs
+                self._progress.update(
+                    self._bars[task.name], completed=record.epoch, total=total, status=_describe(event)
+                )
+            case TrialFinished(task) | TrialFailed(task):
+                self._progress.remove_task(self._bars.pop(task.name))
+                self._advance()
+                line = f"{task.name}: {_describe(event)}"
+                self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            case ScoringStarted(task) | TrialRetried(task) | TrialStopped(task):
+                self._progress.update(self._bars[task.name], status=_describe(event))
 
-    def _begin(self, total: int) -> TaskID:
-        if self._study is None:
-            self._study = self._progress.add_task("trials", total=total, told="")
-        return self._study
-
-    def _over(self, name: str, told: str) -> None:
-        if name in self._bars:
-            self._progress.remove_task(self._bars.pop(name))
+    def _advance(self) -> None:
         if self._study is not None:
             self._progress.advance(self._study)
-        self._progress.console.print(f"{name}: {told}", markup=False, highlight=False, soft_wrap=True)
-
-    def trial_started(self, number: int, total: int, name: str) -> None:
-        """Add a bar."""
-        self._begin(total)
-        if name not in self._bars:
-            self._bars[name] = self._progress.add_task(name, total=None, told="starting")
-
-    def trial_skipped(self, number: int, total: int, name: str) -> None:
-        """Count it."""
-        self._progress.advance(self._begin(total))
-
-    def epoch_ended(self, name: str, record: EpochRecord, max_epochs: int) -> None:
-        """Move the bar."""
-        self._progress.update(self._bars[name], completed=record.epoch, total=max_epochs, told=_epoch(record))
-
-    def trial_scoring(self, name: str) -> None:
-        """Say so on the bar."""
-        self._progress.update(self._bars[name], told="scoring")
-
-    def trial_retried(self, name: str, reason: str) -> None:
-        """Say so on the bar."""
-        self._progress.update(self._bars[name], told=f"{reason}; going on from its last checkpoint")
-
-    def trial_ended(self, name: str, outcome: Outcome) -> None:
-        """Give the scores in place of the bar."""
-        self._over(name, _end(outcome))
-
-    def trial_failed(self, name: str, reason: str) -> None:
-        """Give the reason in place of the bar."""
-        self._over(name, f"failed: {reason}")
-
-    def trial_stopped(self, name: str) -> None:
-        """Say so on the bar."""
-        self._progress.update(self._bars[name], told="saved")
 
 
 @contextmanager
-def watching() -> Iterator[StudyWatcher]:
-    """Whoever tells the terminal, while the study runs."""
+def show_progress() -> Iterator[OnEvent]:
+    """Within the context, a subscriber that shows a study's events on stderr."""
     if not sys.stderr.isatty():
-        yield LineWatcher()
+        yield ProgressLines()
         return
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=20),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[told]}"),
+        TextColumn("{task.fields[status]}"),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        yield BarWatcher(progress)
+        yield ProgressBars(progress)

@@ -1,70 +1,109 @@
-"""What happens to the works of a study, in the order in which whoever runs them hears of it."""
+"""The events of a running study, in one stream; the progress display and the MLflow writer subscribe to it.
+
+A subscriber is a function of one event. An executor publishes what happens to its tasks; the study adds its own start
+and the trials that it skips.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from benchmarks.trials.trial import Outcome, Work
+from benchmarks.schema.trial import Outcome
+from benchmarks.trials.task import TrialTask
 from vrnn.training.checkpoints import EpochRecord
 from vrnn.training.stopping import Stop
 
-__all__ = ["Begun", "Done", "Epoch", "Event", "Failed", "Retried", "Runner", "Scoring", "Stopped", "Tell"]
+__all__ = [
+    "EpochFinished",
+    "Event",
+    "Executor",
+    "OnEvent",
+    "OnTrialEvent",
+    "ScoringStarted",
+    "StudyStarted",
+    "TrialEvent",
+    "TrialFailed",
+    "TrialFinished",
+    "TrialRetried",
+    "TrialSkipped",
+    "TrialStarted",
+    "TrialStopped",
+]
 
 
 @dataclass(frozen=True)
-class Begun:
-    """The work is taken up, for the first time or again."""
+class StudyStarted:
+    """The study started: the names of all its trials in order, and the address of Ray's dashboard, if it has one."""
 
-    work: Work
+    trials: tuple[str, ...]
+    dashboard: str | None = None
 
 
 @dataclass(frozen=True)
-class Epoch:
-    """An epoch of its training ended."""
+class TrialSkipped:
+    """The trial is recorded already."""
 
-    work: Work
+    task: TrialTask
+
+
+@dataclass(frozen=True)
+class TrialStarted:
+    """The trial started, or resumed from its last checkpoint."""
+
+    task: TrialTask
+
+
+@dataclass(frozen=True)
+class EpochFinished:
+    """One epoch of training finished."""
+
+    task: TrialTask
     record: EpochRecord
 
 
 @dataclass(frozen=True)
-class Scoring:
-    """Its model is fitted and is being scored."""
+class ScoringStarted:
+    """The model is fitted, and its scoring started."""
 
-    work: Work
+    task: TrialTask
 
 
 @dataclass(frozen=True)
-class Done:
-    """It came to its end."""
+class TrialFinished:
+    """The trial finished: it was scored, or it diverged."""
 
-    work: Work
+    task: TrialTask
     outcome: Outcome
 
 
 @dataclass(frozen=True)
-class Retried:
-    """It was cut short by something that another attempt may mend."""
+class TrialRetried:
+    """An attempt failed, and the trial will be retried."""
 
-    work: Work
+    task: TrialTask
     reason: str
 
 
 @dataclass(frozen=True)
-class Failed:
-    """It cannot be done; `reason` is one line."""
+class TrialFailed:
+    """The trial failed and is not retried; `reason` is one line."""
 
-    work: Work
+    task: TrialTask
     reason: str
 
 
 @dataclass(frozen=True)
-class Stopped:
-    """It was stopped, as was asked; what was done of it is saved."""
+class TrialStopped:
+    """The trial was stopped by a signal; its progress is saved."""
 
-    work: Work
+    task: TrialTask
 
 
-Event: TypeAlias = Begun | Epoch | Scoring | Done | Retried | Failed | Stopped
-Tell: TypeAlias = Callable[[Event], None]
-Runner: TypeAlias = Callable[[Sequence[Work], Tell, Stop], None]
-"""Does the works and tells of each its end, until asked to stop."""
+TrialEvent: TypeAlias = (
+    TrialStarted | EpochFinished | ScoringStarted | TrialFinished | TrialRetried | TrialFailed | TrialStopped
+)
+Event: TypeAlias = StudyStarted | TrialSkipped | TrialEvent
+OnTrialEvent: TypeAlias = Callable[[TrialEvent], None]
+OnEvent: TypeAlias = Callable[[Event], None]
+Executor: TypeAlias = Callable[[Sequence[TrialTask], OnTrialEvent, Stop], None]
+"""Runs tasks and publishes their events; each task ends in one `TrialFinished`, `TrialFailed` or `TrialStopped`."""

@@ -1,51 +1,75 @@
-"""Doing a study's works in this process, one after another."""
+"""Runs a study's trials in this process, one after another."""
 
 from collections.abc import Sequence
 
 from benchmarks.errors import FailedError, StudyError
-from benchmarks.trials.events import Begun, Done, Epoch, Failed, Scoring, Stopped, Tell
-from benchmarks.trials.trial import Work, perform
+from benchmarks.trials.events import (
+    OnTrialEvent,
+    ScoringStarted,
+    TrialEvent,
+    TrialFailed,
+    TrialFinished,
+    TrialStarted,
+    TrialStopped,
+)
+from benchmarks.trials.task import TrialTask
+from benchmarks.trials.trial import run_trial
 from pipelines.errors import InputError
 from vrnn.errors import ModelError
 from vrnn.training.errors import CheckpointError, RunFailedError
 from vrnn.training.stopping import Stop
 
-__all__ = ["reason_of", "run_here"]
+__all__ = ["failure_reason", "run_locally"]
 
-_NAMED = (InputError, StudyError, ModelError, CheckpointError, FailedError, RunFailedError)
-_FAULTS = (RuntimeError, ValueError, ArithmeticError, LookupError, TypeError, OSError, MemoryError, AssertionError)
-"""What a trial that goes wrong, by its data or by a fault of ours, may raise: the others are to go on."""
+_OUR_ERRORS = (InputError, StudyError, ModelError, CheckpointError, FailedError, RunFailedError)
+# A trial that fails, by its data or by a defect of this program, must not end the others. What is not listed, such as
+# KeyboardInterrupt, ends the study.
+_OTHER_ERRORS = (
+    RuntimeError,
+    ValueError,
+    ArithmeticError,
+    LookupError,
+    TypeError,
+    OSError,
+    MemoryError,
+    AssertionError,
+)
 
 
-def reason_of(error: BaseException) -> str:
-    """Why a work failed, in one line."""
+def failure_reason(error: BaseException) -> str:
+    """Why a trial failed, in one line; an error that is not ours is named by its type."""
     first = next(iter(str(error).splitlines()), "")
-    return first if isinstance(error, _NAMED) else f"{type(error).__name__}: {first}"
+    return first if isinstance(error, _OUR_ERRORS) else f"{type(error).__name__}: {first}"
 
 
-def run_here(works: Sequence[Work], tell: Tell, stop: Stop) -> None:
-    """See `benchmarks.trials.events.Runner`.
+def run_locally(tasks: Sequence[TrialTask], on_event: OnTrialEvent, stop: Stop) -> None:
+    """Run `tasks` in order until all are done or `stop` says so; see `benchmarks.trials.events.Executor`.
 
     Raises:
-        KeyboardInterrupt: it was asked to stop while it scored.
+        KeyboardInterrupt: it was stopped while it scored.
     """
-    for work in works:
+    for task in tasks:
         if stop():
             return
-        tell(Begun(work))
-        tell(_ended(work, tell, stop))
+        on_event(TrialStarted(task))
+        on_event(_run(task, on_event, stop))
 
 
-def _ended(work: Work, tell: Tell, stop: Stop) -> Done | Failed | Stopped:
-    def on_scoring() -> None:
-        tell(Scoring(work))
-        stop.interrupts = True
-        stop.interrupt()
+def _run(task: TrialTask, on_event: OnTrialEvent, stop: Stop) -> TrialEvent:
+    """Run one trial; the event that ends it."""
+
+    def publish(event: TrialEvent) -> None:
+        on_event(event)
+        if isinstance(event, ScoringStarted):
+            # Scoring has nothing to save: a signal interrupts it at once, and the next run repeats it.
+            stop.interrupts = True
+            stop.interrupt()
 
     try:
-        outcome = perform(work, lambda record: tell(Epoch(work, record)), on_scoring, stop)
-    except (*_NAMED, *_FAULTS) as error:
-        return Failed(work, reason_of(error))
+        outcome = run_trial(task, publish, stop)
+    except (*_OUR_ERRORS, *_OTHER_ERRORS) as error:
+        return TrialFailed(task, failure_reason(error))
     finally:
+        # The caller records the event that is returned: that must not be interrupted.
         stop.interrupts = False
-    return Stopped(work) if outcome is None else Done(work, outcome)
+    return TrialStopped(task) if outcome is None else TrialFinished(task, outcome)

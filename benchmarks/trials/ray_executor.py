@@ -1,11 +1,8 @@
-"""Doing a study's works on Ray, several at once.
+"""Runs a study's trials on Ray, several at once.
 
-A slot is a process that does one work after another, so that starting it, importing torch and finding a GPU are paid
-once and not by every small trial. It holds what a trial may take. Where a trial has workers of its own, the slot holds
-nothing and only conducts Ray Train.
-
-A slot that dies, alone or with its node, is replaced, and its work taken up from the last checkpoint: with half as many
-sequences at once where memory ran out, or where it died twice without getting on.
+A pool of workers runs them. Each worker is a process that runs one trial after another, so that starting it, importing
+torch and finding a GPU are paid once and not for every small trial. A worker holds the resources of one trial; where
+trials have workers of their own, it holds none and only drives Ray Train.
 """
 
 import time
@@ -18,184 +15,203 @@ import ray
 from ray.exceptions import ActorDiedError, ActorUnavailableError, OutOfMemoryError, RayActorError, RayTaskError
 
 from benchmarks.errors import FailedError
-from benchmarks.trials.events import Begun, Done, Epoch, Event, Failed, Retried, Runner, Scoring, Stopped, Tell
-from benchmarks.trials.local_executor import reason_of
-from benchmarks.trials.trial import Outcome, Work, perform
-from pipelines.runtime.messages import Board, open_board
-from pipelines.runtime.ray_sessions import RoomWatch
+from benchmarks.schema.trial import Outcome
+from benchmarks.trials.events import (
+    EpochFinished,
+    Executor,
+    OnTrialEvent,
+    ScoringStarted,
+    TrialFailed,
+    TrialFinished,
+    TrialRetried,
+    TrialStarted,
+    TrialStopped,
+)
+from benchmarks.trials.local_executor import failure_reason
+from benchmarks.trials.task import TrialTask
+from benchmarks.trials.trial import run_trial
+from pipelines.runtime.messages import Channel, open_channel
+from pipelines.runtime.ray_sessions import CapacityWatch
 from vrnn.device.memory import keep_freed_memory
 from vrnn.training.resources import Resources
+from vrnn.training.retries import RetryPolicy
 from vrnn.training.stopping import Stop
 
-__all__ = ["run_on_slots"]
+__all__ = ["run_on_ray_workers"]
 
-_LOOK_SECONDS = 0.2
+_POLL_SECONDS = 0.2
 _STOP_SECONDS = 60.0
-_DEAD = (RayActorError, ActorDiedError, ActorUnavailableError, OutOfMemoryError)
+_DEATHS = (RayActorError, ActorDiedError, ActorUnavailableError, OutOfMemoryError)
 
 
-class _Slot:
-    """What a slot's process holds."""
+class TrialWorker:
+    """The Ray actor of a worker."""
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, channel: Channel) -> None:
         keep_freed_memory()
-        self._board = board
+        self._channel = channel
 
     def ready(self) -> None:
-        """Answer, once the process is there."""
+        """Return once the process has started."""
 
-    def perform(self, work: Work) -> Outcome | None:
-        """Do the work, and pin its news to the board."""
-
-        def tell(event: Event) -> None:
-            self._board.tell(event)
-
-        with self._board.listening() as stop:
-            return perform(work, lambda record: tell(Epoch(work, record)), lambda: tell(Scoring(work)), stop.is_set)
+    def run(self, task: TrialTask) -> Outcome | None:
+        """Run a trial and send its events to the driver."""
+        with self._channel.watch_for_stop() as stop:
+            return run_trial(task, self._channel.send, stop.is_set)
 
 
 @dataclass
-class _Place:
-    """A slot as its owner sees it: what it is asked now, and the work it does, if any."""
+class _Worker:
+    """A worker as the driver sees it.
+
+    Attributes:
+        actor: the handle of its `TrialWorker`.
+        call: the result of its call in progress: `ready`, or `run` where it has a task.
+        task: the trial that it runs; None while it starts.
+        scoring: whether that trial is being scored.
+    """
 
     actor: Any
-    asked: Any
-    work: Work | None = None
+    call: Any
+    task: TrialTask | None = None
     scoring: bool = False
 
 
-class _Crew:
-    """The slots of a study and the works they do."""
+class _WorkerPool:
+    """The workers of a study, and the tasks that wait for one."""
 
-    def __init__(self, works: Sequence[Work], slots: int, tell: Tell) -> None:
-        self._board = open_board()
-        self._waiting = deque(works)
-        self._tell = tell
-        self._deaths: dict[str, int] = {}
-        self._stillborn = 0
-        self._room = RoomWatch("trials")
-        self._places = [self._new_place(works[0].resources) for _ in range(min(slots, len(works)))]
+    def __init__(self, tasks: Sequence[TrialTask], size: int, on_event: OnTrialEvent) -> None:
+        self._channel = open_channel()
+        self._waiting = deque(tasks)
+        self._on_event = on_event
+        self._policies = {
+            task.identity: RetryPolicy(task.resources, task.spec.optimisation.batch_size) for task in tasks
+        }
+        self._failed_starts = 0
+        self._capacity = CapacityWatch("trials")
+        self._workers = [self._new_worker(tasks[0].resources) for _ in range(min(size, len(tasks)))]
 
     def run(self, stop: Callable[[], bool]) -> None:
-        """Go on until all works are done, or it was asked to stop and all have saved themselves.
+        """Run all tasks, or stop once the running ones have saved their progress.
 
         Raises:
-            FailedError: no process can be had to do them.
+            FailedError: no worker can be started.
         """
-        stop_at = None
-        while self._places:
-            asked = [place.asked for place in self._places]
-            ended, _ = ray.wait(asked, num_returns=len(asked), timeout=_LOOK_SECONDS)
-            self._read_board()
-            self._room.look(begun=any(place.work is not None for place in self._places))
-            if stop_at is None and stop():
+        deadline = None
+        while self._workers:
+            calls = [worker.call for worker in self._workers]
+            returned, _ = ray.wait(calls, num_returns=len(calls), timeout=_POLL_SECONDS)
+            # A worker sends its events before its call returns: publish them before the event that ends the trial.
+            self._publish_events()
+            self._capacity.check(started=any(worker.task is not None for worker in self._workers))
+            if deadline is None and stop():
                 self._waiting.clear()
-                self._board.stop()
-                stop_at = time.monotonic() + _STOP_SECONDS
-            for place in [place for place in self._places if place.asked in ended]:
-                self._places.remove(place)
-                self._after(place)
-            if stop_at is not None:
-                self._let_go(all_of_them=time.monotonic() > stop_at)
+                self._channel.request_stop()
+                deadline = time.monotonic() + _STOP_SECONDS
+            for worker in [worker for worker in self._workers if worker.call in returned]:
+                self._workers.remove(worker)
+                self._after_call(worker)
+            if deadline is not None:
+                self._kill_idle(everyone=time.monotonic() > deadline)
 
     def close(self) -> None:
-        """End every process that is left."""
-        for place in self._places:
-            ray.kill(place.actor)
-        self._board.close()
+        """End all processes that are left."""
+        for worker in self._workers:
+            ray.kill(worker.actor)
+        self._channel.close()
 
-    def _new_place(self, resources: Resources) -> _Place:
+    def _new_worker(self, resources: Resources) -> _Worker:
         needs = resources.per_worker if not resources.most_workers else {"CPU": 0.0}
-        options = {"num_cpus": needs["CPU"], "num_gpus": needs.get("GPU", 0.0)}
-        actor: Any = ray.remote(_Slot).options(max_restarts=0, **options).remote(self._board)
-        return _Place(actor, actor.ready.remote())
+        # Ray must not restart an actor by itself: it would run the same trial with the same memory again.
+        options = {"num_cpus": needs["CPU"], "num_gpus": needs.get("GPU", 0.0), "max_restarts": 0}
+        actor: Any = ray.remote(TrialWorker).options(**options).remote(self._channel)
+        return _Worker(actor, actor.ready.remote())
 
-    def _read_board(self) -> None:
-        for event in self._board.take():
-            for place in self._places:
-                if place.work is not None and place.work.identity == event.work.identity:
-                    place.scoring = isinstance(event, Scoring)
-                    if isinstance(event, Epoch):
-                        self._deaths.pop(event.work.identity, None)
-                    self._tell(event)
+    def _publish_events(self) -> None:
+        for event in self._channel.receive():
+            for worker in self._workers:
+                if worker.task is not None and worker.task.identity == event.task.identity:
+                    worker.scoring = isinstance(event, ScoringStarted)
+                    if isinstance(event, EpochFinished):
+                        self._policies[event.task.identity].made_progress()
+                    self._on_event(event)
 
-    def _after(self, place: _Place) -> None:
-        """Hear how what the slot was asked ended, and ask it the next."""
+    def _after_call(self, worker: _Worker) -> None:
+        """Publish how a worker's call ended, and give the worker its next task; replace it where it died."""
         try:
-            outcome: Any = ray.get(place.asked)
+            outcome: Any = ray.get(worker.call)
         except RayTaskError as error:
-            if place.work is None:
+            if worker.task is None:
                 raise
-            self._tell(Failed(place.work, reason_of(error.cause)))
-        except _DEAD as error:
-            self._after_a_death(place, error)
+            self._on_event(TrialFailed(worker.task, failure_reason(error.cause)))
+        except _DEATHS as error:
+            if worker.task is None:
+                self._after_failed_start(error)
+            else:
+                self._after_death(worker.task, out_of_memory=isinstance(error, OutOfMemoryError))
             return
         else:
-            if place.work is not None:
-                self._tell(Stopped(place.work) if outcome is None else Done(place.work, outcome))
-        self._assign(place)
-
-    def _assign(self, place: _Place) -> None:
+            if worker.task is not None:
+                ended = TrialStopped(worker.task) if outcome is None else TrialFinished(worker.task, outcome)
+                self._on_event(ended)
         if not self._waiting:
-            ray.kill(place.actor)
+            ray.kill(worker.actor)
             return
-        work = self._waiting.popleft()
-        self._tell(Begun(work))
-        self._places.append(_Place(place.actor, place.actor.perform.remote(work), work))
+        task = self._waiting.popleft()
+        self._on_event(TrialStarted(task))
+        self._workers.append(_Worker(worker.actor, worker.actor.run.remote(task), task))
 
-    def _after_a_death(self, place: _Place, error: Exception) -> None:
-        work = place.work
-        if work is None:
-            self._replace(error)
-            return
-        memory = isinstance(error, OutOfMemoryError)
-        curable = memory and work.resources.sequences_at_once(work.spec.optimisation.batch_size) > 1
-        deaths = self._deaths[work.identity] = self._deaths.get(work.identity, 0) + (not curable)
-        reason = "out of memory" if memory else "its process died"
-        if deaths > work.resources.max_failures:
-            self._tell(Failed(work, f"{reason}, {deaths} times without getting on"))
+    def _after_death(self, task: TrialTask, *, out_of_memory: bool) -> None:
+        """Retry the task of a worker that died, first of all that wait, and replace the worker."""
+        policy = self._policies[task.identity]
+        reason = "out of memory" if out_of_memory else "its process died"
+        if policy.retries_after(out_of_memory=out_of_memory):
+            self._on_event(TrialRetried(task, reason))
+            self._waiting.appendleft(replace(task, resources=policy.resources))
         else:
-            less = work.resources.halved(work.spec.optimisation.batch_size)
-            again = replace(work, resources=less) if memory or deaths > 1 else work
-            self._tell(Retried(work, reason))
-            self._waiting.appendleft(again)
-        if len(self._waiting) > sum(place.work is None for place in self._places):
-            self._places.append(self._new_place(work.resources))
+            self._on_event(TrialFailed(task, f"{reason}, {policy.failures} times without progress"))
+        # The process is lost, alone or with its node. Workers that are starting take a waiting task each.
+        starting = sum(worker.task is None for worker in self._workers)
+        if len(self._waiting) > starting:
+            self._workers.append(self._new_worker(task.resources))
 
-    def _replace(self, error: Exception) -> None:
-        """Another slot for one that died before it did anything."""
-        self._stillborn += 1
+    def _after_failed_start(self, error: Exception) -> None:
+        """Replace a worker that died before it ran anything: no trial is to blame, so it is counted for the pool."""
+        self._failed_starts += 1
         if not self._waiting:
             return
         resources = self._waiting[0].resources
-        if self._stillborn > resources.max_failures:
-            raise FailedError(f"{self._stillborn} processes died before they did any trial: {reason_of(error)}")
-        self._places.append(self._new_place(resources))
+        if self._failed_starts > resources.max_failures:
+            raise FailedError(
+                f"{self._failed_starts} processes died before they ran any trial: {failure_reason(error)}"
+            )
+        self._workers.append(self._new_worker(resources))
 
-    def _let_go(self, *, all_of_them: bool) -> None:
-        """End the slots that do nothing worth waiting for: everything of a score is worked out again."""
-        for place in list(self._places):
-            if all_of_them or place.work is None or place.scoring:
-                self._places.remove(place)
-                ray.kill(place.actor)
-                if place.work is not None:
-                    self._tell(Stopped(place.work))
+    def _kill_idle(self, *, everyone: bool) -> None:
+        """After a stop, end the workers that have nothing to save: those that start, and those that score."""
+        for worker in list(self._workers):
+            # Scores are written at the end and all at once; what is killed is computed again in the next run.
+            if everyone or worker.task is None or worker.scoring:
+                self._workers.remove(worker)
+                ray.kill(worker.actor)
+                if worker.task is not None:
+                    self._on_event(TrialStopped(worker.task))
 
 
-def run_on_slots(slots: int) -> Runner:
-    """A `benchmarks.trials.events.Runner` on the Ray that this process is connected to.
+def run_on_ray_workers(count: int) -> Executor:
+    """An executor on the Ray that this process is connected to.
 
     Args:
-        slots: works done at once; all take the same resources.
+        count: trials at once; all take the same resources.
     """
 
-    def run(works: Sequence[Work], tell: Tell, stop: Stop) -> None:
-        if not works:
+    def run(tasks: Sequence[TrialTask], on_event: OnTrialEvent, stop: Stop) -> None:
+        if not tasks:
             return
-        crew = _Crew(works, slots, tell)
+        pool = _WorkerPool(tasks, count, on_event)
         try:
-            crew.run(stop)
+            pool.run(stop)
         finally:
-            crew.close()
+            pool.close()
 
     return run

@@ -1,4 +1,4 @@
-"""Studies small enough for a test, whoever watches them, and what MLflow holds of them."""
+"""Studies small enough for a test, a log of their events, and what MLflow holds of them."""
 
 import json
 import os
@@ -10,10 +10,8 @@ from typing import Any
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
-from benchmarks.study.run import StudyWatcher
-from benchmarks.suites.suite import Suite
-from benchmarks.trials.trial import Outcome
-from vrnn.training.checkpoints import EpochRecord
+from benchmarks.schema.suite import Suite
+from benchmarks.trials.events import EpochFinished, Event, TrialFailed, TrialFinished, TrialRetried, TrialSkipped
 
 FAST = {"max_epochs": 3, "batch_size": 2, "precision": "float64"}
 
@@ -84,13 +82,13 @@ def _inline(value: object) -> str:
     return json.dumps(value)
 
 
-class Diary(StudyWatcher):
-    """Everything that it was told."""
+class EventLog:
+    """Keeps the names of a study's trials by what happened to them."""
 
     def __init__(self) -> None:
         self.trained: list[str] = []
         self.skipped: list[str] = []
-        self.ended: list[str] = []
+        self.finished: list[str] = []
         self.retried: dict[str, str] = {}
         self.failed: dict[str, str] = {}
 
@@ -98,17 +96,17 @@ class Diary(StudyWatcher):
     def epochs(self) -> Counter[str]:
         return Counter(self.trained)
 
-    def trial_skipped(self, number: int, total: int, name: str) -> None:
-        self.skipped.append(name)
-
-    def epoch_ended(self, name: str, record: EpochRecord, max_epochs: int) -> None:
-        self.trained.append(name)
-
-    def trial_retried(self, name: str, reason: str) -> None:
-        self.retried[name] = reason
-
-    def trial_ended(self, name: str, outcome: Outcome) -> None:
-        self.ended.append(name)
-
-    def trial_failed(self, name: str, reason: str) -> None:
-        self.failed[name] = reason
+    def __call__(self, event: Event) -> None:
+        match event:
+            case TrialSkipped(task):
+                self.skipped.append(task.name)
+            case EpochFinished(task):
+                self.trained.append(task.name)
+            case TrialFinished(task):
+                self.finished.append(task.name)
+            case TrialRetried(task, reason):
+                self.retried[task.name] = reason
+            case TrialFailed(task, reason):
+                self.failed[task.name] = reason
+            case _:
+                pass
