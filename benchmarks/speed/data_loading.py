@@ -1,9 +1,9 @@
 """How long a training step waits for its data.
 
-    python -m benchmarks.speed.data_loading --json feeding.json
+    python -m benchmarks.speed.data_loading --json data_loading.json
 
-Epochs of real training, from shards made of noise, in alternation with passes that only make the same batches: what
-making costs, and how much of that the steps wait for. Needs torch, pyarrow, pandas and pydantic.
+Epochs of real training on shards of noise alternate with passes that only make the same batches. This shows the cost of
+making batches, and how much of it the steps wait for. Needs torch, pyarrow, pandas and pydantic.
 """
 
 import statistics
@@ -15,11 +15,11 @@ from typing import Any
 
 import torch
 
-from benchmarks.speed.clocks import Stopwatch
-from benchmarks.speed.made_shards import make_shards
-from benchmarks.speed.options import Options, parsed, speed_parser, write_result
+from benchmarks.speed.noise_shards import make_shards
+from benchmarks.speed.options import Options, parse_options, speed_parser, write_result
+from benchmarks.speed.timing import Stopwatch
 from benchmarks.speed.workloads import SHAPES
-from pipelines.batches.frames import plan_epoch
+from pipelines.batches.epoch_plan import plan_epoch
 from pipelines.batches.protocol import find_protocol
 from pipelines.runtime.storage import Location
 from pipelines.shards.manifest import Manifest
@@ -41,15 +41,16 @@ _STEPS = {"tiny": 100, "iam_ondb": 10, "timit": 10, "blizzard": 10}
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, and write one JSON object."""
-    parser = speed_parser("python -m benchmarks.speed.data_loading", "Time what training waits for (see the module).")
-    options = parsed(parser, arguments)
+    about = "Time how long training waits for data; see docs/performance.md."
+    parser = speed_parser("python -m benchmarks.speed.data_loading", about)
+    options = parse_options(parser, arguments)
     if options.device != computing_device().type:
-        parser.error(f"--device {options.device}: training runs on the GPU that torch sees; hide it to use the CPU")
+        parser.error(f"--device {options.device}: training uses the GPU; set CUDA_VISIBLE_DEVICES= to use the CPU")
     write_result(measure(options), options)
 
 
 def measure(options: Options) -> list[dict[str, Any]]:
-    """Run the cases, tell each on stderr as it ends."""
+    """Run the cases and print a line on stderr for each."""
     keep_freed_memory()
     cases: list[dict[str, Any]] = []
     for shape in options.shapes:
@@ -104,7 +105,7 @@ def _trainer(place: Path, shape: str, batch: int, precision: Precision, pairs: i
 
 
 def _seconds_to_make(trainer: Trainer, batch: int, epoch: int) -> float:
-    """Of all batches of an epoch, by the threads that make them in training, while nothing else is done."""
+    """Seconds to make all batches of an epoch, with the threads of training, while nothing else runs."""
     feeder = Feeder(trainer.fit_source, trainer.model.latent_size, trainer.device, torch.float32)
     key = ("train", trainer.spec.seed, epoch)
     watch = Stopwatch()
@@ -116,7 +117,7 @@ def _seconds_to_make(trainer: Trainer, batch: int, epoch: int) -> float:
 def _line(case: dict[str, Any]) -> str:
     return (
         f"{case['name']:<22} {case['precision']:<8} batch {case['batch']:<4} step {case['step_seconds']:8.4f} s,"
-        f" making its batch {case['making_share_of_step']:.2%} of that;"
+        f" making a batch {case['making_share_of_step']:.2%} of that;"
         f" waited {case['wait_share']:.3%} [{case['wait_share_low']:.3%}, {case['wait_share_high']:.3%}]"
     )
 

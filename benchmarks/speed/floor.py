@@ -1,7 +1,7 @@
-"""The floor: what a person writes in ten lines, one process, no checks, no digests, no resuming.
+"""The floor: the ten lines that a person would write instead of `prepare`, without checks, checksums or resuming.
 
-Sound: soundfile to float32, the mean of the channels, torchaudio's resampler as it comes, int16, Parquet as it comes.
-Ink: one `int()` an attribute over an element tree.
+Sound: soundfile to float32, mean of the channels, torchaudio's resampler with its defaults, int16, Parquet with its
+defaults. Ink: one `int()` per attribute of an element tree.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,29 +20,31 @@ __all__ = [
     "decode_ink_plainly",
     "decode_plainly",
     "prepare_plainly",
-    "prepare_plainly_everywhere",
+    "prepare_plainly_on_all_cores",
     "sound_files",
     "use_one_thread",
 ]
 
 SAMPLE_RATE = 16_000
 _SCHEMA = pa.schema([("pcm", pa.list_(pa.int16()))])
-_FILES_A_BATCH = 8
+_FILES_PER_BATCH = 8
 
 
 def sound_files(root: Path) -> list[Path]:
-    """The files right below `root`, by name."""
+    """The files in `root`, by name."""
     return sorted(root.iterdir())
 
 
 def prepare_plainly(files: Iterable[Path], target: Path) -> None:
-    """Decode sound files into a Parquet file, one a row."""
+    """Decode sound files into one Parquet file, one row per file."""
     with pq.ParquetWriter(target, _SCHEMA) as writer:
         for signals in _batches(files):
             writer.write_table(pa.table({"pcm": _lists(signals)}, schema=_SCHEMA))
 
 
-def prepare_plainly_everywhere(files: Sequence[Path], target: Path, pool: ProcessPoolExecutor, processes: int) -> None:
+def prepare_plainly_on_all_cores(
+    files: Sequence[Path], target: Path, pool: ProcessPoolExecutor, processes: int
+) -> None:
     """The same in several processes, each with a part of the files and a Parquet file of its own."""
     parts = [(files[number::processes], target.with_suffix(f".{number}")) for number in range(processes)]
     for done in [pool.submit(prepare_plainly, *part) for part in parts]:
@@ -50,7 +52,7 @@ def prepare_plainly_everywhere(files: Sequence[Path], target: Path, pool: Proces
 
 
 def use_one_thread() -> None:
-    """Have torch, whose import this is too, compute in one thread: a worker has one core."""
+    """Import torch and limit it to one thread, since a worker has one core."""
     import torch  # noqa: PLC0415
     import torchaudio  # noqa: F401, PLC0415
 
@@ -61,7 +63,7 @@ def _batches(files: Iterable[Path]) -> Iterator[list[npt.NDArray[np.int16]]]:
     batch: list[npt.NDArray[np.int16]] = []
     for file in files:
         batch.append(decode_plainly(file))
-        if len(batch) == _FILES_A_BATCH:
+        if len(batch) == _FILES_PER_BATCH:
             yield batch
             batch = []
     if batch:

@@ -1,4 +1,4 @@
-"""What the benchmarks of models take from a command line, and where their results go."""
+"""The command line and the result file of the benchmarks of models."""
 
 import argparse
 from collections.abc import Sequence
@@ -8,19 +8,18 @@ from typing import Any
 
 import torch
 
-from benchmarks.speed.machine import describe_machine
-from benchmarks.speed.result_files import positive_int, write_json
+from benchmarks.speed.reporting import describe_machine, positive_int, write_json
 from benchmarks.speed.workloads import SHAPES
 from vrnn.device.precision import Precision
 
-__all__ = ["Options", "parsed", "speed_parser", "write_result"]
+__all__ = ["Options", "parse_options", "speed_parser", "write_result"]
 
 _PACKAGES = ("torch", "triton", "numpy")
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a benchmark is asked to do."""
+    """The parsed options of a benchmark."""
 
     device: str
     precisions: tuple[Precision, ...]
@@ -33,26 +32,30 @@ class Options:
 
 
 def speed_parser(prog: str, about: str) -> argparse.ArgumentParser:
-    """A parser of the options that all of them take."""
+    """A parser of the options that all of these benchmarks take."""
     parser = argparse.ArgumentParser(prog=prog, description=about)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    parser.add_argument("--device", choices=("cpu", "cuda"), default=device)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default=device, help="default: a GPU if torch sees one")
     parser.add_argument(
-        "--precision", nargs="+", choices=("float32", "tf32", "bfloat16"), default=["float32", "bfloat16"]
+        "--precision",
+        nargs="+",
+        choices=("float32", "tf32", "bfloat16"),
+        default=["float32", "bfloat16"],
+        help="default: float32 bfloat16",
     )
-    parser.add_argument("--size", nargs="+", choices=tuple(SHAPES), default=list(SHAPES))
-    parser.add_argument("--batch", nargs="+", type=positive_int, help="sequences, in place of each size's own")
-    parser.add_argument("--pairs", type=positive_int, default=3, help="how often both sides of a comparison are run")
-    parser.add_argument("--json", nargs="?", const="-", help="write one JSON object here, or on stdout")
+    parser.add_argument("--size", nargs="+", choices=tuple(SHAPES), default=list(SHAPES), help="default: all")
+    parser.add_argument("--batch", nargs="+", type=positive_int, help="sequences; default: typical sizes per model")
+    parser.add_argument("--pairs", type=positive_int, default=3, help="runs of each side of a comparison (default 3)")
+    parser.add_argument("--json", nargs="?", const="-", help="write one JSON object to this file, or to stdout")
     parser.set_defaults(equal_memory=False)
     return parser
 
 
-def parsed(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> Options:
-    """The options in a command line; wrong ones end the process with one line and exit code 2."""
+def parse_options(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> Options:
+    """Parse a command line; wrong options end the process with one line and exit status 2."""
     found = parser.parse_args(arguments)
     if found.device == "cuda" and not torch.cuda.is_available():
-        parser.error("--device cuda: torch sees no GPU here")
+        parser.error("--device cuda: torch sees no GPU; use --device cpu")
     return Options(
         found.device,
         tuple(found.precision),
@@ -66,7 +69,7 @@ def parsed(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> 
 
 
 def write_result(cases: list[dict[str, Any]], options: Options) -> dict[str, Any]:
-    """The machine and the cases, written as one JSON object where it was asked for."""
+    """Write the machine and the cases as one JSON object, if requested."""
     machine = describe_machine(_PACKAGES) | {"threads": torch.get_num_threads()}
     if options.device == "cuda":
         machine["gpu"] = torch.cuda.get_device_name()

@@ -1,8 +1,8 @@
-"""How fast `prepare` is, as ratios to what is measured beside it.
+"""The speed of `prepare`, as ratios to plain loops and other libraries that are timed with it.
 
     python -m benchmarks.speed.prepare --json prepare.json
 
-docs/speed.md says what the cases are and how to read them.
+docs/speed.md explains the cases and how to read them.
 """
 
 import os
@@ -14,20 +14,19 @@ from typing import Any, Literal
 
 import tyro
 
-from benchmarks.cli.output import say
-from benchmarks.speed.cases import cluster_cases, ink_case, ink_files, one_process_case
+from benchmarks.cli.output import print_message
+from benchmarks.speed.driver_cost import scale_case
 from benchmarks.speed.floor import use_one_thread
-from benchmarks.speed.machine import cores, describe_machine
-from benchmarks.speed.result_files import write_json
-from benchmarks.speed.scale import scale_case
+from benchmarks.speed.prepare_cases import cluster_cases, ink_case, ink_files, one_process_case, ray_start_seconds
+from benchmarks.speed.reporting import cores, describe_machine, write_json
 from benchmarks.speed.sound_corpus import FORMS, Form
 from pipelines.errors import InputError
 
 __all__ = ["SpeedOptions", "main", "measure"]
 
 PACKAGES = ("numpy", "pyarrow", "soundfile", "soxr", "torch", "torchaudio", "ray", "datasets", "lhotse")
-_SECONDS_A_WORKER: dict[Form, float] = {"mp3": 8_000.0, "wav": 8_000.0, "sphere": 24_000.0}
-"""Of audio: more than ten seconds of work for a worker."""
+_SECONDS_PER_WORKER: dict[Form, float] = {"mp3": 8_000.0, "wav": 8_000.0, "sphere": 24_000.0}
+"""Seconds of audio that are more than ten seconds of work for a worker."""
 _PART_FOR_ONE_PROCESS = 0.1
 
 What = Literal["sound", "one-process", "ink", "scale"]
@@ -35,17 +34,17 @@ What = Literal["sound", "one-process", "ink", "scale"]
 
 @dataclass(frozen=True)
 class SpeedOptions:
-    """Measure the speed of `prepare` against plain loops and other libraries.
+    """Compare the speed of `prepare` with plain loops and other libraries.
 
     Attributes:
-        json: where the result is written, standard output by default.
-        only: the cases to run: sound (on Ray, and the other libraries), one-process (sound without Ray), ink, scale.
-        forms: of sound.
-        seconds_of_audio: in each form; by default what keeps the workers busy for ten seconds or more.
-        pairs: how often each two things are run against one another.
-        workers: of `prepare` and of the other libraries; the cores by default.
-        scale_items: numbers of simulated items, with commas between them.
-        iam: a directory of IAM-OnDB line files, measured beside the built-in handwriting.
+        json: File for the result; stdout by default.
+        only: Cases to run: sound (on Ray, and with other libraries), one-process (sound without Ray), ink, scale.
+        forms: Formats of sound.
+        seconds_of_audio: Seconds of audio per format; by default at least ten seconds of work for each worker.
+        pairs: Number of runs of each side of a comparison.
+        workers: Workers of `prepare` and of the other libraries; one per core by default.
+        scale_items: Numbers of simulated items, separated by commas.
+        iam: Directory of IAM-OnDB line files, timed in addition to the built-in handwriting.
     """
 
     json: Path | None = None
@@ -58,29 +57,29 @@ class SpeedOptions:
     iam: Path | None = None
 
     def checked(self) -> "SpeedOptions":
-        """Refuse what cannot be measured.
+        """Check the options and return them.
 
         Raises:
-            InputError: a number is too small or is none.
+            InputError: a number is too small, or is not a number.
         """
         if self.pairs < 1 or (self.workers is not None and self.workers < 1):
-            raise InputError("--pairs and --workers are 1 or more")
+            raise InputError("--pairs and --workers: must be 1 or more")
         if self.seconds_of_audio is not None and self.seconds_of_audio < 1:
-            raise InputError("--seconds-of-audio is 1 or more")
+            raise InputError("--seconds-of-audio: must be 1 or more")
         if not all(part.isdecimal() and int(part) for part in self.scale_items.split(",")):
-            raise InputError(f"--scale-items are numbers of items such as 100,1000, not {self.scale_items!r}")
+            raise InputError(f"--scale-items {self.scale_items}: write numbers of items such as 100,1000")
         return self
 
 
 def measure(options: SpeedOptions) -> dict[str, Any]:
-    """Run the cases; the result as JSON."""
-    os.environ["OMP_NUM_THREADS"] = "1"
+    """Run the cases and return the result as JSON values."""
+    os.environ["OMP_NUM_THREADS"] = "1"  # inherited by the workers; must be set before torch is imported
     use_one_thread()
     result: dict[str, Any] = {"machine": describe_machine(PACKAGES), "cases": []}
     for case in _cases(options, result["machine"]):
         result["cases"].append(case)
         for line in _lines(case):
-            say(line)
+            print_message(line)
     return result
 
 
@@ -91,7 +90,7 @@ def _cases(options: SpeedOptions, machine: dict[str, Any]) -> Iterator[dict[str,
         if options.iam is not None:
             yield ink_case(ink_files(options.iam), "IAM-OnDB", options.pairs)
     amounts: dict[Form, float] = {
-        form: options.seconds_of_audio or _SECONDS_A_WORKER[form] * workers for form in options.forms
+        form: options.seconds_of_audio or _SECONDS_PER_WORKER[form] * workers for form in options.forms
     }
     if "one-process" in options.only:
         for form, seconds in amounts.items():
@@ -106,8 +105,6 @@ def _sound_on_ray(
     amounts: dict[Form, float], pairs: int, workers: int, machine: dict[str, Any]
 ) -> Iterator[dict[str, Any]]:
     import ray  # noqa: PLC0415
-
-    from benchmarks.speed.ours import ray_start_seconds  # noqa: PLC0415
 
     machine["ray_start"] = ray_start_seconds(workers)
     try:
@@ -133,7 +130,7 @@ def _lines(case: dict[str, Any]) -> Iterator[str]:
         times = f" x {other['times']}" if other["times"] > 1 else ""
         yield (
             f"{case['name']:<32} wall {_ratio(case['ratio']['wall'])}  processor {_ratio(case['ratio']['processor'])}"
-            f"  {ours['per_second']:>11,.0f} against {other['per_second']:>11,.0f}{times} {case['unit']} a second"
+            f"  {ours['per_second']:>11,.0f} against {other['per_second']:>11,.0f}{times} {case['unit']} per second"
         )
 
 
@@ -146,7 +143,7 @@ def main() -> None:
     try:
         options = tyro.cli(SpeedOptions, prog="python -m benchmarks.speed.prepare").checked()
     except InputError as error:
-        say(str(error))
+        print_message(str(error))
         sys.exit(2)
     write_json(measure(options), options.json)
 

@@ -1,13 +1,12 @@
-"""How training scales with workers: measured on clusters of 1 to 4 nodes within this machine, predicted beyond.
+"""How training scales with workers: measured on clusters of 1 to 4 nodes on this machine, and predicted beyond.
 
     python -m benchmarks.speed.scaling --json scaling.json
 
-Every node is Ray's own processes with one CPU, every worker Ray Train's, the gradients go through gloo on loopback.
-Four workers on two cores would take turns anyhow, in an order that nobody controls: here they do so in order, each
-computing while the others wait, so that a worker's time is what it would be on a machine of its own; what the same step
-takes when all compute at once is measured beside it. The model of `scaling_model` is fitted without the largest cluster
-and then has to predict it. The prediction for GPUs (`gpu_prediction`) takes rates of the hardware that are named on the
-command line and is not measured at all. Needs Ray.
+Each node is a set of Ray processes with one CPU, each worker is Ray Train's, and gradients are summed by gloo over
+loopback. Four workers on two cores would take turns in a random order. Here they take turns in order, each computing
+while the others wait, so that the time of a worker is the time it would take on a machine of its own. The time of the
+same step when all compute at once is measured too. The model of `scaling_model` is fitted without the largest cluster
+and then predicts it. Its prediction for GPUs uses rates given on the command line and is not measured. Needs Ray.
 """
 
 import argparse
@@ -29,17 +28,16 @@ from ray.cluster_utils import Cluster
 from ray.train import RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
-from benchmarks.speed.gpu_prediction import Rates, predicted
-from benchmarks.speed.machine import describe_machine
-from benchmarks.speed.result_files import positive, positive_int, write_json
-from benchmarks.speed.scaling_model import Measured, fitted, gradient_bytes
+from benchmarks.speed.reporting import describe_machine, positive, positive_int, write_json
+from benchmarks.speed.scaling_model import Measured, Rates, fitted, gradient_bytes, predicted
 from benchmarks.speed.workloads import SHAPES
-from pipelines.runtime.messages import Board, open_board
+from pipelines.runtime.messages import Channel, open_channel
 from vrnn.models import ModelConfig, build_model
 from vrnn.training.distributed import Group
 
 __all__ = ["main"]
 
+_ABOUT = "Measure how training scales with workers on this machine, and predict it for GPUs; see docs/cluster.md."
 _WIDTHS = (128, 384, 768)
 _FRAMES = 40
 _STRONG_BATCH, _WEAK_BATCH = 48, 12
@@ -48,14 +46,14 @@ _STEPS, _WARM = 12, 3
 
 
 def config_of(width: int) -> ModelConfig:
-    """The tiny VRNN of `workloads`, all its layers `width` wide."""
+    """The tiny VRNN of `workloads` with all layers of width `width`."""
     layers = ("hidden", "phi_x", "phi_z", "encoder", "prior", "decoder")
     return replace(SHAPES["tiny"].config, **dict.fromkeys(layers, width))
 
 
 @dataclass(frozen=True)
 class _Case:
-    """A width of the model, a kind of scaling, and the sequences of a worker."""
+    """A width of the model, a kind of scaling, and the number of sequences per worker."""
 
     width: int
     scaling: str
@@ -68,20 +66,20 @@ def _cases(nodes: int) -> list[_Case]:
 
 
 def measure(nodes: int, root: Path) -> list[Measured]:
-    """All sizes and both ways of scaling, on the cluster that this process is connected to."""
-    board, cases = open_board(), _cases(nodes)
+    """Measure all widths and both kinds of scaling on the cluster that this process is connected to."""
+    channel, cases = open_channel(), _cases(nodes)
     begun = time.time()
     TorchTrainer(
         _steps,
-        train_loop_config={"cases": cases, "board": board},
+        train_loop_config={"cases": cases, "channel": channel},
         scaling_config=ScalingConfig(
             num_workers=nodes, resources_per_worker={"CPU": 1}, placement_strategy="STRICT_SPREAD"
         ),
         torch_config=TorchConfig(backend="gloo"),
         run_config=RunConfig(storage_path=str(root), name=f"nodes-{nodes}"),
     ).fit()
-    first, *times = board.take()
-    board.close()
+    first, *times = channel.receive()
+    channel.close()
     return [
         Measured(
             name=str(case.width),
@@ -99,25 +97,25 @@ def measure(nodes: int, root: Path) -> list[Measured]:
 
 
 def _steps(settings: dict[str, Any]) -> None:
-    """In each worker: every case's medians over steps, of the slowest rank."""
+    """In each worker: send the medians over steps of each case, of the slowest rank."""
     torch.set_num_threads(1)
-    board: Board = settings["board"]
+    channel: Channel = settings["channel"]
     group = Group.current()
     if group.leads:
-        board.tell(time.time())
+        channel.send(time.time())
     for case in settings["cases"]:
         step = _Step(case, group)
         apart = [step.apart() for _ in range(_STEPS + _WARM)][_WARM:]
         shared = [step.shared() for _ in range(_STEPS + _WARM)][_WARM:]
         compute, summing = (statistics.median(part) for part in zip(*apart, strict=True))
-        figures = torch.tensor([compute, summing, statistics.median(shared)], dtype=torch.float64)
-        slowest = group.largest(figures).tolist()
+        medians = torch.tensor([compute, summing, statistics.median(shared)], dtype=torch.float64)
+        slowest = group.largest(medians).tolist()
         if group.leads:
-            board.tell(tuple(slowest))
+            channel.send(tuple(slowest))
 
 
 class _Step:
-    """A training step of a rank without its optimiser, which every rank does whatever N is."""
+    """A training step of one rank, without the optimiser, whose cost does not depend on N."""
 
     def __init__(self, case: _Case, group: Group) -> None:
         self._model = build_model(config_of(case.width), torch.Generator().manual_seed(0))
@@ -133,7 +131,7 @@ class _Step:
         (terms.kl - terms.log_emission).sum().backward()
 
     def apart(self) -> tuple[float, float]:
-        """Seconds of computing, one rank after another, and of summing the gradients, all at once."""
+        """Seconds of computing, one rank after another, and of summing the gradients, all ranks at once."""
         computed = 0.0
         for turn in range(self._group.size):
             self._group.barrier()
@@ -147,7 +145,7 @@ class _Step:
         return computed, time.perf_counter() - start
 
     def shared(self) -> float:
-        """Seconds of a step where all ranks compute at once."""
+        """Seconds of a step in which all ranks compute at once."""
         self._group.barrier()
         start = time.perf_counter()
         self._compute()
@@ -157,7 +155,7 @@ class _Step:
 
 @contextmanager
 def _cluster(nodes: int) -> Iterator[None]:
-    """So many nodes of one CPU beside a head without any; Ray knows nothing of the cores there are."""
+    """A Ray cluster of nodes with one CPU each and a head with none, whatever the cores of this machine."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     try:
@@ -172,18 +170,18 @@ def _cluster(nodes: int) -> Iterator[None]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, fit, predict, and write one JSON object."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed.scaling", description="See the module.")
-    parser.add_argument("--gpu-flops", type=positive, default=50e12, help="of a GPU in training, not its peak")
-    parser.add_argument("--gpu-frame", type=positive, default=200e-6, help="seconds of a frame of the time loop")
-    parser.add_argument("--link", type=positive, default=50e9, help="bytes a second from a GPU to the next")
-    parser.add_argument("--latency", type=positive, default=20e-6, help="seconds of a message between GPUs")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed.scaling", description=_ABOUT)
+    parser.add_argument("--gpu-flops", type=positive, default=50e12, help="operations per second of a GPU in training")
+    parser.add_argument("--gpu-frame", type=positive, default=200e-6, help="seconds per frame of the time loop")
+    parser.add_argument("--link", type=positive, default=50e9, help="bytes per second between neighbouring GPUs")
+    parser.add_argument("--latency", type=positive, default=20e-6, help="seconds per message between GPUs")
     parser.add_argument(
-        "--nodes", type=positive_int, nargs="+", default=list(_NODES), help="of the clusters, three sizes or more"
+        "--nodes", type=positive_int, nargs="+", default=list(_NODES), help="sizes of the clusters, three or more"
     )
-    parser.add_argument("--json", type=Path, help="write the object here instead of on stdout")
+    parser.add_argument("--json", type=Path, help="write the result to this file instead of stdout")
     options = parser.parse_args(arguments)
     if len(set(options.nodes)) < _LEAST_SIZES:
-        parser.error("--nodes: the model is fitted to all clusters but the largest; name three sizes or more")
+        parser.error("--nodes: the model is fitted to all clusters but the largest; give three sizes or more")
     cases: list[Measured] = []
     for count in options.nodes:
         with tempfile.TemporaryDirectory() as root, _cluster(count):

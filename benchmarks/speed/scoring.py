@@ -1,8 +1,8 @@
-"""How fast IWAE-40 is: all samples at once, against as many passes of the textbook loop and the machine's peak.
+"""The speed of IWAE-40: all samples at once, against 40 passes of the textbook loop and the machine's peak.
 
     python -m benchmarks.speed.scoring --json scoring.json
 
-Needs torch alone. docs/performance.md says what the cases are and how to read them.
+Needs torch alone. docs/performance.md explains the cases and how to read them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 
 from benchmarks.speed.options import Options
-from benchmarks.speed.versus import Case, options_of, run_benchmark
+from benchmarks.speed.textbook_comparison import Case, options_of, run_benchmark
 from benchmarks.speed.workloads import SHAPES, Scoring
 from vrnn.device.peak import pass_operations
 from vrnn.models import build_model
@@ -23,7 +23,7 @@ _SAMPLES = 40
 
 
 def cases(options: Options) -> Iterator[Case]:
-    """What is asked for, size by size."""
+    """The requested cases, size by size."""
     for shape in options.shapes:
         with torch.device("meta"):
             model = build_model(SHAPES[shape].config, torch.Generator())
@@ -35,7 +35,7 @@ def cases(options: Options) -> Iterator[Case]:
 
 
 def _operations(model: VRNN, frames: int) -> float:
-    """Of K passes, but for what does not depend on the sample: once."""
+    """Operations of K passes, in which work that does not depend on the sample counts once."""
     shared = (*model.phi_x.parameters(), model.encoder.first.weights[0], model.lstm.inputs.weights[0])
     once = 2.0 * frames * sum(parameter.numel() for parameter in shared if parameter.dim() > 1)
     return once + _SAMPLES * (pass_operations(model, frames, backward=False) - once)
@@ -43,7 +43,7 @@ def _operations(model: VRNN, frames: int) -> float:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, and write one JSON object."""
-    options = options_of(arguments, "python -m benchmarks.speed.scoring", "Time IWAE-40 (see the module).")
+    options = options_of(arguments, "python -m benchmarks.speed.scoring", "Time IWAE-40; see docs/performance.md.")
     run_benchmark(cases(options), options)
 
 

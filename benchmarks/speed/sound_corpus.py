@@ -1,8 +1,8 @@
-"""Sound files to decode, made here from seeded noise, in the three forms that the speech corpora come in.
+"""Sound files to decode, of seeded noise, in the three formats of the speech corpora.
 
 MP3 at 44.1 kHz (audiobooks), stereo WAV at 48 kHz (studio recordings), SPHERE at 16 kHz (TIMIT). The noise has a
-voice's spectrum, syllables and pauses, so that a codec has as much to do as with speech. Encoding MP3 takes ten times
-as long as decoding it, so a corpus is a few different files, each many times: what is timed does not look at content.
+voice's spectrum, syllables and pauses, so that a codec has as much work as with speech. Encoding MP3 takes ten times as
+long as decoding it, so a corpus repeats a few different files many times: the timed code does not depend on content.
 """
 
 import io
@@ -35,7 +35,7 @@ _SYLLABLES_A_SECOND = 3.0
 
 @dataclass(frozen=True)
 class SoundCorpus:
-    """Files of one form below `root`, and what they hold in all."""
+    """Files of one format in `root`, with their total length and size."""
 
     form: Form
     root: Path
@@ -44,12 +44,12 @@ class SoundCorpus:
 
 
 def write_sound_corpus(root: Path, form: Form, seconds: float, seed: int = 0) -> SoundCorpus:
-    """Write about `seconds` of sound: most of it in files of 10 to 60 s, four times 2 % in long ones.
+    """Write about `seconds` of sound: most of it in files of 10 to 60 s, and 8 % in four long ones.
 
     Args:
         root: a new directory.
-        form: of the files.
-        seconds: in all; where they are few, the files are shorter.
+        form: format of the files.
+        seconds: in total; if it is small, the files are shorter.
         seed: of the noise and the lengths.
     """
     random = np.random.default_rng(seed)
@@ -67,7 +67,7 @@ def write_sound_corpus(root: Path, form: Form, seconds: float, seed: int = 0) ->
 
 
 def _encoded(form: Form, seconds: float, random: np.random.Generator) -> tuple[bytes, float]:
-    """A file's content, and its seconds."""
+    """The content of a file, and its length in seconds."""
     rate, channels = _RATES[form], 2 if form == "wav" else 1
     samples = _speech_like(int(seconds * rate), rate, channels, random)
     if form == "sphere":
@@ -78,7 +78,7 @@ def _encoded(form: Form, seconds: float, random: np.random.Generator) -> tuple[b
 
 
 def _speech_like(count: int, rate: int, channels: int, random: np.random.Generator) -> npt.NDArray[np.int16]:
-    """Noise through a resonance, loud and soft like syllables: `[N, channels]`."""
+    """Noise through a resonance, with the loudness of syllables: `[N, channels]`."""
     noise = lfilter([1.0], _RESONANCE, random.normal(size=(count, channels)), axis=0)
     loudness = np.clip(np.sin(2 * np.pi * _SYLLABLES_A_SECOND * np.arange(count) / rate), 0.02, 1.0)
     voiced = np.asarray(noise) * loudness[:, None]

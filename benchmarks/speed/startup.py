@@ -1,9 +1,9 @@
-"""What it costs to start: the same small trials in one process, in slots and under Ray Train, each command timed.
+"""The cost of starting: the same small trials in one process, in Ray workers and under Ray Train, each command timed.
 
     python -m benchmarks.speed.startup --json startup.json
 
-The trials are of one epoch of the tiny model on built-in handwriting, so that next to nothing but starting is left. The
-ways take turns, A B C A B C, as the machine's mood changes over minutes. Needs Ray and MLflow.
+The trials train the tiny model for one epoch on built-in handwriting, so that hardly anything but starting is left. The
+commands take turns, A B C A B C, since the load of a machine changes over minutes. Needs Ray and MLflow.
 """
 
 import argparse
@@ -16,11 +16,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.speed.machine import describe_machine
-from benchmarks.speed.result_files import positive_int, write_json
+from benchmarks.speed.reporting import describe_machine, positive_int, write_json
 
 __all__ = ["main"]
 
+_ABOUT = "Time whole commands on tiny trials, so that little but starting is left; see docs/cluster.md."
 _TRIALS = 4
 _BENCH = (sys.executable, "-m", "benchmarks.cli")
 _SUITE = """
@@ -35,53 +35,53 @@ shards = "{shards}"
 size = "tiny"
 optimisation = {{ max_epochs = 1 }}
 """
-_RUN = ("run", "suite.toml")
-_WAYS: dict[str, tuple[str, ...]] = {
-    "1 trial, here": ("train",),
-    "1 trial, 1 worker": ("train", "--workers", "1"),
-    "1 trial, 2 workers": ("train", "--workers", "2"),
-    f"{_TRIALS} trials, here": _RUN,
-    f"{_TRIALS} trials, 1 slot": (*_RUN, "--address", "local"),
-    f"{_TRIALS} trials, 2 slots": (*_RUN, "--concurrent", "2"),
-    f"{_TRIALS} trials, 1 worker each": (*_RUN, "--workers", "1"),
+_STUDY = ("run", "suite.toml")
+_COMMANDS: dict[str, tuple[str, ...]] = {
+    "1 trial, one process": ("train",),
+    "1 trial, 1 training worker": ("train", "--workers", "1"),
+    "1 trial, 2 training workers": ("train", "--workers", "2"),
+    f"{_TRIALS} trials, one process": _STUDY,
+    f"{_TRIALS} trials, 1 Ray worker": (*_STUDY, "--address", "local"),
+    f"{_TRIALS} trials, 2 Ray workers": (*_STUDY, "--concurrent", "2"),
+    f"{_TRIALS} trials, 1 training worker each": (*_STUDY, "--workers", "1"),
 }
 
 
 def measure(shards: Path, repeats: int) -> dict[str, list[float]]:
-    """Wall seconds of every way, `repeats` times."""
-    seconds: dict[str, list[float]] = {name: [] for name in _WAYS}
+    """Wall seconds of every command, `repeats` times."""
+    seconds: dict[str, list[float]] = {name: [] for name in _COMMANDS}
     for _ in range(repeats):
-        for name, words in _WAYS.items():
+        for name, command in _COMMANDS.items():
             with tempfile.TemporaryDirectory() as directory:
-                seconds[name].append(_timed(words, shards, Path(directory)))
+                seconds[name].append(_timed(command, shards, Path(directory)))
             sys.stderr.write(f"{name}: {seconds[name][-1]:.1f} s\n")
     return seconds
 
 
-def _timed(words: tuple[str, ...], shards: Path, directory: Path) -> float:
+def _timed(command: tuple[str, ...], shards: Path, directory: Path) -> float:
     (directory / "suite.toml").write_text(_SUITE.format(seeds=list(range(_TRIALS)), shards=shards))
     train = ("--shards", str(shards), "--model", "rnn-gauss", "--size", "tiny", "--out", "out", "--max-epochs", "1")
-    command = [*_BENCH, *words, *(train if words[0] == "train" else ())]
     start = time.perf_counter()
-    _quietly(command, directory)
+    _run([*_BENCH, *command, *(train if command[0] == "train" else ())], directory)
     return time.perf_counter() - start
 
 
-def _quietly(command: Sequence[str], directory: Path) -> None:
+def _run(command: Sequence[str], directory: Path) -> None:
+    """Run a command silently, with an MLflow store of its own."""
     environment = os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{directory / 'mlflow.db'}"}
     subprocess.run(command, cwd=directory, env=environment, check=True, capture_output=True)  # noqa: S603
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, and write one JSON object."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed.startup", description="See the module.")
-    parser.add_argument("--repeats", type=positive_int, default=3, help="of every way")
-    parser.add_argument("--json", type=Path, help="write the object here instead of on stdout")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed.startup", description=_ABOUT)
+    parser.add_argument("--repeats", type=positive_int, default=3, help="runs of every command")
+    parser.add_argument("--json", type=Path, help="write the result to this file instead of stdout")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as directory:
         raw, shards = Path(directory) / "raw", Path(directory) / "shards"
-        _quietly([*_BENCH, "synthesise", "handwriting", "--out", str(raw)], Path(directory))
-        _quietly([*_BENCH, "prepare", "iam_ondb", "--raw", str(raw), "--out", str(shards)], Path(directory))
+        _run([*_BENCH, "synthesise", "handwriting", "--out", str(raw)], Path(directory))
+        _run([*_BENCH, "prepare", "iam_ondb", "--raw", str(raw), "--out", str(shards)], Path(directory))
         seconds = measure(shards, options.repeats)
     cases = [
         {"name": name, "median_seconds": statistics.median(each), "seconds": each} for name, each in seconds.items()

@@ -1,8 +1,8 @@
-"""The textbook loop: a VRNN written as its equations read, one frame after another, in torch's own layers.
+"""The textbook loop: a VRNN written like its equations, one frame after another, with torch's own layers.
 
-It is what ours is timed against, and how public versions are written: every network is called once a frame, on the
-concatenation of its inputs, and autograd does the rest. Its parameters are copies of a model's, so that both must come
-to the same bound: `benchmarks.speed` checks that before it times them. Emissions are the model's own.
+It is the baseline of our speed, and the way public versions are written: every network is called once per frame, on the
+concatenation of its inputs, and autograd does the rest. Its parameters are copies of a model's, so that both must give
+the same bound, which is checked before they are timed. The output distribution is the model's own.
 
 Shapes: T frames, B sequences, D frame size, Z latent size, H hidden units.
 """
@@ -23,7 +23,7 @@ __all__ = ["TextbookVRNN"]
 
 
 class TextbookVRNN(nn.Module):
-    """The loop, from a `VRNN` with a filtering posterior."""
+    """The loop, with the parameters of a `VRNN` with a filtering posterior."""
 
     def __init__(self, model: VRNN) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ def _divergence(mean: Tensor, std: Tensor, prior_mean: Tensor, prior_std: Tensor
 
 
 def _log_normal(standard: Tensor, std: Tensor) -> Tensor:
-    """Up to the constant, which cancels."""
+    """The log-density without its constant, which cancels in the ratio."""
     return (-0.5 * standard.square() - std.log()).sum(-1)
 
 
@@ -85,7 +85,7 @@ def _linear(layer: Affine) -> nn.Linear:
 
 
 def _cell(lstm: LSTM) -> nn.LSTMCell:
-    """Torch's cell with these weights: its gates lie in the order input, forget, candidate, output, with two biases."""
+    """Torch's cell with these weights. Its gates are in the order input, forget, candidate, output."""
     weight = torch.cat([part.detach() for part in lstm.inputs.weights], 1)
     rows = torch.arange(4 * lstm.hidden, device=weight.device).view(4, -1)[[0, 1, 3, 2]].flatten()
     cell = nn.LSTMCell(weight.shape[1], lstm.hidden, device=weight.device, dtype=weight.dtype)

@@ -1,8 +1,8 @@
-"""How fast a training step is: forward and back through a VRNN, against the textbook loop and the machine's peak.
+"""The speed of a training step: forward and backward through a VRNN, against the textbook loop and the machine's peak.
 
     python -m benchmarks.speed.training --json training.json
 
-Needs torch alone. docs/performance.md says what the cases are and how to read them.
+Needs torch alone. docs/performance.md explains the cases and how to read them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 
 from benchmarks.speed.options import Options
-from benchmarks.speed.versus import Case, options_of, run_benchmark
+from benchmarks.speed.textbook_comparison import Case, options_of, run_benchmark
 from benchmarks.speed.workloads import SHAPES, Training
 from vrnn.device.peak import pass_operations
 from vrnn.models import build_model
@@ -24,7 +24,7 @@ _BATCHES: Mapping[str, Mapping[str, tuple[int, ...]]] = {
 
 
 def cases(options: Options) -> Iterator[Case]:
-    """What is asked for, size by size; bfloat16 is held against the textbook loop in float32 too."""
+    """The requested cases, size by size; bfloat16 is compared with the textbook loop in float32 too."""
     for shape in options.shapes:
         with torch.device("meta"):
             model = build_model(SHAPES[shape].config, torch.Generator())
@@ -37,7 +37,8 @@ def cases(options: Options) -> Iterator[Case]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, and write one JSON object."""
-    options = options_of(arguments, "python -m benchmarks.speed.training", "Time a training step (see the module).")
+    about = "Time a training step; see docs/performance.md."
+    options = options_of(arguments, "python -m benchmarks.speed.training", about)
     run_benchmark(cases(options), options)
 
 

@@ -1,6 +1,6 @@
-"""The sizes that speed is measured at, and the two ways of doing the same work: ours, and the textbook loop.
+"""The measured model sizes, and the same work done in two ways: ours, and the textbook loop.
 
-Frames, noise and weights are random and the same on both sides: the time does not depend on what they hold.
+Frames, noise and weights are random and the same on both sides, since the time does not depend on their values.
 """
 
 import math
@@ -24,7 +24,7 @@ Who = Literal["ours", "textbook"]
 
 @dataclass(frozen=True)
 class Shape:
-    """A size of the model, and of what it reads.
+    """A size of the model and of its data.
 
     Attributes:
         config: of the model.
@@ -46,7 +46,7 @@ SHAPES: Mapping[str, Shape] = {
     "timit": Shape(preset("vrnn-gauss", "speech", "paper-timit"), 40),
     "blizzard": Shape(preset("vrnn-gauss", "speech", "paper-blizzard"), 40),
 }
-"""By name: 128, 1200, 2000 and 4000 units."""
+"""By name; they have 128, 1200, 2000 and 4000 units."""
 
 
 @dataclass(frozen=True)
@@ -59,16 +59,16 @@ class _Workload:
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """The device of the work."""
         return torch.device(self.device_type)
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of its products."""
+        """The type of its matrix products."""
         return product_dtype(self.precision)
 
     def model(self) -> VRNN:
-        """The model, as both sides begin with it."""
+        """The model that both sides start with."""
         model = build_model(SHAPES[self.shape].config, torch.Generator().manual_seed(0))
         assert isinstance(model, VRNN)
         return model.to(self.device, parameter_dtype(self.precision))
@@ -78,7 +78,7 @@ class _Workload:
         return torch.randn(*shape, generator=generator).to(self.device, parameter_dtype(self.precision))
 
     def _frames(self) -> tuple[Tensor, Tensor]:
-        """Frames `[T, B, D]` and a mask that hides none of them."""
+        """Frames `[T, B, D]`, and a mask that is true everywhere."""
         shape = SHAPES[self.shape]
         x = self._normal(1, shape.frames, self.sequences, shape.config.frame_size)
         if shape.config.kind == "pen":
@@ -88,10 +88,10 @@ class _Workload:
 
 @dataclass(frozen=True)
 class Training(_Workload):
-    """A training step, forward and back, without the optimiser's."""
+    """A training step, forward and backward, without the optimiser."""
 
     def prepare(self) -> Callable[[], float]:
-        """The figure is the loss, nats a frame."""
+        """Build the work; the result runs it once and returns the loss in nats per frame."""
         model, (x, mask) = self.model(), self._frames()
         noise = self._normal(2, *mask.shape, model.latent_size)
         if self.who == "ours":
@@ -112,7 +112,7 @@ class Training(_Workload):
 
 @dataclass(frozen=True)
 class Scoring(_Workload):
-    """IWAE with K samples: ours at once, by the textbook in K passes.
+    """IWAE with K samples: ours all at once, the textbook loop in K passes.
 
     Attributes:
         samples: K.
@@ -121,7 +121,7 @@ class Scoring(_Workload):
     samples: int = 40
 
     def prepare(self) -> Callable[[], float]:
-        """The figure is the mean bound, nats a sequence."""
+        """Build the work; the result runs it once and returns the mean bound in nats per sequence."""
         model, (x, mask) = self.model(), self._frames()
         noise = self._normal(2, self.samples, *mask.shape, model.latent_size)
         if self.who == "ours":

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.speed import data_loading, scoring, training, versus
-from benchmarks.speed.made_shards import make_shards
-from benchmarks.speed.versus import options_of
+from benchmarks.speed import data_loading, scoring, textbook_comparison, training
+from benchmarks.speed.noise_shards import make_shards
+from benchmarks.speed.textbook_comparison import options_of
 from benchmarks.speed.workloads import SHAPES, Scoring, Training
 from pipelines.runtime.storage import Location
 from pipelines.shards.read import ShardSet
@@ -54,17 +54,18 @@ def test_torch_alone_runs_it_and_the_json_keeps_its_contract(module: str, where:
     assert "times" in done.stderr
 
 
-@pytest.mark.parametrize("module", ["training", "scoring", "feeding"])
+@pytest.mark.parametrize("module", ["training", "scoring", "data_loading"])
 @pytest.mark.parametrize("wrong", [["--size", "huge"], ["--batch", "0"], ["--pairs", "none"], ["--device", "cuda"]])
 def test_wrong_options_are_one_line_and_exit_2(
     module: str, wrong: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    main = {"training": training.main, "scoring": scoring.main, "feeding": data_loading.main}[module]
+    main = {"training": training.main, "scoring": scoring.main, "data_loading": data_loading.main}[module]
     with pytest.raises(SystemExit) as ended:
         main(wrong)
     assert ended.value.code == 2
-    assert f"error: argument {wrong[0]}" in (said := capsys.readouterr().err) or "torch sees no GPU" in said
+    message = capsys.readouterr().err
+    assert f"error: argument {wrong[0]}" in message or "torch sees no GPU" in message
 
 
 @pytest.mark.parametrize("precision", ["float64", "float32", "bfloat16"])
@@ -77,12 +78,12 @@ def test_both_sides_compute_the_same(kind: type[Training | Scoring], precision: 
 
 
 def test_sides_that_disagree_are_no_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(versus._TOLERANCE, "float32", -1.0)
+    monkeypatch.setitem(textbook_comparison._TOLERANCE, "float32", -1.0)
     with pytest.raises(ArithmeticError, match="the textbook"):
         training.main(ONE_PAIR)
 
 
-def test_bfloat16_is_held_against_both_textbooks() -> None:
+def test_bfloat16_is_compared_with_both_textbooks() -> None:
     options = options_of(["--size", "tiny", "--precision", "bfloat16"], "prog", "about")
     (case,) = training.cases(options)
     assert (case.work.precision, case.against) == ("bfloat16", ("float32",))
@@ -110,7 +111,7 @@ def test_made_shards_are_a_finished_set(shape: str, tmp_path: Path) -> None:
     assert min(shards.manifest.train_moments.std) > 0
 
 
-def test_feeding_says_what_making_costs_and_what_is_waited_for(
+def test_data_loading_reports_what_batches_cost_and_how_long_steps_wait(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(data_loading._STEPS, "tiny", 3)

@@ -7,14 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.speed.cases import ink_case, ink_files
-from benchmarks.speed.clocks import Spent, Stopwatch
+from benchmarks.speed.driver_cost import exponent, measure_scale
 from benchmarks.speed.floor import decode_ink_plainly, decode_plainly, sound_files
-from benchmarks.speed.ours import prepare_here
-from benchmarks.speed.pairing import run_paired
 from benchmarks.speed.prepare import SpeedOptions, measure
-from benchmarks.speed.scale import exponent, measure_scale
+from benchmarks.speed.prepare_cases import ink_case, ink_files, prepare_in_process
 from benchmarks.speed.sound_corpus import FORMS, Form, write_sound_corpus
+from benchmarks.speed.timing import Spent, Stopwatch, run_paired
 from pipelines.corpora import CORPORA
 from pipelines.decode.ink import decode_ink
 from pipelines.errors import InputError
@@ -40,7 +38,7 @@ def test_result_names_the_machine_and_gives_ratios_with_their_pairs() -> None:
 @pytest.mark.parametrize("form", FORMS)
 def test_floor_and_prepare_decode_as_many_samples(form: Form, tmp_path: Path) -> None:
     corpus = write_sound_corpus(tmp_path / "raw", form, 5.0)
-    prepare_here(corpus, tmp_path / "out")()
+    prepare_in_process(corpus, tmp_path / "out")()
     index = ShardSet(Location(str(tmp_path / "out"))).index
     ours = dict(zip(index["source"], index["length"], strict=True))
     floor = {file.name: len(decode_plainly(file)) for file in sound_files(corpus.root)}
@@ -67,7 +65,7 @@ def test_driver_is_measured_on_real_shards_of_simulated_items() -> None:
     assert "simulated" not in CORPORA
 
 
-def test_pairs_are_held_against_the_runs_around_them() -> None:
+def test_pairs_are_compared_with_the_runs_around_them() -> None:
     runs = (Spent(wall, wall / 2) for wall in (4.0, 1.0, 2.0, 3.0, 1.0))
     paired = run_paired(lambda: next(runs), lambda: next(runs), pairs=2)
     assert [[run.wall for run in side] for side in (paired.a, paired.b)] == [[4.0, 2.0, 1.0], [1.0, 3.0]]
@@ -99,6 +97,6 @@ def test_exponent_is_of_the_largest_sizes() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"pairs": 0}, {"workers": 0}, {"scale_items": "10,x"}, {"seconds_of_audio": 0.0}])
-def test_what_cannot_be_measured_is_refused(wrong: dict[str, object]) -> None:
+def test_wrong_options_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(InputError, match="--"):
         SpeedOptions(**wrong).checked()  # type: ignore[arg-type]

@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.speed import scaling
-from benchmarks.speed.gpu_prediction import Rates, predicted
-from benchmarks.speed.scaling_model import ComputeModel, Measured, RingModel, fitted
+from benchmarks.speed.scaling_model import ComputeModel, Measured, Rates, RingModel, fitted, predicted
 from benchmarks.speed.workloads import SHAPES
 from vrnn.models import build_model
 
@@ -35,7 +34,7 @@ def made(name: str, workers: int, frames: int, compute: ComputeModel, ring: Ring
     st.floats(1e-6, 1e-2),
     st.floats(1e-10, 1e-7),
 )
-def test_times_that_follow_the_model_give_it_back(
+def test_the_fit_recovers_the_model_of_the_times(
     fixed: float, per_frame: float, latency: float, per_byte: float
 ) -> None:
     compute, ring = ComputeModel(fixed, per_frame), RingModel(latency, per_byte)
@@ -95,16 +94,18 @@ def test_more_gpus_are_never_more_efficient() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "message"),
     [
-        (["--nodes", "1", "2", "2"], "name three sizes or more"),
+        (["--nodes", "1", "2", "2"], "give three sizes or more"),
         (["--nodes", "0", "1", "2"], "expected 1 or more, got 0"),
         (["--link", "0"], "expected more than 0, got 0"),
         (["--latency", "nan"], "expected more than 0, got nan"),
     ],
 )
-def test_wrong_options_are_one_line_and_exit_2(wrong: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_options_are_one_line_and_exit_2(
+    wrong: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as ended:
         scaling.main(wrong)
     assert ended.value.code == 2
-    assert told in capsys.readouterr().err.splitlines()[-1]
+    assert message in capsys.readouterr().err.splitlines()[-1]

@@ -1,13 +1,12 @@
-"""What the driver of `prepare` costs for a hundred items and for a million.
+"""The cost of the driver of `prepare`, from a hundred items to a million.
 
-The sources are simulated: a listing of items of about 100 kB without a file behind any. All that the driver does is
-real: the plan, the tasks' keys, the marks of an earlier run, the reports, the index, fingerprint, moments and manifest.
-The workers' part is run in the same process and its time is taken off: it writes real shards, whose rows have a few
-samples; each task is pickled, as it is on its way to a worker. Seconds are the processor's: other work and waiting for
-the disk do not count. A size has a process of its own, since the peak of a
-process's memory never falls.
+The sources are simulated: a list of items of about 100 kB, without files. Everything that the driver does is real: the
+plan, the keys of tasks, the markers of an earlier run, the reports, the index, the fingerprint, the moments and the
+manifest. The work of the workers runs in the same process and its time is subtracted: it writes real shards, whose rows
+have a few samples. Each task is pickled, as if it were sent to a worker. Times are processor times, without other work
+and waiting for the disk. Each size runs in a process of its own, since the peak memory of a process never falls.
 
-    python -m benchmarks.speed.scale ITEMS
+    python -m benchmarks.speed.driver_cost ITEMS
 """
 
 import contextlib
@@ -26,23 +25,24 @@ from typing import Any
 import numpy as np
 
 from pipelines.corpora import CORPORA
-from pipelines.corpora.base import Kind, Listing, Options, SourceItem
+from pipelines.corpora.base import Listing, Options, SourceItem
 from pipelines.corpora.splits import split_three_ways
 from pipelines.prepare.driver import PrepareOptions, prepare
 from pipelines.prepare.shard_task import ShardReport, ShardTask, run_shard_task
 from pipelines.runtime.storage import FoundFile, Location
-from pipelines.shards.write import Row, make_row
+from pipelines.shards.columns import Row, make_row
+from pipelines.signals import Kind
 
 __all__ = ["exponent", "measure_scale", "scale_case"]
 
 _ITEM_BYTES = 100_000
-_ITEMS_A_SPEAKER = 200
+_ITEMS_PER_SPEAKER = 200
 _STATUS = Path("/proc/self/status")
 _SAMPLES = np.arange(8, dtype=np.int16)
 
 
 class _Simulated:
-    """An adapter that lists sources that nobody has."""
+    """An adapter that lists sources that do not exist."""
 
     name = "simulated"
     kind: Kind = "speech"
@@ -55,12 +55,12 @@ class _Simulated:
         self._items = items
 
     def list_items(self, raw: Location, options: Options) -> Listing:
-        """List as many items as there should be."""
+        """List the requested number of items."""
         return split_three_ways([_item(number) for number in range(self._items)], "by speaker")
 
 
 def _item(number: int) -> SourceItem:
-    speaker = f"speaker{number // _ITEMS_A_SPEAKER:06d}"
+    speaker = f"speaker{number // _ITEMS_PER_SPEAKER:06d}"
     name = f"{speaker}/{number:08d}"
     file = FoundFile(f"{name}.wav", _ITEM_BYTES + number * 7919 % 1000, number)
     return SourceItem(name, file, "train", speaker, speaker, transcript=f"text {number}")
@@ -71,7 +71,7 @@ def _rows(task: ShardTask, item: SourceItem) -> Iterator[Row]:
 
 
 class _Workers:
-    """The workers' part, in this process, and the seconds it took."""
+    """Runs the tasks in this process and adds up the time that they take."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -86,7 +86,7 @@ class _Workers:
 
 
 def measure_scale(items: int) -> dict[str, float]:
-    """Prepare that many simulated items in this process, and then again with nothing to do."""
+    """Prepare simulated items in this process, and then again with nothing left to do."""
     before, workers = _peak_bytes(), _Workers()
     with tempfile.TemporaryDirectory() as directory, _registered(_Simulated(items)):
         raw, out = Path(directory) / "raw", Path(directory) / "out"
@@ -119,7 +119,7 @@ def _seconds(raw: Path, out: Path, workers: _Workers) -> float:
 
 
 def _peak_bytes() -> int:
-    """The peak of this process; what `getrusage` says begins with the peak of the parent."""
+    """The peak memory of this process; the one from `getrusage` includes the parent's before the fork."""
     if _STATUS.is_file():
         fields = dict(line.split(":", 1) for line in _STATUS.read_text().splitlines())
         return int(fields["VmHWM"].split()[0]) * 1024
@@ -127,8 +127,12 @@ def _peak_bytes() -> int:
 
 
 def scale_case(sizes: Sequence[int]) -> dict[str, Any]:
-    """The driver's cost at each size, and the exponents of its growth: 1 is linear."""
-    runs = [_in_own_process(items) for items in sizes]
+    """The cost of the driver at each size, and the exponents of its growth: 1 is linear."""
+    runs: list[dict[str, float]] = []
+    for items in sizes:
+        command = [sys.executable, "-m", "benchmarks.speed.driver_cost", str(items)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603 (this very module)
+        runs.append(json.loads(done.stdout))
     for run in runs:
         run["items_per_second"] = run["items"] / run["driver_seconds"]
         run["bytes_per_item"] = run["driver_bytes"] / run["items"]
@@ -142,16 +146,10 @@ def scale_case(sizes: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def _in_own_process(items: int) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.speed.scale", str(items)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603 (this very module)
-    return json.loads(done.stdout)
-
-
 def exponent(sizes: Sequence[float], costs: Sequence[float]) -> float | None:
-    """Of the growth over the last decades: the slope of log cost over log size from the three largest sizes.
+    """The exponent of growth: the slope of log cost over log size, from the three largest sizes.
 
-    Below them, what a process costs that does nothing hides the growth.
+    At smaller sizes, the fixed cost of a process hides the growth.
     """
     known = [(size, cost) for size, cost in zip(sizes, costs, strict=True) if size > 0 and cost > 0][-3:]
     if len(known) < 2:

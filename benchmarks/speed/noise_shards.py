@@ -1,16 +1,16 @@
-"""A finished set of shards made of seeded noise, for measuring what reads shards: nothing is decoded for it."""
+"""Shards of seeded noise, for timing what reads shards: nothing needs to be decoded for them."""
 
 import numpy as np
 import pyarrow.parquet as pq
 
-from pipelines.corpora.base import Kind, SourceItem
-from pipelines.prepare.shard_task import ShardReport
+from pipelines.corpora.base import SourceItem
 from pipelines.randomness import keyed_generator
 from pipelines.runtime.storage import FoundFile, Location
+from pipelines.shards.columns import SCHEMA_VERSION, make_row
 from pipelines.shards.index import content_fingerprint, read_index, split_entries, train_moments
-from pipelines.shards.manifest import INDEX_NAME, Manifest
-from pipelines.shards.write import SCHEMA_VERSION, make_row, write_shard
-from pipelines.signals import Ink, Signal
+from pipelines.shards.manifest import INDEX_NAME, Manifest, ShardEntry
+from pipelines.shards.write import write_shard
+from pipelines.signals import Ink, Kind, Signal
 
 __all__ = ["make_shards"]
 
@@ -25,12 +25,12 @@ def make_shards(out: Location, kind: Kind, sequences: dict[str, int], frames: in
     Args:
         out: an empty directory.
         kind: of the signals.
-        sequences: how many in each split, `train` and `valid`.
-        frames: of each sequence.
+        sequences: number of sequences in each split, `train` and `valid`.
+        frames: number of frames of each sequence.
     """
-    reports = [_shard(out, kind, split, count, frames) for split, count in sequences.items()]
-    index = read_index([out / report.name for report in reports])
-    with (out / INDEX_NAME).writing() as stream:
+    shards = [_shard(out, kind, split, count, frames) for split, count in sequences.items()]
+    index = read_index([out / shard.file for shard in shards])
+    with (out / INDEX_NAME).atomic_writer() as stream:
         pq.write_table(index, stream)
     rate = 16_000 if kind == "speech" else None
     Manifest(
@@ -43,7 +43,7 @@ def make_shards(out: Location, kind: Kind, sequences: dict[str, int], frames: in
         url="none",
         split_rule="made so",
         fingerprint=content_fingerprint(kind, rate, index),
-        splits=dict(split_entries(sequences, reports, index)),
+        splits=split_entries(sequences, shards, index),
         rejects={},
         train_moments=train_moments(kind, index, "split"),
         train_moments_by_sequence=train_moments(kind, index, "split_by_sequence"),
@@ -52,11 +52,11 @@ def make_shards(out: Location, kind: Kind, sequences: dict[str, int], frames: in
     ).save(out)
 
 
-def _shard(out: Location, kind: Kind, split: str, count: int, frames: int) -> ShardReport:
+def _shard(out: Location, kind: Kind, split: str, count: int, frames: int) -> ShardEntry:
     name = f"{split}-00000-of-00001.parquet"
     rows = (_row(kind, f"{split}/{number:06d}", split, frames) for number in range(count))
     written = write_shard(out / name, kind, rows, {})
-    return ShardReport("", name, written.bytes, written.sha256, written.rows, ())
+    return ShardEntry(file=name, bytes=written.bytes, sha256=written.sha256, sequences=written.rows)
 
 
 def _row(kind: Kind, name: str, split: str, frames: int) -> dict[str, object]:
