@@ -1,4 +1,4 @@
-"""Leaks: what the sequences that are fitted on, that choose the checkpoint and that are reported have in common.
+"""LeakCheck: what the sequences that are fitted on, that choose the checkpoint and that are reported have in common.
 
 A reported sequence that a model was fitted on measures memory, and one whose speaker it was fitted on measures less of
 what it would do with a stranger. Four things are looked for in the index, from the surest to the weakest: the same
@@ -14,27 +14,24 @@ A copy that was resampled, trimmed or recorded twice has another digest and is n
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
 from itertools import combinations
-from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from benchmarks.schema.leaks import LeakCheck, Overlap, Repeats, Role, SharedThing
 from pipelines.batches.protocol import Protocol, window_lengths
 from pipelines.batches.roles import assign_roles, split_rows
 from pipelines.shards.read import ShardSet
 
-__all__ = ["Leaks", "Repeats", "Role", "Shared", "find_leaks"]
+__all__ = ["find_leaks"]
 
-Role = Literal["fit", "select", "report"]
-Kind = Literal["signal", "source", "speaker", "group"]
 Rows = npt.NDArray[np.int64]
 
 _EXAMPLES = 3
 _FEW_SPEAKERS = 10
-_COLUMNS: Mapping[Kind, str] = {
+_COLUMNS: Mapping[SharedThing, str] = {
     "signal": "digest",
     "source": "source_sha256",
     "speaker": "speaker",
@@ -44,74 +41,7 @@ _DOES = {"fit": "fitted on", "select": "used to choose the checkpoint"}
 _IS = {"fit": "fitted", "select": "selecting", "report": "reported"}
 
 
-@dataclass(frozen=True)
-class Shared:
-    """What two roles have in common.
-
-    Attributes:
-        kind: `signal`, `source`, `speaker` or `group`.
-        roles: the two of them.
-        values: distinct signals, sources, speakers or groups in both.
-        sequences: that hold one of these, in each of the two.
-        share: of the second role's sequences.
-        examples: pairs of ids, one of each role; a few.
-    """
-
-    kind: Kind
-    roles: tuple[Role, Role]
-    values: int
-    sequences: tuple[int, int]
-    share: float
-    examples: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True)
-class Repeats:
-    """Sequences of one role whose signal another of that role has already: they count twice in its score.
-
-    Attributes:
-        role: which.
-        sequences: beyond the first of each signal.
-        examples: pairs of ids with one signal; a few.
-    """
-
-    role: Role
-    sequences: int
-    examples: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True)
-class Leaks:
-    """What was found; JSON values throughout.
-
-    Attributes:
-        protocol: by name.
-        rule: of the roles, in words.
-        sequences: of each role.
-        speakers: that the index names, of each role.
-        without_speaker: of the sequences, how many have no speaker in the index.
-        reported_that_select: reported sequences that choose the checkpoint too, by the protocol's own rule.
-        shared: between two roles, where something is.
-        repeats: inside a role, where there are any.
-        warnings: one line each; empty where nothing is wrong.
-    """
-
-    protocol: str
-    rule: str
-    sequences: dict[Role, int]
-    speakers: dict[Role, int]
-    without_speaker: dict[Role, int]
-    reported_that_select: int
-    shared: tuple[Shared, ...]
-    repeats: tuple[Repeats, ...]
-    warnings: tuple[str, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON values."""
-        return asdict(self)
-
-
-def find_leaks(shards: ShardSet, protocol: Protocol) -> Leaks:
+def find_leaks(shards: ShardSet, protocol: Protocol) -> LeakCheck:
     """Compare the roles that the protocol gives to sequences; only the index is read.
 
     Raises:
@@ -120,7 +50,7 @@ def find_leaks(shards: ShardSet, protocol: Protocol) -> Leaks:
     assigned = assign_roles(shards, protocol)
     report = split_rows(shards, protocol, (assigned.report_split,))
     rows: dict[Role, Rows] = {"fit": assigned.fit, "select": assigned.select, "report": report}
-    codes: dict[Kind, Rows] = {kind: _codes(shards.index, kind) for kind in _COLUMNS}
+    codes: dict[SharedThing, Rows] = {kind: _codes(shards.index, kind) for kind in _COLUMNS}
     both = np.isin(rows["select"], report)
     apart: dict[Role, Rows] = {**rows, "select": rows["select"][~both]}
     ids = shards.index["id"].to_numpy(dtype=object)
@@ -139,7 +69,17 @@ def find_leaks(shards: ShardSet, protocol: Protocol) -> Leaks:
         *_few_speakers_warning(speakers["report"], sequences["report"], windows),
         *_windows_warning(sequences["report"], windows),
     )
-    return Leaks(protocol.name, assigned.rule, sequences, speakers, unknown, int(both.sum()), shared, repeats, warnings)
+    return LeakCheck(
+        protocol=protocol.name,
+        rule=assigned.rule,
+        sequences=sequences,
+        speakers=speakers,
+        without_speaker=unknown,
+        reported_that_select=int(both.sum()),
+        shared=shared,
+        repeats=repeats,
+        warnings=warnings,
+    )
 
 
 def _named(codes: Rows) -> int:
@@ -147,7 +87,7 @@ def _named(codes: Rows) -> int:
     return len(np.unique(codes[codes >= 0]))
 
 
-def _codes(index: pd.DataFrame, kind: Kind) -> Rows:
+def _codes(index: pd.DataFrame, kind: SharedThing) -> Rows:
     """A number for each distinct value, -1 where it is missing or, for a group, where the speaker says it better."""
     codes = pd.factorize(index[_COLUMNS[kind]])[0].astype(np.int64)
     if kind == "group":
@@ -155,7 +95,9 @@ def _codes(index: pd.DataFrame, kind: Kind) -> Rows:
     return codes
 
 
-def _shared(kind: Kind, codes: Rows, rows: Mapping[Role, Rows], ids: npt.NDArray[np.object_]) -> Iterator[Shared]:
+def _shared(
+    kind: SharedThing, codes: Rows, rows: Mapping[Role, Rows], ids: npt.NDArray[np.object_]
+) -> Iterator[Overlap]:
     for first, second in combinations(rows, 2):
         ours, theirs = codes[rows[first]], codes[rows[second]]
         common = np.intersect1d(ours[ours >= 0], theirs[theirs >= 0])
@@ -167,7 +109,14 @@ def _shared(kind: Kind, codes: Rows, rows: Mapping[Role, Rows], ids: npt.NDArray
             for code in pd.unique(theirs[of_second])[:_EXAMPLES]
         )
         counts = int(of_first.sum()), int(of_second.sum())
-        yield Shared(kind, (first, second), len(common), counts, counts[1] / len(theirs), examples)
+        yield Overlap(
+            kind=kind,
+            roles=(first, second),
+            values=len(common),
+            sequences=counts,
+            share=counts[1] / len(theirs),
+            examples=examples,
+        )
 
 
 def _repeats(role: Role, codes: Rows, ids: npt.NDArray[np.object_]) -> Iterator[Repeats]:
@@ -175,7 +124,7 @@ def _repeats(role: Role, codes: Rows, ids: npt.NDArray[np.object_]) -> Iterator[
     if len(again):
         firsts = [int(np.argmax(codes == codes[place])) for place in again[:_EXAMPLES]]
         examples = tuple((str(ids[first]), str(ids[place])) for first, place in zip(firsts, again, strict=False))
-        yield Repeats(role, len(again), examples)
+        yield Repeats(role=role, sequences=len(again), examples=examples)
 
 
 def _role_warnings(protocol: Protocol, both: int) -> Iterator[str]:
@@ -186,7 +135,7 @@ def _role_warnings(protocol: Protocol, both: int) -> Iterator[str]:
         )
 
 
-def _shared_warning(found: Shared, sequences: Mapping[Role, int], protocol: Protocol) -> str:
+def _shared_warning(found: Overlap, sequences: Mapping[Role, int], protocol: Protocol) -> str:
     first, second = found.roles
     who = f"{found.sequences[1]:,} of {sequences[second]:,} {_IS[second]} sequences ({found.share:.1%})"
     example = f"(such as {found.examples[0][1]}; compare {found.examples[0][0]})"

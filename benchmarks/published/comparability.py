@@ -1,28 +1,28 @@
-"""Ours beside theirs: may a score be held against a published number, and if not, what stands in the way?
+"""Published numbers next to our scores: may the two be compared, and if not, what blocks it?
 
 Two likelihoods differ by what was scored, in which unit and by which bound long before they differ by how good a model
-is. So every pair gets a verdict with its reasons: a **bar** makes the pair incomparable, a **remark** is for whoever
-reads a comparable one. What is not known of the published number is a bar, as what differs is: equality is never
-assumed. What is compared is the same model fitted to the same data and scored on the same sequences; a difference is
-stated for such pairs alone.
+is. Every pair therefore gets a verdict with its reasons: a **blocker** makes the pair incomparable, a **note** tells
+the reader of a comparable pair something. What is not known about the published number blocks the pair, as what differs
+does: equality is never assumed. Compared is the same model, trained on the same data and scored on the same sequences,
+and a difference is stated for such pairs alone.
 
-A score stands beside every published number of its corpus and model with the same kind of bound: `exact`, `elbo`, or
-estimated with samples (`iwae`, `fivo`).
+A score is paired with every published number of its corpus and model that has the same kind of bound: `exact`, `elbo`,
+or estimated with samples (`iwae`, `fivo`).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, cast
+from typing import TypeAlias, cast
 
-from benchmarks.published.literature import Bound, Published, Unit, load_published
+from benchmarks.published.literature import Published, load_published
+from benchmarks.schema.comparison import Bound, ComparisonRow, PublishedComparison, Reason, Unit
 from benchmarks.schema.units import nats_per_frame
-from benchmarks.statistics.table import ComparisonRow
 from pipelines.batches.protocol import Protocol, find_protocol
-from pipelines.corpora import Kind
+from pipelines.signals import Kind
 
-__all__ = ["BARS", "REMARKS", "Beside", "Reason", "beside_published"]
+__all__ = ["BLOCKERS", "NOTES", "compare_with_published"]
 
-BARS: Mapping[str, str] = {
+BLOCKERS: Mapping[str, str] = {
     "unit": "no unit to state both in",
     "other_measure": "one is a density of normalised frames, the other a probability of integers, and neither in bits",
     "measure_unknown": "whether theirs is a density or a probability of integers is not known",
@@ -56,82 +56,23 @@ BARS: Mapping[str, str] = {
 }
 """What makes a pair incomparable, by code."""
 
-REMARKS: Mapping[str, str] = {
+NOTES: Mapping[str, str] = {
     "recalled": "their number is from memory of the paper",
-    "validation": "theirs is a validation figure: the set that is reported also chose the checkpoint",
+    "validation": "theirs is a validation score: the reported set also chose the checkpoint",
     "intra_frame": "their table has no rival known to be autoregressive inside a frame, so it flatters a latent",
     "rounded": "their number is rounded",
     "sampler_not_released": "how theirs was estimated from samples cannot be checked",
-    "note": "of their number",
+    "note": "about their number",
 }
-"""What a reader should know of a pair, by code."""
+"""What a reader should know about a pair, by code."""
 
 _KINDS: Mapping[str, Bound] = {"exact": "exact", "elbo": "elbo", "iwae": "iwae", "fivo": "iwae"}
 
 
-@dataclass(frozen=True)
-class Reason:
-    """Why a pair is not comparable, or what to know of it.
-
-    Attributes:
-        code: a key of `BARS` or of `REMARKS`.
-        sentence: the same of this very pair, in one line.
-        bar: whether it makes the pair incomparable.
-    """
-
-    code: str
-    sentence: str
-    bar: bool
-
-
-@dataclass(frozen=True)
-class Beside:
-    """A score, a published number of the same corpus and model, and the verdict.
-
-    Attributes:
-        corpus, dataset, protocol, model, estimator, num_samples, split, fingerprint, measure: the score's, as in
-            `ComparisonRow`.
-        source: authors, year and table of the published number.
-        published_model: as published.
-        published_bound: `exact`, `elbo` or `iwae`.
-        published_num_samples: K.
-        published_value: as published, in `published_unit`.
-        published_unit: of it.
-        provenance: `read` or `recalled`.
-        unit: that both can be stated in; None where there is none. Of bits, lower is better.
-        ours: the score in `unit`.
-        theirs: the published number in `unit`.
-        difference: ours minus theirs; None where they are not comparable.
-        comparable: no reason is a bar.
-        reasons: bars first.
-    """
-
-    corpus: str
-    dataset: str
-    protocol: str
-    model: str
-    estimator: str
-    num_samples: int
-    split: str
-    fingerprint: str
-    measure: str
-    source: str
-    published_model: str
-    published_bound: Bound
-    published_num_samples: int
-    published_value: float
-    published_unit: Unit
-    provenance: Literal["read", "recalled"]
-    unit: Unit | None
-    ours: float | None
-    theirs: float | None
-    difference: float | None
-    comparable: bool
-    reasons: tuple[Reason, ...]
-
-
-def beside_published(rows: Iterable[ComparisonRow], published: Iterable[Published] | None = None) -> list[Beside]:
-    """Every pair of a score and a published number, in the order of the rows.
+def compare_with_published(
+    rows: Iterable[ComparisonRow], published: Iterable[Published] | None = None
+) -> list[PublishedComparison]:
+    """Every pair of one of our scores and a published number, in the order of the rows.
 
     Args:
         rows: of the table.
@@ -141,7 +82,7 @@ def beside_published(rows: Iterable[ComparisonRow], published: Iterable[Publishe
         InputError: a row's protocol is not known.
     """
     numbers = load_published() if published is None else tuple(published)
-    return [_beside(row, theirs) for row in rows for theirs in numbers if _belongs(row, theirs)]
+    return [_compare(row, theirs) for row in rows for theirs in numbers if _belongs(row, theirs)]
 
 
 def _belongs(row: ComparisonRow, theirs: Published) -> bool:
@@ -169,14 +110,14 @@ class _Pair:
         return self.row.measure == "density"
 
 
-def _beside(row: ComparisonRow, theirs: Published) -> Beside:
+def _compare(row: ComparisonRow, theirs: Published) -> PublishedComparison:
     pair = _Pair(row, find_protocol(row.protocol, cast(Kind, row.kind), row.dataset), theirs)
     reasons = [reason for check in _CHECKS for reason in check(pair)]
-    reasons.sort(key=lambda reason: not reason.bar)
+    reasons.sort(key=lambda reason: not reason.blocks)
     common, number = _common(pair), theirs.number
     unit, ours, their_value = common or (None, None, None)
-    comparable = not any(reason.bar for reason in reasons)
-    return Beside(
+    comparable = not any(reason.blocks for reason in reasons)
+    return PublishedComparison(
         corpus=row.corpus,
         dataset=row.dataset,
         protocol=row.protocol,
@@ -228,24 +169,24 @@ def _common_of_sequences(pair: _Pair) -> _Common | None:
     return "nats_per_frame", row.nats_per_frame, nats_per_frame(value, frames)
 
 
-def _bar(code: str, sentence: str) -> Iterator[Reason]:
-    assert code in BARS
-    yield Reason(code, sentence, bar=True)
+def _blocker(code: str, sentence: str) -> Iterator[Reason]:
+    assert code in BLOCKERS
+    yield Reason(code=code, sentence=sentence, blocks=True)
 
 
-def _remark(code: str, sentence: str | None = None) -> Iterator[Reason]:
-    yield Reason(code, sentence or REMARKS[code], bar=False)
+def _note(code: str, sentence: str | None = None) -> Iterator[Reason]:
+    yield Reason(code=code, sentence=sentence or NOTES[code], blocks=False)
 
 
-def _equal(what: str, ours: object, theirs: object, words: str) -> Iterator[Reason]:
-    """A bar where theirs is not known, or differs."""
+def _equal(what: str, ours: object, theirs: object, label: str) -> Iterator[Reason]:
+    """A blocker where theirs is not known, or differs."""
     if theirs is None:
-        yield from _bar(f"{what}_unknown", BARS[f"{what}_unknown"])
+        yield from _blocker(f"{what}_unknown", BLOCKERS[f"{what}_unknown"])
     elif ours != theirs:
-        yield from _bar(f"other_{what}", f"{words}: ours {_told(ours)}, theirs {_told(theirs)}")
+        yield from _blocker(f"other_{what}", f"{label}: ours {_text(ours)}, theirs {_text(theirs)}")
 
 
-def _told(value: object) -> str:
+def _text(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, tuple):
@@ -257,7 +198,7 @@ def _unit(pair: _Pair) -> Iterator[Reason]:
     if _common(pair) is None:
         unknown = pair.theirs.number.unit == "nats_per_sequence" and pair.theirs.setting.sequence is None
         cause = ": what a sequence of theirs is, is not known" if unknown else ""
-        yield from _bar("unit", f"no unit to state their {pair.theirs.number.unit} and ours in{cause}")
+        yield from _blocker("unit", f"no unit to state their {pair.theirs.number.unit} and ours in{cause}")
 
 
 def _measure(pair: _Pair) -> Iterator[Reason]:
@@ -272,9 +213,9 @@ def _bound(pair: _Pair) -> Iterator[Reason]:
     ours = (pair.row.estimator, pair.row.num_samples)
     theirs = (pair.theirs.number.bound, pair.theirs.number.num_samples)
     if ours != theirs:
-        yield from _bar("other_bound", f"bound: ours {_named(*ours)}, theirs {_named(*theirs)}")
+        yield from _blocker("other_bound", f"bound: ours {_named(*ours)}, theirs {_named(*theirs)}")
     if theirs[0] == "iwae" and pair.theirs.setting.sampler_released is False:
-        yield from _remark("sampler_not_released")
+        yield from _note("sampler_not_released")
 
 
 def _named(estimator: str, samples: int) -> str:
@@ -284,28 +225,28 @@ def _named(estimator: str, samples: int) -> str:
 def _data(pair: _Pair) -> Iterator[Reason]:
     row, setting = pair.row, pair.theirs.setting
     if setting.code_released is False:
-        yield from _bar("code_not_released", f"their code for {row.dataset} was never released")
+        yield from _blocker("code_not_released", f"their code for {row.dataset} was never released")
     yield from _equal("split", row.split, setting.split, "split scored")
     yield from _equal("sequences", row.sequences, setting.sequences, "sequences scored")
     if setting.split == "valid":
-        yield from _remark("validation")
+        yield from _note("validation")
 
 
 def _frames(pair: _Pair) -> Iterator[Reason]:
     number, setting = pair.theirs.number, pair.theirs.setting
     if setting.sequence is None:
-        yield from _bar("windows_unknown", BARS["windows_unknown"])
+        yield from _blocker("windows_unknown", BLOCKERS["windows_unknown"])
     elif pair.window != setting.frames_per_sequence:
         theirs = _cut(setting.frames_per_sequence, rest_kept=False)
         ours = _cut(pair.protocol.window_frames, rest_kept=pair.protocol.rest_kept)
-        yield from _bar("other_windows", f"a sequence: ours {ours}, theirs {theirs}")
+        yield from _blocker("other_windows", f"a sequence: ours {ours}, theirs {theirs}")
     yield from _equal("frame_size", pair.protocol.frame_size, number.frame_size, "values a frame")
     if setting.left_out is not None:
-        yield from _bar("frames_left_out", f"theirs leaves out {setting.left_out}")
+        yield from _blocker("frames_left_out", f"theirs leaves out {setting.left_out}")
     if setting.counts_padding is None:
-        yield from _bar("padding_unknown", BARS["padding_unknown"])
+        yield from _blocker("padding_unknown", BLOCKERS["padding_unknown"])
     elif setting.counts_padding:
-        yield from _bar("counts_padding", BARS["counts_padding"])
+        yield from _blocker("counts_padding", BLOCKERS["counts_padding"])
 
 
 def _cut(window: int | None, *, rest_kept: bool) -> str:
@@ -333,14 +274,14 @@ def _model(pair: _Pair) -> Iterator[Reason]:
 def _reading(pair: _Pair) -> Iterator[Reason]:
     number = pair.theirs.number
     if number.provenance == "recalled":
-        yield from _remark("recalled")
+        yield from _note("recalled")
     has_latent = number.bound != "exact"
     if has_latent and pair.row.kind == "speech" and pair.theirs.paper.intra_frame_rival is not True:
-        yield from _remark("intra_frame")
+        yield from _note("intra_frame")
     if number.rounded_to is not None:
-        yield from _remark("rounded", f"their number is rounded to {number.rounded_to:g}")
+        yield from _note("rounded", f"their number is rounded to {number.rounded_to:g}")
     if number.note is not None:
-        yield from _remark("note", f"of their number: {number.note}")
+        yield from _note("note", f"about their number: {number.note}")
 
 
 _CHECKS: tuple[Callable[[_Pair], Iterator[Reason]], ...] = (

@@ -30,14 +30,12 @@ from pydantic import (
 )
 
 from benchmarks.errors import StudyError
-from benchmarks.schema.units import Measure
+from benchmarks.schema.base import Measure
+from benchmarks.schema.comparison import Bound, Unit
 from pipelines.corpora import find_corpus
 from vrnn.models.registry import family_of
 
-__all__ = ["Bound", "Number", "Paper", "Published", "Setting", "Unit", "load_published"]
-
-Bound = Literal["exact", "elbo", "iwae"]
-Unit = Literal["nats_per_sequence", "nats_per_frame", "bits_per_sample"]
+__all__ = ["Number", "Paper", "Published", "Setting", "load_published"]
 
 _SHIPPED = Path(__file__).parent
 

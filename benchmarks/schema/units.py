@@ -9,16 +9,16 @@ With D samples a frame, each divided by the standard deviation s, the log-probab
     log p(frame) - D ln s     of a density of normalised frames, whose value at an integer stands for a bin of width 1
     log p(frame)              of a mass
 
-and bits per sample are minus this over D ln 2. A figure that is not finite stays so; a size that cannot be is refused.
+and bits per sample are minus this over D ln 2. A value that is not finite stays so; an impossible size is refused.
 """
 
 import math
-from typing import Literal, get_args
+from typing import get_args
 
 from benchmarks.errors import StudyError
+from benchmarks.schema.base import Measure
 
 __all__ = [
-    "Measure",
     "bits_per_sample",
     "bits_scale",
     "density_from_mass",
@@ -27,8 +27,6 @@ __all__ = [
     "nats_per_frame_from_bits",
     "nats_per_sequence",
 ]
-
-Measure = Literal["density", "mass"]
 
 
 def nats_per_frame(nats_per_sequence: float, frames: int, sequences: int = 1) -> float:

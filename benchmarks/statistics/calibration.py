@@ -41,9 +41,9 @@ import numpy.typing as npt
 from rich.table import Table
 from scipy import stats
 
-from benchmarks.cli.output import show, write_json
+from benchmarks.cli.output import print_json, print_table
+from benchmarks.schema.comparison import LEVEL
 from benchmarks.statistics.resampling import (
-    LEVEL,
     Array,
     JointSpread,
     Spread,
@@ -292,10 +292,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "families": [asdict(setting) | calibrate_family(setting, options.repetitions // 5) for setting in FAMILIES],
     }
     if options.json:
-        write_json({"repetitions": options.repetitions} | measured)
+        print_json({"repetitions": options.repetitions} | measured)
         return
     for title, rows in measured.items():
-        show(_table(title, rows))
+        print_table(_table(title, rows))
 
 
 def _table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:

@@ -30,13 +30,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from benchmarks.schema.comparison import LEVEL, Difference
+
 __all__ = [
-    "LEVEL",
     "Array",
-    "Gap",
     "JointSpread",
     "Spread",
-    "gap",
+    "difference",
     "holm",
     "joint_p_value",
     "joint_spread",
@@ -48,8 +48,6 @@ __all__ = [
 
 Array = npt.NDArray[np.float64]
 
-LEVEL = 0.05
-"""Of tests; intervals hold 95 %."""
 _RESAMPLES = 9_999
 _RESAMPLES_A_COMPARISON = 200
 _ELEMENTS = 2**21
@@ -170,28 +168,8 @@ def joint_spread(sequences: Spread, seeds: Sequence[tuple[Array, int]]) -> Joint
     return JointSpread(sequences, variance, np.where(known, variance**2 / np.where(known, parts, 1.0), 1.0))
 
 
-@dataclass(frozen=True)
-class Gap:
-    """A difference in one unit with its 95 % intervals.
-
-    Attributes:
-        difference: of the means over seeds and sequences.
-        interval: over sequences, for these trained models; None with one sequence.
-        joint_interval: over sequences and seeds; None with one sequence, or one seed of a trained model.
-    """
-
-    difference: float
-    interval: tuple[float, float] | None
-    joint_interval: tuple[float, float] | None
-
-    def scaled(self, factor: float) -> "Gap":
-        """The same in another unit, `factor` > 0 of which make one of this."""
-        both = (self.interval, self.joint_interval)
-        return Gap(factor * self.difference, *(ends and (factor * ends[0], factor * ends[1]) for ends in both))
-
-
-def gap(paired: Array, trained: Sequence[Array], sizes: Array | None = None) -> Gap:
-    """A difference per sequence, or per unit of size.
+def difference(paired: Array, trained: Sequence[Array], sizes: Array | None = None) -> Difference:
+    """The difference per sequence, or per unit of size.
 
     Args:
         paired: differences of the seed-averaged scores, `[N]`.
@@ -200,14 +178,18 @@ def gap(paired: Array, trained: Sequence[Array], sizes: Array | None = None) -> 
     """
     sizes = np.ones_like(paired) if sizes is None else sizes
     if len(paired) < 2:
-        return Gap(float(paired.sum() / sizes.sum()), None, None)
+        return Difference(difference=float(paired.sum() / sizes.sum()), interval=None, joint_interval=None)
     sequences = ratio_spread(paired, sizes)
     joint = _jointly(sequences, trained, float(sizes.mean()))
-    return Gap(float(sequences.value), _ends(sequences), None if joint is None else _ends(joint))
+    return Difference(
+        difference=float(sequences.value),
+        interval=_ends(sequences),
+        joint_interval=None if joint is None else _ends(joint),
+    )
 
 
 def joint_p_value(paired: Array, trained: Sequence[Array]) -> float | None:
-    """P-value over sequences and seeds of the difference per sequence; arguments as of `gap`."""
+    """P-value over sequences and seeds of the difference per sequence; arguments as of `difference`."""
     joint = _jointly(mean_spread(paired), trained, 1.0) if len(paired) > 1 else None
     return None if joint is None else float(joint.p_value())
 

@@ -1,8 +1,8 @@
-"""Where a figure comes from: the code, the packages and the machine that made it.
+"""Where a score comes from: the code, the packages and the machine that produced it.
 
-A figure can be made again only by who knows all three: the commit and whether anything was changed since, the lock of
-the packages and those that were in fact there, and what decides how sums are rounded: processor, its vector width,
-threads, accelerator.
+A score can be reproduced only if all three are known: the commit and whether its files were changed, the lock of the
+packages and the installed versions, and what decides how sums are rounded: processor, its vector width, threads,
+accelerator.
 """
 
 import hashlib
@@ -14,64 +14,20 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 import torch
-from pydantic import BaseModel, ConfigDict
 
-__all__ = ["Code", "Environment", "code", "environment"]
+from benchmarks.schema.study import Code
+from benchmarks.schema.trial import Environment
+
+__all__ = ["code", "environment"]
 
 _CHECKOUT = Path(__file__).parents[2]
 _LOCK = _CHECKOUT / "requirements.lock"
 _UNKNOWN = "unknown"
 
 
-class Code(BaseModel):
-    """The code that runs.
-
-    Attributes:
-        commit: of its checkout, else `VRNN_BENCH_COMMIT`, else `unknown`.
-        clean: whether the checkout's files are those of the commit: `yes`, `no` or `unknown`.
-        lock_sha256: of `requirements.lock`, or `unknown` where the code was installed without it.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    commit: str
-    clean: str
-    lock_sha256: str
-
-
-class Environment(BaseModel):
-    """Packages and machine.
-
-    Attributes:
-        python: its version.
-        system: operating system and architecture.
-        processor: its name.
-        vector_width: the instructions that torch computes with, such as `AVX2`.
-        threads: that torch computes with.
-        accelerator: its name, or `none`.
-        packages: versions of all that is installed, by name.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    python: str
-    system: str
-    processor: str
-    vector_width: str
-    threads: int
-    accelerator: str
-    packages: dict[str, str]
-
-    @property
-    def machine(self) -> dict[str, str]:
-        """What of it is the machine's."""
-        named = ("system", "processor", "vector_width", "threads", "accelerator")
-        return {name: str(getattr(self, name)) for name in named}
-
-
 @cache
 def code() -> Code:
-    """The code that runs; asked once, as it is loaded once."""
+    """The running code; determined once per process."""
     commit = _git("rev-parse", "HEAD")
     changed = _git("status", "--porcelain", "--untracked-files=no")
     lock = hashlib.sha256(_LOCK.read_bytes()).hexdigest() if _LOCK.is_file() else _UNKNOWN
@@ -80,9 +36,9 @@ def code() -> Code:
 
 
 def _git(*arguments: str) -> str | None:
-    """What git says of the checkout; None where there is no git or no checkout of this project.
+    """The output of git for the checkout; None without git, or where this is no checkout of the project.
 
-    An installed package may lie below a checkout of something else, such as the user's own.
+    An installed package may lie below a checkout of something else, such as the user's own, so git is given this one.
     """
     command = ["git", "-C", str(_CHECKOUT), f"--git-dir={_CHECKOUT / '.git'}", f"--work-tree={_CHECKOUT}", *arguments]
     try:

@@ -1,8 +1,7 @@
 """What changed between two studies, or between two commits of the code: did the likelihood move?
 
 Every model is compared with itself on the same corpus, sequence by sequence. Scores that are the same to the bit are
-called identical; the others are held apart from noise as two models of one study are
-(`benchmarks.statistics.paired_differences`).
+called identical. The others are tested as two models of one study are (`benchmarks.statistics.paired_differences`).
 """
 
 from collections.abc import Sequence
@@ -12,13 +11,18 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.errors import StudyError
-from benchmarks.statistics.paired_differences import Difference, compare_pairs
-from benchmarks.statistics.table import Scored
-from benchmarks.store.mlflow_reader import FinishedTrial, is_commit, known_study, read_commit, read_study
-from benchmarks.store.mlflow_writer import asking
-from benchmarks.study.summary import STUDY, scored_trials, suite_trials
+from benchmarks.schema.comparison import PairedDifference
+from benchmarks.statistics.paired_differences import compare_pairs
+from benchmarks.statistics.table import ScoredTrial
+from benchmarks.store.locate import open_study, study_directory
+from benchmarks.store.mlflow_reader import has_study, read_commit
+from benchmarks.store.mlflow_writer import store_must_answer
+from benchmarks.store.results import StoredTrial
+from benchmarks.study.summary import scored_trials
 
 __all__ = ["Change", "Changes", "compare_two"]
+
+_SHORTEST_COMMIT = 7
 
 
 @dataclass(frozen=True)
@@ -35,12 +39,12 @@ class Change:
     protocol: str
     model: str
     identical: bool
-    difference: Difference
+    difference: PairedDifference
 
 
 @dataclass(frozen=True)
 class Changes:
-    """Two studies or commits against each other.
+    """What changed from one study, or commit, to another.
 
     Attributes:
         before, after: their names.
@@ -56,33 +60,40 @@ class Changes:
 
     def to_json(self) -> dict[str, Any]:
         """JSON values."""
-        return asdict(self)
+        changes = [asdict(change) | {"difference": change.difference.model_dump()} for change in self.changes]
+        return asdict(self) | {"changes": changes}
 
 
 def compare_two(before: str, after: str) -> Changes:
     """Compare two studies, or two git commits by the trials that both have.
 
     Raises:
-        StudyError: the store does not answer, one of the two is not in it, or they have nothing in common.
+        StudyError: one of the two is not found, the store does not answer, or they have nothing in common.
     """
     if before == after:
         raise StudyError(f"{before} is compared with itself; name two")
-    with asking():
-        old, new = _trials(before), _trials(after)
-    if is_commit(before) and is_commit(after):
-        shared = {trial.tags["trial_key"] for trial in old} & {trial.tags["trial_key"] for trial in new}
-        old, new = ([trial for trial in side if trial.tags["trial_key"] in shared] for side in (old, new))
+    old, new = _trials(before), _trials(after)
+    if _is_commit(before) and _is_commit(after):
+        shared = {trial.record.key for trial in old} & {trial.record.key for trial in new}
+        old, new = ([trial for trial in side if trial.record.key in shared] for side in (old, new))
     return _changes(before, scored_trials(old), after, scored_trials(new))
 
 
-def _trials(name: str) -> Sequence[FinishedTrial]:
-    """The finished trials of a study, those of its last suite, or of a commit."""
-    if not known_study(name) and is_commit(name):
-        return read_commit(name).trials
-    return suite_trials(read_study(name, (STUDY,)))
+def _is_commit(text: str) -> bool:
+    """Whether a text can be the start of a commit's name."""
+    return _SHORTEST_COMMIT <= len(text) <= 40 and set(text) <= set("0123456789abcdef")
 
 
-def _changes(before: str, old: Sequence[Scored], after: str, new: Sequence[Scored]) -> Changes:
+def _trials(name: str) -> Sequence[StoredTrial]:
+    """The trials of a study, or those that a commit produced."""
+    if _is_commit(name) and study_directory(name) is None:
+        with store_must_answer():
+            if not has_study(name):
+                return read_commit(name)
+    return open_study(name).trials
+
+
+def _changes(before: str, old: Sequence[ScoredTrial], after: str, new: Sequence[ScoredTrial]) -> Changes:
     there, here = ({_place(trial): None for trial in side} for side in (old, new))
     shared = [place for place in there if place in here]
     if not shared:
@@ -107,11 +118,11 @@ def _changes(before: str, old: Sequence[Scored], after: str, new: Sequence[Score
     )
 
 
-def _place(trial: Scored) -> tuple[str, str, str]:
+def _place(trial: ScoredTrial) -> tuple[str, str, str]:
     return trial.corpus, trial.protocol, trial.model
 
 
-def _change(difference: Difference, model: str, old: Sequence[Scored], new: Sequence[Scored]) -> Change:
+def _change(difference: PairedDifference, model: str, old: Sequence[ScoredTrial], new: Sequence[ScoredTrial]) -> Change:
     place = (difference.corpus, difference.protocol, model)
     sides = [{trial.seed: trial.scores for trial in side if _place(trial) == place} for side in (old, new)]
     same_seeds = sides[0].keys() == sides[1].keys()

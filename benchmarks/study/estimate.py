@@ -11,10 +11,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from benchmarks.store.mlflow_runs import work_of
-from benchmarks.suites.suite import Suite, Trial, expand, references
-from benchmarks.trials.trial import estimators_of, kept_outcome
-from pipelines.batches.frames import FrameSource, Positions, plan_epoch
+from benchmarks.schema.suite import Suite
+from benchmarks.suites.suite import Trial, expand, references
+from benchmarks.trials.task import finished_outcome, task_of
+from benchmarks.trials.trial import estimators_of
+from pipelines.batches.epoch_plan import Positions, plan_epoch
+from pipelines.batches.frames import FrameSource
 from pipelines.batches.protocol import Framing
 from pipelines.batches.roles import assign_roles, split_rows
 from pipelines.runtime.storage import Location
@@ -138,7 +140,7 @@ def _trial_forecast(
         protocol=trial.corpus.protocol,
         model=spec.architecture.name,
         seed=spec.seed,
-        done=kept_outcome(work_of(suite, trial)) is not None,
+        done=finished_outcome(task_of(suite, trial)) is not None,
         parameters=parameters,
         sequences=len(lengths),
         frames=frames,

@@ -15,17 +15,18 @@ import numpy.typing as npt
 import pandas as pd
 import soundfile
 
-from benchmarks.store.mlflow_sync import Kept
-from benchmarks.store.records import load_record, record_of_reference, write_record
-from benchmarks.suites.suite import Reference, Suite
-from benchmarks.trials.trial import SCORES, Outcome, keep_outcome, load_outcome
+from benchmarks.schema.suite import Suite
+from benchmarks.schema.trial import Outcome
+from benchmarks.store.results import SCORES, StoredTrial, read_trial, write_file, write_outcome
+from benchmarks.suites.suite import Reference
+from benchmarks.trials.record import record_of_reference
 from pipelines.batches.frames import FrameSource
 from pipelines.batches.protocol import Framing, Protocol
 from pipelines.batches.roles import assign_roles, split_rows
 from pipelines.runtime.storage import Location
 from pipelines.shards.read import ShardSet
 
-__all__ = ["REFERENCES", "flac", "perform_reference"]
+__all__ = ["REFERENCES", "flac", "score_reference"]
 
 _MAGIC_BYTES, _BLOCK_HEADER_BYTES, _LAST_BLOCK = 4, 4, 0x80
 
@@ -65,24 +66,25 @@ REFERENCES: Mapping[str, Callable[[ShardSet, Protocol, str], pd.DataFrame]] = {"
 """The references by the name that a suite gives them; each is of speech."""
 
 
-def perform_reference(suite: Suite, reference: Reference) -> Kept:
-    """Score a reference of a suite and keep the result, unless it is kept already.
+def score_reference(suite: Suite, reference: Reference) -> StoredTrial:
+    """Score a codec baseline of a suite, unless its result is on disk.
 
     Raises:
         InputError: the shards are missing or damaged.
     """
     directory = Location(suite.runs).absolute / suite.study / f"{reference.name.replace('/', '-')}-{reference.key}"
-    record, outcome = load_record(directory), load_outcome(directory)
-    if record is not None and outcome is not None and outcome.identity == record.identity == reference.key:
-        return Kept(record, outcome, directory)
+    done = read_trial(directory)
+    if done is not None and done.record.identity == reference.key:
+        return done
     shards = ShardSet(Location(reference.corpus.shards))
-    record = record_of_reference(suite, reference, shards)
     split = assign_roles(shards, reference.protocol).report_split
     with tempfile.TemporaryDirectory() as artifacts:
         table = REFERENCES[reference.model](shards, reference.protocol, split)
         table.to_parquet(Path(artifacts) / SCORES, index=False)
         bits = -math.fsum(table["nats"]) / (float(table["samples"].sum()) * math.log(2))
-        outcome = Outcome(record.identity, {f"{split}/code_bits_per_sample": bits})
-        write_record(directory, record)
-        keep_outcome(directory, outcome, Path(artifacts))
-    return Kept(record, outcome, directory)
+        write_file(directory, record_of_reference(suite, reference, shards))
+        outcome = Outcome(identity=reference.key, metrics={f"{split}/code_bits_per_sample": bits})
+        write_outcome(directory, outcome, Path(artifacts))
+    done = read_trial(directory)
+    assert done is not None, "the result was written just now"
+    return done

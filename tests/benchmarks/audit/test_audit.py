@@ -1,6 +1,5 @@
 """Audits are held to scores, to densities that scipy works out from planted weights, and to planted silence."""
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from scipy.special import expit
 from benchmarks.audit.audit import audit, emission_floor, quietness
 from benchmarks.errors import StudyError
 from benchmarks.schema.audit import Audit
+from benchmarks.schema.base import to_json
 from benchmarks.scoring.score import ScoreRequest, score, summarise_scores
 from pipelines.batches.protocol import Framing
 from pipelines.runtime.storage import Location
@@ -339,7 +339,7 @@ def test_what_a_protocol_leaves_out_is_told_apart(
     assert coverage.values == 13 * 200 + 150 + 120 == coverage.values_scored + tails + windows + whole
     assert coverage.share_left_out == pytest.approx((tails + windows + whole) / coverage.values)
     (warning,) = (warning for warning in found.warnings if "unscored" in warning)
-    assert f"{left_out} of 3 sequences whole" in warning
+    assert f"{left_out} of 3 sequences as a whole" in warning
 
 
 def test_a_floor_that_decides_the_figure_is_warned_of_and_others_are_not(silent: ShardSet) -> None:
@@ -349,8 +349,8 @@ def test_a_floor_that_decides_the_figure_is_warned_of_and_others_are_not(silent:
     expected = [terms(floor.steps).mean() for floor in found.floors]
     assert [floor.nats_per_frame for floor in found.floors] == pytest.approx(expected, rel=1e-5)
     assert expected[-1] < expected[0]
-    (warning,) = (warning for warning in found.warnings if "floor moves the figure" in warning)
-    assert f"is {expected[0]:.3f} nats a frame, at" in warning
+    (warning,) = (warning for warning in found.warnings if "floor moves the score" in warning)
+    assert f"is {expected[0]:.3f} nats per frame, at" in warning
     assert f"have {expected[-1]:.3f}:" in warning
     wide, _ = mixture(untrained(silent, "iid-gmm", "paper"), 20000.0, 0.0)
     assert not [warning for warning in audit(wide, silent).warnings if "floor" in warning]
@@ -361,7 +361,7 @@ def test_what_is_not_finite_is_told_and_no_json_number(silent: ShardSet) -> None
     found = audit(broken, silent)
     assert found.not_finite == 13
     assert any("13 of 13 frames have no finite score" in warning for warning in found.warnings)
-    stored = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    stored = to_json(found)
     assert stored["nats_per_frame"] is None
     assert stored["parts"][0]["nats"] is None
     assert stored["coverage"]["frames_scored"] == 13
@@ -394,7 +394,7 @@ def test_frame_terms_add_up_to_the_bound_and_leave_padding_out(name: str) -> Non
 
 
 def test_shards_of_another_corpus_are_refused(ink: ShardSet, silent: ShardSet) -> None:
-    with pytest.raises(StudyError, match=r"trained on timit.*holds iam_ondb"):
+    with pytest.raises(StudyError, match=r"trained on timit.*contains iam_ondb"):
         audit(untrained(silent, "iid-gauss"), ink)
     with pytest.raises(StudyError, match="no sequence in split 'dev'"):
         audit(untrained(silent, "iid-gauss"), silent, split="dev")

@@ -6,10 +6,10 @@ import pytest
 from benchmarks.errors import StudyError
 from benchmarks.store.mlflow_sync import Kept, kept_results, send
 from benchmarks.store.mlflow_writer import open_record
-from benchmarks.store.records import TrialRecord
+from benchmarks.schema.trial import TrialRecord
 from benchmarks.study.changes import compare_two
-from benchmarks.suites.suite import Suite
-from benchmarks.trials.trial import Outcome
+from benchmarks.schema.suite import Suite
+from benchmarks.trials.task import Outcome
 from pipelines.runtime.storage import Location
 
 OLD, NEW, NEWEST = "a" * 40, "b" * 40, "bc" * 20

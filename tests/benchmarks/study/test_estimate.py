@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.store.mlflow_runs import work_of
 from benchmarks.study.estimate import forecast
-from benchmarks.suites.suite import Suite, expand
-from benchmarks.trials.trial import kept_outcome
+from benchmarks.suites.suite import expand
+from benchmarks.schema.suite import Suite
+from benchmarks.trials.task import finished_outcome, task_of
 from tests.benchmarks.small_studies import FAST, small_suite
 from vrnn.models import preset
 from vrnn.training.checkpoints import load_checkpoint
@@ -18,8 +18,8 @@ def test_counts_are_those_of_the_study_that_was_run(recorded: Suite) -> None:
     assert [trial.done for trial in plan.trials] == [True, True]
     assert plan.seconds_left == 0.0
     for trial, foretold in zip(expand(recorded), plan.trials, strict=True):
-        work = work_of(recorded, trial)
-        outcome = kept_outcome(work)
+        work = task_of(recorded, trial)
+        outcome = finished_outcome(work)
         assert outcome is not None
         assert foretold.steps == outcome.metrics["train/steps"]
         model = load_checkpoint(work.directory / "best.pt").model()

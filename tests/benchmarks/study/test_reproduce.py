@@ -7,10 +7,11 @@ import pytest
 
 from benchmarks.errors import StudyError
 from benchmarks.store.mlflow_reader import find_run
-from benchmarks.store.mlflow_runs import work_of
 from benchmarks.store.mlflow_writer import client_of_store
 from benchmarks.study.reproduce import Check, reproduce
-from benchmarks.suites.suite import Suite, expand
+from benchmarks.suites.suite import expand
+from benchmarks.schema.suite import Suite
+from benchmarks.trials.task import task_of
 from pipelines.runtime.storage import Location
 from tests.benchmarks.conftest import Alter
 from tests.benchmarks.small_studies import run_of
@@ -71,7 +72,7 @@ def test_other_data_are_refused(recorded: Suite, speech_shards: Path, tmp_path: 
 
 
 def test_a_result_that_is_there_already_is_no_reproduction(recorded: Suite) -> None:
-    place = work_of(recorded, expand(recorded)[0]).directory
+    place = task_of(recorded, expand(recorded)[0]).directory
     with pytest.raises(StudyError, match="holds a result already"):
         reproduce(run_of("small", "rnn-gauss"), place)
 
