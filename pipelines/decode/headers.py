@@ -1,8 +1,8 @@
-"""What the header of a sound file claims, read apart from the decoder, so that a lie can be told.
+"""What the header of a sound file states, read independently of the decoder, so that it can be checked.
 
-libsndfile mends what it can: a WAV whose data chunk is cut short decodes to what is left, without complaint. So the
-length that a RIFF, RF64, AIFF or MP3 (Xing) header states is read here, to be held against what is there; a length
-that the writer left open (a stream: 0 or the largest number) states nothing.
+libsndfile repairs what it can: a WAV file whose data chunk is cut short decodes to the rest without an error. Therefore
+the length in a RIFF, RF64, AIFF or MP3 (Xing) header is read here and compared with the file. A length that the writer
+left open, as for a stream (0 or the largest number), states nothing.
 """
 
 import io
@@ -13,23 +13,23 @@ from typing import BinaryIO
 
 from pipelines.errors import RejectedSourceError
 
-__all__ = ["Claim", "flac_md5", "read_claim", "sphere_header"]
+__all__ = ["StatedLength", "flac_md5", "read_stated_length", "sphere_header"]
 
 _HEAD_BYTES = 65536
-_MOST_CHUNKS = 4096
+_MAX_CHUNKS = 4096
 _OPEN_LENGTHS = {0, 0xFFFFFFFF, 0x7FFFFFFF, 2**64 - 1}
 _MP3_RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
 _MPEG_1 = 3
 
 
 @dataclass(frozen=True)
-class Claim:
-    """What a header states.
+class StatedLength:
+    """The length that a header states.
 
     Attributes:
-        missing_bytes: how many of the stated bytes of sound lie beyond the end of the file.
-        frames: how many samples a channel it states, where only decoding can tell; None where it states none.
-        tolerance: by how many samples `frames` may honestly exceed what decodes (an encoder's delay and padding).
+        missing_bytes: how many of the stated bytes of sound are beyond the end of the file.
+        frames: the stated samples of each channel, if only decoding can check them; else None.
+        tolerance: by how many samples `frames` may exceed the decoded ones (an encoder's delay and padding).
     """
 
     missing_bytes: int = 0
@@ -37,30 +37,28 @@ class Claim:
     tolerance: int = 0
 
 
-def read_claim(source: BinaryIO) -> Claim:
-    """Read what the header of `source` states; nothing for formats that it does not know.
-
-    Leaves the position anywhere.
+def read_stated_length(source: BinaryIO) -> StatedLength:
+    """Read the length that the header of `source` states; unknown formats state nothing. The position changes.
 
     Raises:
-        RejectedSourceError: no channels, no rate, or sound that begins beyond the end.
+        RejectedSourceError: the header states no channels or a rate of 0.
     """
     size = source.seek(0, io.SEEK_END)
     source.seek(0)
     head = source.read(16)
     if head[:4] in {b"RIFF", b"RF64", b"BW64"} and head[8:12] == b"WAVE":
-        return _riff_claim(source, size)
+        return _riff_length(source, size)
     if head[:4] == b"FORM" and head[8:12] in {b"AIFF", b"AIFC"}:
-        return _aiff_claim(source, size)
+        return _aiff_length(source, size)
     if head[:3] == b"ID3" or (head[:1] == b"\xff" and head[1:2] >= b"\xe0"):
-        return _mp3_claim(source, _after_id3(head))
-    return Claim()
+        return _mp3_length(source, _after_id3(head))
+    return StatedLength()
 
 
 def _chunks(source: BinaryIO, size: int, order: str) -> Iterator[tuple[bytes, int, int]]:
-    """The chunks of an IFF file: name, stated length, place of the content."""
+    """The chunks of an IFF file: name, stated length, position of the content."""
     place = 12
-    for _ in range(_MOST_CHUNKS):
+    for _ in range(_MAX_CHUNKS):
         source.seek(place)
         head = source.read(8)
         if len(head) < 8 or place >= size:
@@ -70,7 +68,7 @@ def _chunks(source: BinaryIO, size: int, order: str) -> Iterator[tuple[bytes, in
         place += 8 + length + length % 2
 
 
-def _riff_claim(source: BinaryIO, size: int) -> Claim:
+def _riff_length(source: BinaryIO, size: int) -> StatedLength:
     long_data = None
     for name, length, place in _chunks(source, size, "<"):
         if name == b"ds64":
@@ -79,25 +77,26 @@ def _riff_claim(source: BinaryIO, size: int) -> Claim:
         elif name == b"fmt ":
             source.seek(place)
             channels, rate = struct.unpack("<HI", source.read(8).ljust(8, b"\0")[2:])
-            _refuse_nothing(channels, rate)
+            _check_form(channels, rate)
         elif name == b"data":
+            # RF64 keeps a length beyond 32 bits in its ds64 chunk.
             stated = long_data if length == 0xFFFFFFFF and long_data is not None else length
-            return Claim() if stated in _OPEN_LENGTHS else Claim(max(0, place + stated - size))
-    return Claim()
+            return StatedLength() if stated in _OPEN_LENGTHS else StatedLength(max(0, place + stated - size))
+    return StatedLength()
 
 
-def _aiff_claim(source: BinaryIO, size: int) -> Claim:
+def _aiff_length(source: BinaryIO, size: int) -> StatedLength:
     for name, length, place in _chunks(source, size, ">"):
         if name == b"COMM":
             source.seek(place)
             channels = struct.unpack(">H", source.read(2).ljust(2, b"\0"))[0]
-            _refuse_nothing(channels, 1)
+            _check_form(channels, rate=1)
         elif name == b"SSND":
-            return Claim() if length in _OPEN_LENGTHS else Claim(max(0, place + length - size))
-    return Claim()
+            return StatedLength() if length in _OPEN_LENGTHS else StatedLength(max(0, place + length - size))
+    return StatedLength()
 
 
-def _refuse_nothing(channels: int, rate: int) -> None:
+def _check_form(channels: int, rate: int) -> None:
     if channels == 0:
         raise RejectedSourceError("zero_channels", "the header states no channels")
     if rate == 0:
@@ -105,36 +104,39 @@ def _refuse_nothing(channels: int, rate: int) -> None:
 
 
 def _after_id3(head: bytes) -> int:
+    """The position after an ID3 tag, whose length has seven bits in each byte; 0 if there is no tag."""
     if head[:3] != b"ID3" or len(head) < 10:
         return 0
     return 10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True))
 
 
-def _mp3_claim(source: BinaryIO, start: int) -> Claim:
-    """The frames that a Xing or Info header counts; without one, an MP3 states no length."""
+def _mp3_length(source: BinaryIO, start: int) -> StatedLength:
+    """The frames that a Xing or Info header counts; an MP3 without one states no length."""
     source.seek(start)
     head = source.read(_HEAD_BYTES)
+    # The first MPEG frame holds the Xing header: find it by its sync bits and a valid version, layer and rate.
     at = head.find(b"\xff")
     while 0 <= at < len(head) - 200:
         version, layer = head[at + 1] >> 3 & 3, head[at + 1] >> 1 & 3
         if head[at + 1] >= 0xE0 and layer == 1 and version in _MP3_RATES and head[at + 2] >> 2 & 3 < 3:
-            return _xing_claim(head[at : at + 200], mpeg1=version == _MPEG_1)
+            return _xing_length(head[at : at + 200], mpeg1=version == _MPEG_1)
         at = head.find(b"\xff", at + 1)
-    return Claim()
+    return StatedLength()
 
 
-def _xing_claim(frame: bytes, *, mpeg1: bool) -> Claim:
+def _xing_length(frame: bytes, *, mpeg1: bool) -> StatedLength:
     mono = frame[3] >> 6 == 3
+    # The tag follows the frame's 4 header bytes and its side information.
     side = (17 if mono else 32) if mpeg1 else (9 if mono else 17)
     tag = frame[4 + side : 16 + side]
     if tag[:4] not in {b"Xing", b"Info"} or not tag[7] & 1:
-        return Claim()
+        return StatedLength()
     samples = 1152 if mpeg1 else 576
-    return Claim(frames=struct.unpack(">I", tag[8:12])[0] * samples, tolerance=4 * samples)
+    return StatedLength(frames=struct.unpack(">I", tag[8:12])[0] * samples, tolerance=4 * samples)
 
 
 def flac_md5(head: bytes) -> str | None:
-    """The MD5 of the decoded samples that a FLAC file's first block states; None where it states none."""
+    """The MD5 of the decoded samples that a FLAC file's first block states; None if it states none."""
     start = _after_id3(head)
     block = head[start : start + 42]
     if block[:4] != b"fLaC" or len(block) < 42 or block[4] & 0x7F or not any(block[26:42]):
@@ -146,7 +148,7 @@ def sphere_header(head: bytes) -> dict[str, str]:
     """The fields of a NIST SPHERE header: lines `key -type value` up to `end_head`.
 
     Raises:
-        RejectedSourceError: the header does not end, or a line of it is malformed.
+        RejectedSourceError: the header does not end, or one of its lines is malformed.
     """
     text, found, _ = head[:_HEAD_BYTES].partition(b"\nend_head")
     if not found:

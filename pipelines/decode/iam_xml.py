@@ -1,21 +1,20 @@
-"""IAM-OnDB's line format: `WhiteboardCaptureSession` holding `Stroke` holding `Point x y time`.
+"""IAM-OnDB's line format: a `WhiteboardCaptureSession` of `Stroke` elements with `Point x y time`.
 
-Two readers, one result. The files that the corpus's own recorder wrote are canonical: elements in one order, known
-attributes in one order, plain numbers. A regular expression that accepts nothing else proves that a file is such, and
-its numbers are then converted in bulk, five times as fast as through elements. Every other file is read by the XML
-parser; what is malformed or hostile is not canonical, so that its rejection comes from there.
+There are two readers with the same result. Files from the corpus's own recorder are canonical: their elements and
+attributes come in one order, and their numbers are plain. A regular expression that accepts nothing else recognises
+them, and their numbers are converted in bulk, five times as fast as through elements. The XML parser reads all other
+files, and rejects malformed and hostile ones, which are never canonical.
 
-Time: `round(float(text) * 100)`. For at most 12 digits and exactly two decimals that is the digits without the point,
-since the float's two roundings move the product by less than 1/2.
+The time is `round(float(text) * 100)`. For at most 12 digits and exactly two decimals, this equals the digits without
+the point, since the two roundings of the float change the product by less than 1/2.
 """
 
 import re
 from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
 
-from pipelines.decode.points import COORDINATE_LIMIT, assemble, shorten, to_coordinates
+from pipelines.decode.points import COORDINATE_LIMIT, make_ink, shorten, to_coordinates
 from pipelines.errors import RejectedSourceError
 from pipelines.signals import Ink
 
@@ -47,20 +46,20 @@ _NOT_OF_NUMBERS = bytes(set(range(256)) - set(b'0123456789-"'))
 
 
 def read_canonical(content: bytes, scale: int) -> Ink | None:
-    """The ink of a canonical file; None for any other, whatever it is."""
+    """The ink of a canonical file; None for any other file, valid or not."""
     strokes = _canonical_strokes(content)
     if not strokes:
         return None
     numbers = b"".join(strokes).translate(_QUOTES_TO_SPACES, _NOT_OF_NUMBERS)
     x, y, time = np.fromstring(numbers, dtype=np.int64, sep=" ").reshape(-1, 3).T
     if max(np.abs(x).max(), np.abs(y).max()) > COORDINATE_LIMIT // scale:
-        return None
+        return None  # the slow reader rejects it with a message
     lengths = [stroke.count(b"<") for stroke in strokes]
-    return assemble((x * scale).astype(np.int32), (y * scale).astype(np.int32), time.copy(), lengths)
+    return make_ink((x * scale).astype(np.int32), (y * scale).astype(np.int32), time.copy(), lengths)
 
 
 def _canonical_strokes(content: bytes) -> list[bytes]:
-    """The points of each stroke as they stand in the file; none if it is not canonical."""
+    """The bytes of each stroke's points; empty if the file is not canonical."""
     opening = _OPENING.match(content)
     if opening is None:
         return []
@@ -72,7 +71,7 @@ def _canonical_strokes(content: bytes) -> list[bytes]:
 
 
 class WhiteboardReader:
-    """Gathers the attributes of points from any well-formed file."""
+    """Collects the attributes of points from any well-formed file."""
 
     ROOT = "WhiteboardCaptureSession"
 
@@ -82,10 +81,10 @@ class WhiteboardReader:
         self._in_stroke = False
 
     def start(self, name: str, attributes: Mapping[str, str]) -> None:
-        """A stroke or a point begins, or what is passed over."""
+        """Handle the start of a stroke or a point; other elements are ignored."""
         if name == "Stroke":
             if self._in_stroke:
-                raise RejectedSourceError("bad_point", "a <Stroke> lies within a <Stroke>")
+                raise RejectedSourceError("bad_point", "a <Stroke> is inside another <Stroke>")
             self._in_stroke = True
             self._lengths.append(0)
         elif name == "Point" and self._in_stroke:
@@ -93,20 +92,21 @@ class WhiteboardReader:
             self._lengths[-1] += 1
 
     def end(self, name: str) -> None:
-        """A stroke may end."""
+        """Handle the end of a stroke."""
         self._in_stroke = self._in_stroke and name != "Stroke"
 
     def text(self, text: str) -> None:
-        """Text means nothing here."""
+        """Ignore text: this format has none."""
 
     def ink(self, scale: int) -> Ink:
-        """The points.
+        """The collected points.
 
         Raises:
-            RejectedSourceError: there are none, or one has no usable number.
+            RejectedSourceError: there are none, or a point lacks a usable number.
         """
         x, y = (to_coordinates([_coordinate(point, axis) for point in self._points], axis, scale) for axis in "xy")
-        return assemble(x, y, _times(self._points), self._lengths)
+        times = np.array([_centiseconds(_attribute(point, "time")) for point in self._points], dtype=np.int64)
+        return make_ink(x, y, times, self._lengths)
 
 
 def _attribute(point: Mapping[str, str], name: str) -> str:
@@ -124,15 +124,11 @@ def _coordinate(point: Mapping[str, str], axis: str) -> int:
         raise RejectedSourceError("bad_point", f"{axis}={shorten(text)!r} is not an integer") from error
 
 
-def _times(points: list[Mapping[str, str]]) -> npt.NDArray[np.int64]:
-    return np.array([_centiseconds(_attribute(point, "time")) for point in points], dtype=np.int64)
-
-
 def _centiseconds(text: str) -> int:
     try:
         value = round(float(text) * _CENTISECONDS)
     except (ValueError, OverflowError) as error:
         raise RejectedSourceError("bad_point", f"time={shorten(text)!r} is not a number of seconds") from error
     if abs(value) > _LAST_TIME:
-        raise RejectedSourceError("bad_point", f"time={shorten(text)} lies beyond {_LAST_TIME} hundredths of a second")
+        raise RejectedSourceError("bad_point", f"time={shorten(text)} is beyond {_LAST_TIME} hundredths of a second")
     return value

@@ -1,9 +1,9 @@
 """From the bytes of ink to integer pen points.
 
-The bytes tell the format: a JSON object is one Quick, Draw! drawing, XML is IAM-OnDB's or InkML by its root. The
-files are untrusted: entities, DTDs and external references are refused, never expanded. Points keep what was recorded:
-integer coordinates with y growing downward, the time stamp, and whether the pen leaves the board after the point.
-Repeated points, one-point strokes and jumps are in the real data and stay.
+The format is recognised by the bytes: a JSON object is one Quick, Draw! drawing; XML is IAM-OnDB's format or InkML,
+depending on its root. The files are untrusted: entities, DTDs and external references are refused and never expanded.
+Points keep what was recorded: integer coordinates with y growing downward, the time, and whether the pen is lifted
+after the point. Repeated points, strokes of one point and jumps occur in real data and are kept.
 """
 
 from pipelines.decode.iam_xml import WhiteboardReader, read_canonical
@@ -23,11 +23,11 @@ def decode_ink(content: bytes, scale: int = 1) -> Ink:
     """Read an IAM-OnDB `WhiteboardCaptureSession`, a W3C InkML document or one Quick, Draw! drawing.
 
     Args:
-        content: the whole of it.
-        scale: what coordinates are multiplied by, 1 or more; they must be integers then.
+        content: the whole file, or the line of one drawing.
+        scale: factor of the coordinates, 1 or more; their products must be integers.
 
     Raises:
-        RejectedSourceError: it is neither, uses what is refused, or holds no usable points.
+        RejectedSourceError: it has none of these formats, uses a refused feature, or has no usable points.
     """
     if not content:
         raise RejectedSourceError("empty_file", "the file holds no bytes")

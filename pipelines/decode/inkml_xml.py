@@ -1,12 +1,12 @@
-"""W3C InkML: `<trace>` elements in document order, each a run of points with their channels' values.
+"""W3C InkML: `<trace>` elements in document order; each is a series of points with values for the channels.
 
 Recommendation of 20 September 2011, sections 3.1 (traceFormat) and 3.2 (trace): https://www.w3.org/TR/InkML
 
-Read: traces within traceGroups, the order of the regular channels, the difference modifiers, integers, decimals,
-exponents and hexadecimal numbers. Left out: traces of type `penUp`, which hover; traces within `<definitions>`, which
-are there to be referred to; every channel but X, Y and T; mappings between coordinate systems, so that y is as
-recorded (it grows downward unless the device says otherwise). Refused rather than guessed at: two trace formats with
-different channels, a stroke cut into several traces, and a missing or a repeated (`?`, `*`) value of X, Y or T.
+Supported: traces within traceGroups, any order of the regular channels, difference modifiers, integers, decimals,
+exponents and hexadecimal numbers. Ignored: traces of type `penUp` (the pen hovers), traces within `<definitions>` (they
+are only referred to), all channels but X, Y and T, and mappings between coordinate systems (so y is as recorded: it
+grows downward unless the device differs). Rejected: trace formats with different channels, a stroke cut into several
+traces, and missing or repeated (`?`, `*`) values of X, Y or T.
 """
 
 import re
@@ -15,7 +15,7 @@ from decimal import Decimal
 
 import numpy as np
 
-from pipelines.decode.points import Number, assemble, shorten, to_centiseconds, to_coordinates
+from pipelines.decode.points import Number, make_ink, shorten, to_centiseconds, to_coordinates
 from pipelines.errors import RejectedSourceError
 from pipelines.signals import Ink
 
@@ -31,7 +31,7 @@ _EXPLICIT, _VELOCITY, _ACCELERATION = "!", "'", '"'
 
 
 class InkmlReader:
-    """Gathers the traces and the trace formats of a document, and decodes them when it has ended."""
+    """Collects the traces and the trace formats of a document, and decodes them at its end."""
 
     ROOTS = ("ink", f"{_NAMESPACE}ink")
 
@@ -42,32 +42,29 @@ class InkmlReader:
         self._in_trace = False
 
     def start(self, name: str, attributes: Mapping[str, str]) -> None:
-        """An element begins; those of other namespaces mean nothing."""
+        """Handle the start of an element; elements of other namespaces are ignored."""
         local = name.removeprefix(_NAMESPACE)
         self._inside.append(local)
         if local == "traceFormat":
             self._formats.append({})
         elif local == "channel" and self._formats and "intermittentChannels" not in self._inside[-2:]:
-            self._add_channel(attributes)
+            channel = attributes.get("name", "")
+            if channel in self._formats[-1]:
+                raise RejectedSourceError("bad_point", f"the trace format has two channels called {shorten(channel)!r}")
+            self._formats[-1][channel] = attributes.get("units", attributes.get("unit", ""))
         elif local == "trace" and "definitions" not in self._inside and attributes.get("type") != "penUp":
             if "continuation" in attributes:
                 raise RejectedSourceError("unsupported_ink", "a stroke is cut into several traces (continuation)")
             self._in_trace = True
             self._traces.append([])
 
-    def _add_channel(self, attributes: Mapping[str, str]) -> None:
-        name = attributes.get("name", "")
-        if name in self._formats[-1]:
-            raise RejectedSourceError("bad_point", f"the trace format has two channels called {shorten(name)!r}")
-        self._formats[-1][name] = attributes.get("units", attributes.get("unit", ""))
-
     def end(self, name: str) -> None:
-        """An element ends."""
+        """Handle the end of an element."""
         self._inside.pop()
         self._in_trace = self._in_trace and name.removeprefix(_NAMESPACE) != "trace"
 
     def text(self, text: str) -> None:
-        """Part of a trace's points, or nothing of interest."""
+        """Collect the text of a trace, which may come in pieces."""
         if self._in_trace:
             self._traces[-1].append(text)
 
@@ -75,7 +72,7 @@ class InkmlReader:
         """The points of all traces.
 
         Raises:
-            RejectedSourceError: there are none, or they cannot be read as integers.
+            RejectedSourceError: there are none, or their coordinates are not integers.
         """
         channels = self._channels()
         traces = [_decode_trace("".join(trace), list(channels)) for trace in self._traces]
@@ -84,10 +81,10 @@ class InkmlReader:
         times = (
             to_centiseconds(values["T"], _per_second(channels["T"])) if "T" in channels else np.zeros(len(x), "int64")
         )
-        return assemble(x, y, times, [len(trace["X"]) for trace in traces])
+        return make_ink(x, y, times, [len(trace["X"]) for trace in traces])
 
     def _channels(self) -> dict[str, str]:
-        """The regular channels in order, with their units."""
+        """The regular channels in their order, with their units."""
         formats = [channels for channels in self._formats if channels]
         if any(list(channels.items()) != list(formats[0].items()) for channels in formats):
             raise RejectedSourceError("unsupported_ink", "the document has trace formats with different channels")
@@ -106,7 +103,7 @@ def _per_second(unit: str) -> int:
 
 
 def _decode_trace(text: str, channels: list[str]) -> dict[str, list[Number]]:
-    """The values of X, Y and T, where the trace has them, point by point."""
+    """The values of X, Y and T for each point; a channel that the trace lacks has no entry."""
     wanted = {name: (channels.index(name), _Channel(name)) for name in "XYT" if name in channels}
     decoded: dict[str, list[Number]] = {name: [] for name in wanted}
     for point in _points(text):
@@ -118,17 +115,17 @@ def _decode_trace(text: str, channels: list[str]) -> dict[str, list[Number]]:
 
 
 def _points(text: str) -> Iterator[list[tuple[str, str, str, str]]]:
-    """The values of each point as (modifier, sign, number, other); a comma after the last point is allowed."""
+    """The values of each point as (modifier, sign, number, other); the last point may end in a comma."""
     if not text.strip():
         return
     for point in text.rstrip().removesuffix(",").split(","):
         if not _POINT.fullmatch(point.strip()):
-            raise RejectedSourceError("bad_point", f"{shorten(point.strip())!r} is no point")
+            raise RejectedSourceError("bad_point", f"{shorten(point.strip())!r} is not a point")
         yield _VALUE.findall(point.strip())
 
 
 class _Channel:
-    """Turns one channel's values of one trace into positions: as they are, or as first or second differences."""
+    """Turns the values of one channel in one trace into positions; a value may be a first or second difference."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -137,9 +134,10 @@ class _Channel:
         self._velocity: Number = 0
 
     def next(self, modifier: str, sign: str, number: str, other: str) -> Number:
-        """The position that the next value stands for."""
+        """The position that the next value denotes."""
         if other:
-            raise RejectedSourceError("bad_point", f"{self._name} is {other!r} where a number should stand")
+            raise RejectedSourceError("bad_point", f"{self._name} is {other!r}, not a number")
+        # A modifier holds for all further values of the channel, up to the next modifier.
         self._order = modifier or self._order
         value = -_number(number) if sign else _number(number)
         if self._order == _EXPLICIT:

@@ -1,8 +1,8 @@
 """One Quick, Draw! drawing: a JSON object whose `drawing` is a list of strokes.
 
 A stroke is `[[x...], [y...]]` in the simplified form and `[[x...], [y...], [t...]]` in the raw form, with t in
-milliseconds since the first point. y grows downward. JSON's own numbers stand for anything from a coordinate to
-a number that takes all memory to write out, so fractions and exponents are read as `Decimal` and judged before use.
+milliseconds since the first point. y grows downward. A number in JSON may have an exponent that would need all memory
+to write out, so fractions and exponents are read as `Decimal` and checked before use.
 """
 
 import json
@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from pipelines.decode.points import Number, assemble, shorten, to_centiseconds, to_coordinates
+from pipelines.decode.points import Number, make_ink, shorten, to_centiseconds, to_coordinates
 from pipelines.errors import RejectedSourceError
 from pipelines.signals import Ink
 
@@ -22,10 +22,10 @@ _SIMPLIFIED, _RAW = 2, 3
 
 
 def read_drawing(content: bytes, scale: int) -> Ink:
-    """Read one drawing; a simplified one has no times, and gets zeros.
+    """Read one drawing; the simplified form has no times, so they are set to 0.
 
     Raises:
-        RejectedSourceError: it is not JSON, or its strokes have another shape or hold what is no usable number.
+        RejectedSourceError: it is not JSON, or its strokes have another shape or unusable numbers.
     """
     strokes = _strokes(_parse(content))
     widths = {len(stroke) for stroke in strokes}
@@ -35,14 +35,14 @@ def read_drawing(content: bytes, scale: int) -> Ink:
     x, y = (to_coordinates(_channel(strokes, index), "xy"[index], scale) for index in (0, 1))
     timed = widths == {_RAW}
     time = to_centiseconds(_channel(strokes, 2), _MILLISECONDS) if timed else np.zeros(len(x), dtype=np.int64)
-    return assemble(x, y, time, lengths)
+    return make_ink(x, y, time, lengths)
 
 
 def _parse(content: bytes) -> object:
     try:
-        return json.loads(content, parse_float=_decimal, parse_constant=_refuse)
+        return json.loads(content, parse_float=_decimal, parse_constant=_refuse_constant)
     except RecursionError as error:
-        raise RejectedSourceError("malformed_json", "not JSON of a drawing: nested too deeply") from error
+        raise RejectedSourceError("malformed_json", "not the JSON of a drawing: nested too deeply") from error
     except ValueError as error:
         raise RejectedSourceError("malformed_json", f"not JSON: {error}") from error
 
@@ -51,11 +51,11 @@ def _decimal(text: str) -> Decimal:
     try:
         return Decimal(text)
     except InvalidOperation as error:
-        raise ValueError(f"{shorten(text)} is no usable number") from error
+        raise ValueError(f"{shorten(text)} is not a usable number") from error
 
 
-def _refuse(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number")
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number")
 
 
 def _strokes(document: object) -> list[list[list[Any]]]:
@@ -78,6 +78,7 @@ def _is_stroke(stroke: object) -> bool:
 def _channel(strokes: list[list[list[Any]]], index: int) -> list[Number]:
     values = [value for stroke in strokes for value in stroke[index]]
     for value in values:
+        # By exact type: bool is a subclass of int.
         if type(value) is not int and type(value) is not Decimal:
-            raise RejectedSourceError("bad_point", f"a {type(value).__name__} stands where a number should")
+            raise RejectedSourceError("bad_point", f"a value is a {type(value).__name__}, not a number")
     return values

@@ -1,7 +1,7 @@
-"""Reading untrusted XML in one pass, without a tree.
+"""Reading untrusted XML in one pass, without building a tree.
 
-expat does the parsing and keeps its own stack on the heap, so that depth costs no recursion. A document type
-declaration is refused where it begins: without one there are no entities to expand and nothing outside to fetch.
+expat keeps its stack on the heap, so deep nesting causes no recursion. A document type declaration is refused as soon
+as it begins: without one, there are no entities to expand and no external files to fetch.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,73 +23,62 @@ _REFUSED = {
 
 
 class InkReader(Protocol):
-    """What gathers points from the elements of a document; a name in a namespace is `uri}name`."""
+    """Collects points from the elements of a document; a name in a namespace is `uri}name`."""
 
     def start(self, name: str, attributes: Mapping[str, str]) -> None:
-        """An element begins, the root among them."""
+        """Handle the start of an element; the first one is the root."""
         ...
 
     def end(self, name: str) -> None:
-        """An element ends."""
+        """Handle the end of an element."""
         ...
 
     def text(self, text: str) -> None:
-        """Characters, perhaps part of a run."""
+        """Handle text, which may come in pieces."""
         ...
 
     def ink(self, scale: int) -> Ink:
-        """What was gathered, once the document has ended."""
+        """The collected points, at the end of the document."""
         ...
 
 
-class _Dispatch:
-    """Hands the elements to the reader that the root asks for; to none if no reader knows the root."""
-
-    def __init__(self, readers: Mapping[str, Callable[[], InkReader]]) -> None:
-        self.root: str | None = None
-        self.reader: InkReader | None = None
-        self._readers = readers
-
-    def attach(self, parser: expat.XMLParserType) -> None:
-        """Wait for the root."""
-
-        def first(name: str, attributes: Mapping[str, str]) -> None:
-            self.root = name
-            parser.StartElementHandler = None
-            if make := self._readers.get(name):
-                self.reader = make()
-                self.reader.start(name, attributes)
-                parser.StartElementHandler = self.reader.start
-                parser.EndElementHandler = self.reader.end
-                parser.CharacterDataHandler = self.reader.text
-
-        parser.StartElementHandler = first
-
-
 def read_xml(content: bytes, readers: Mapping[str, Callable[[], InkReader]]) -> InkReader:
-    """Give the whole document to the reader that its root asks for.
+    """Pass the whole document to the reader for its root element, and return the reader.
 
     Args:
         content: the file.
-        readers: how to make one, by the name of the root.
+        readers: a function that makes a reader, for each name of a root element.
 
     Raises:
-        RejectedSourceError: it is not well-formed, uses what is refused, or has another root.
+        RejectedSourceError: it is not well-formed, uses a refused feature, or has another root.
     """
     parser = expat.ParserCreate(namespace_separator="}")
     parser.buffer_text = True
     for handler, what in _REFUSED.items():
         setattr(parser, handler, _refusal(what))
-    dispatch = _Dispatch(readers)
-    dispatch.attach(parser)
+    root: str | None = None
+    reader: InkReader | None = None
+
+    def start_root(name: str, attributes: Mapping[str, str]) -> None:
+        nonlocal root, reader
+        root = name
+        parser.StartElementHandler = None
+        if make := readers.get(name):
+            reader = make()
+            reader.start(name, attributes)
+            parser.StartElementHandler = reader.start
+            parser.EndElementHandler = reader.end
+            parser.CharacterDataHandler = reader.text
+
+    parser.StartElementHandler = start_root
     try:
         parser.Parse(content, True)
     except (expat.ExpatError, ValueError, LookupError) as error:
         raise RejectedSourceError("malformed_xml", f"not well-formed XML: {error}") from error
-    if dispatch.reader is None:
+    if reader is None:
         known = " nor ".join(f"<{name.rpartition('}')[2]}>" for name in readers)
-        raise RejectedSourceError("wrong_root", f"the root is <{shorten(dispatch.root)}>, not {known}")
-    return dispatch.reader
+        raise RejectedSourceError("wrong_root", f"the root is <{shorten(root)}>, not {known}")
+    return reader
 
 
 def _refusal(what: str) -> Callable[..., NoReturn]:

@@ -108,7 +108,7 @@ def test_the_first_drawings_of_each_word_are_taken_and_no_more_is_read(
     (tmp_path / "cat.ndjson").write_bytes((drawing(key_id="1") + "\n").encode() + b"x" * 10_000)
     monkeypatch.setattr("pipelines.corpora.quickdraw._LONGEST_LINE", 5_000)
     assert len(list_ink("quickdraw", raw, per_word=1).items) == 2
-    with pytest.raises(InputError, match="no list of drawings"):
+    with pytest.raises(InputError, match="so it is not a drawing"):
         list_ink("quickdraw", raw, per_word=2)
 
 

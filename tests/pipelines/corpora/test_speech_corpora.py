@@ -128,7 +128,7 @@ def test_blizzard_lists_that_fit_nothing_are_refused_and_lists_of_another_kind_a
     touch(tmp_path, "metadata.csv", text="u7|no header\n")
     assert set(by_id(listing("blizzard", tmp_path))) == {"u1"}
     touch(tmp_path, "metadata.csv", text="id|text\nu7|x\n")
-    assert "none of the files that its metadata.csv lists" in refused("blizzard", tmp_path)
+    assert "none of the recordings that its metadata.csv lists" in refused("blizzard", tmp_path)
 
 
 def test_onomatopoeia_reads_classes_and_the_nonverbal_names(tmp_path: Path) -> None:
