@@ -1,8 +1,8 @@
-"""Unpacking an archive from outside: whole or not at all, and nothing beyond its directory.
+"""Unpacking an untrusted archive: completely or not at all, and never outside its directory.
 
-Members are written one by one by this module, as plain files with plain permissions: no links, devices or sparse
-files, which no corpus needs; no name that is absolute or leads upward; no name twice; and no more bytes in all than a
-multiple of the archive's own size, counted as they are unpacked and not as the archive declares them.
+This module writes the members one by one, as plain files with plain permissions. It refuses links, devices and sparse
+files, which no corpus needs, absolute names, names that lead upward, and duplicate names. The total size is limited to
+a multiple of the archive's own size, counted while unpacking and not as the archive declares it.
 """
 
 import bz2
@@ -23,7 +23,7 @@ from pipelines.errors import InputError
 
 __all__ = ["extract"]
 
-_MOST_TIMES = 10
+_MAX_RATIO = 10
 _SLACK_BYTES = 2**20
 _BLOCK_BYTES = 2**20
 _DAMAGE = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, NotImplementedError)
@@ -31,7 +31,7 @@ _DAMAGE = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, E
 
 @dataclass(frozen=True)
 class _Member:
-    """One entry: `content` is None for a directory; `refused` says what it is if it is neither that nor a file."""
+    """One entry: `content` is None for a directory; `refused` describes an entry that is neither a file nor that."""
 
     name: str
     content: IO[bytes] | None = None
@@ -40,17 +40,17 @@ class _Member:
 
 @dataclass
 class _Unpacked:
-    """What may come out of an archive, and what has.
+    """The state of unpacking one archive.
 
     Attributes:
-        destination: the directory.
-        most: bytes in all.
-        total: bytes so far.
-        seen: the files' names.
+        destination: the directory to unpack into.
+        limit: the maximum of unpacked bytes.
+        total: bytes unpacked so far.
+        seen: names of the unpacked files.
     """
 
     destination: Path
-    most: int
+    limit: int
     total: int = 0
     seen: set[tuple[str, ...]] = field(default_factory=set)
 
@@ -67,50 +67,47 @@ class _Unpacked:
         self.seen.add(parts)
         place.parent.mkdir(parents=True, exist_ok=True)
         with place.open("xb") as file:
-            self._copy(member.content, file)
-
-    def _copy(self, content: IO[bytes], file: BinaryIO) -> None:
-        while block := content.read(_BLOCK_BYTES):
-            self.total += len(block)
-            if self.total > self.most:
-                raise _TooMuchError(self.most)
-            file.write(block)
+            while block := member.content.read(_BLOCK_BYTES):
+                self.total += len(block)
+                if self.total > self.limit:
+                    raise _TooLargeError(self.limit)
+                file.write(block)
 
 
 class _RefusedError(Exception):
-    """The archive holds what must not be unpacked."""
+    """The archive holds something that must not be unpacked."""
 
 
-class _TooMuchError(_RefusedError):
-    def __init__(self, most: int) -> None:
-        super().__init__(f"it unpacks to more than {most} bytes, {_MOST_TIMES} times its size")
+class _TooLargeError(_RefusedError):
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"it unpacks to more than {limit} bytes, {_MAX_RATIO} times its size")
 
 
-class _Bounded(io.RawIOBase):
-    """A stream that ends in an error once more was read than allowed: headers of a tar count too."""
+class _LimitedStream(io.RawIOBase):
+    """A stream that raises an error once more than `limit` bytes are read: the headers of a tar file count too."""
 
-    def __init__(self, stream: IO[bytes], most: int) -> None:
+    def __init__(self, stream: IO[bytes], limit: int) -> None:
         self._stream = stream
-        self._left = self._most = most
+        self._left = self._limit = limit
 
     def read(self, size: int = -1) -> bytes:
         block = self._stream.read(size)
         self._left -= len(block)
         if self._left < 0:
-            raise _TooMuchError(self._most)
+            raise _TooLargeError(self._limit)
         return block
 
 
 def extract(archive: Path, target: Path, on_progress: Progress) -> None:
-    """Unpack `archive` into the new directory `target`, which appears when all of it is there.
+    """Unpack `archive` into the new directory `target`, which appears once everything is unpacked.
 
     Args:
-        archive: .tar.gz, .tar.bz2, .tar or .zip.
-        target: not there yet, or empty.
-        on_progress: told the bytes of the archive that were read, and all of them.
+        archive: a .tar.gz, .tar.bz2, .tar or .zip file.
+        target: a directory that is new or empty.
+        on_progress: called with (bytes of the archive that were read, all its bytes).
 
     Raises:
-        InputError: the archive is damaged or holds what must not be unpacked.
+        InputError: the archive is damaged or holds something that must not be unpacked.
         OSError: the disk failed.
     """
     temporary = target.with_name(f".extracting-{target.name}")
@@ -122,25 +119,25 @@ def extract(archive: Path, target: Path, on_progress: Progress) -> None:
     except _RefusedError as error:
         raise InputError(f"{archive}: refused: {error}; delete it and download it again") from error
     except _DAMAGE as error:
-        raise InputError(f"{archive}: a damaged archive ({error}); delete it and download it again") from error
+        raise InputError(f"{archive}: damaged ({error}); delete it and download it again") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _unpack(archive: Path, destination: Path, on_progress: Progress) -> None:
     size = archive.stat().st_size
-    unpacked = _Unpacked(destination, _MOST_TIMES * size + _SLACK_BYTES)
+    unpacked = _Unpacked(destination, _MAX_RATIO * size + _SLACK_BYTES)
     with archive.open("rb") as file:
-        members = _zip_members(file) if archive.suffix == ".zip" else _tar_members(file, archive, unpacked.most)
+        members = _zip_members(file) if archive.suffix == ".zip" else _tar_members(file, archive, unpacked.limit)
         for member in members:
             unpacked.add(member)
             on_progress(min(file.tell(), size), size)
 
 
-def _tar_members(file: BinaryIO, archive: Path, most: int) -> Iterator[_Member]:
+def _tar_members(file: BinaryIO, archive: Path, limit: int) -> Iterator[_Member]:
     openers = {".gz": gzip.open, ".bz2": bz2.open}
     plain = openers[archive.suffix](file, "rb") if archive.suffix in openers else file
-    with tarfile.open(fileobj=_Bounded(plain, most), mode="r|") as tar:
+    with tarfile.open(fileobj=_LimitedStream(plain, limit), mode="r|") as tar:
         for entry in tar:
             if entry.isdir():
                 yield _Member(entry.name)
@@ -153,7 +150,7 @@ def _tar_members(file: BinaryIO, archive: Path, most: int) -> Iterator[_Member]:
 def _zip_members(file: BinaryIO) -> Iterator[_Member]:
     with zipfile.ZipFile(file) as archive:
         for entry in archive.infolist():
-            mode = stat.S_IFMT(entry.external_attr >> 16)
+            mode = stat.S_IFMT(entry.external_attr >> 16)  # the Unix mode; 0 if the archive has none
             if entry.flag_bits & 1:
                 yield _Member(entry.filename, refused="encrypted")
             elif mode not in {0, stat.S_IFREG, stat.S_IFDIR}:
@@ -166,10 +163,10 @@ def _zip_members(file: BinaryIO) -> Iterator[_Member]:
 
 
 def _safe_parts(name: str) -> tuple[str, ...]:
-    """The steps of a member's name below the destination.
+    """The parts of a member's path below the destination.
 
     Raises:
-        _RefusedError: it leads elsewhere, or means something else on another system.
+        _RefusedError: the path leads elsewhere, or has another meaning on another system.
     """
     if not name or name.startswith("/") or "\\" in name or not name.isprintable() or PureWindowsPath(name).drive:
         raise _RefusedError(f"member {name!r} has no plain relative name")

@@ -1,7 +1,7 @@
-"""Fetching the corpora that anyone may fetch: verified by SHA-256, resumed where it stopped, unpacked whole.
+"""Downloads of freely available corpora: verified by SHA-256, resumable, unpacked completely or not at all.
 
-Each part of a corpus becomes a directory of its own below the destination, renamed into place when all of it is there;
-so a directory that exists is complete, and a second run does only what is missing. The table is `downloads.toml`.
+Each part of a corpus becomes a directory below the destination, which is renamed into place once it is complete. So a
+directory that exists is complete, and a second run does only what is missing. The table is `downloads.toml`.
 """
 
 import difflib
@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pooch
 
@@ -30,9 +29,9 @@ class Part:
     """One archive of a corpus.
 
     Attributes:
-        name: what users type, and the directory that it becomes.
-        file: the archive, below the base address.
-        sha256: of the archive.
+        name: the name that users type, and the name of the directory.
+        file: the archive's name, below the base address.
+        sha256: SHA-256 of the archive.
     """
 
     name: str
@@ -42,15 +41,15 @@ class Part:
 
 @dataclass(frozen=True)
 class Source:
-    """A corpus that can be fetched.
+    """A corpus that can be downloaded.
 
     Attributes:
-        name: the adapter's.
-        licence: as its publisher states it.
-        page: where it states it.
-        base: the address that the archives lie below.
-        default: the names of the parts that are fetched unless others are asked for.
-        parts: by name.
+        name: the adapter's name.
+        licence: the licence, as its publisher states it.
+        page: the page that states it.
+        base: the base address of the archives.
+        default: names of the parts to download if none are chosen.
+        parts: the parts by name.
     """
 
     name: str
@@ -63,28 +62,26 @@ class Source:
 
 @cache
 def _sources() -> dict[str, Source]:
-    table = tomllib.loads(_TABLE.read_text())
-    return {name: _source(name, entry) for name, entry in table.items()}
-
-
-def _source(name: str, entry: Mapping[str, Any]) -> Source:
-    parts = {part: Part(part, **fields) for part, fields in entry["parts"].items()}
-    return Source(name, entry["licence"], entry["page"], entry["base"], tuple(entry["default"]), parts)
+    sources: dict[str, Source] = {}
+    for name, entry in tomllib.loads(_TABLE.read_text()).items():
+        parts = {part: Part(part, **fields) for part, fields in entry["parts"].items()}
+        sources[name] = Source(name, entry["licence"], entry["page"], entry["base"], tuple(entry["default"]), parts)
+    return sources
 
 
 def find_source(name: str) -> Source:
-    """What can be fetched under `name`.
+    """The downloadable corpus called `name`.
 
     Raises:
-        InputError: nothing; the message says what can.
+        InputError: there is none; the message suggests another one.
     """
     if source := _sources().get(name):
         return source
-    raise InputError(f"nothing to download called {name!r}; {_hint(name, _sources())}")
+    raise InputError(f"no download called {name!r}; {_hint(name, _sources())}")
 
 
 def choose_parts(source: Source, names: Sequence[str]) -> list[Part]:
-    """The parts called `names`, each once; the default ones where there are no names.
+    """The parts called `names`, without duplicates; the default parts if `names` is empty.
 
     Raises:
         InputError: the corpus has no such part.
@@ -101,56 +98,57 @@ def _hint(name: str, known: Mapping[str, object]) -> str:
 
 
 def is_unpacked(part: Part, out: Path) -> bool:
-    """Whether the part was unpacked below `out` before."""
+    """Whether the part is already unpacked below `out`."""
     place = out / part.name
     return place.is_dir() and any(place.iterdir())
 
 
 def fetch_archive(part: Part, out: Path, base: str, on_progress: Progress) -> Path:
-    """Download the part's archive, or go on with it, and verify it.
+    """Download the part's archive, or the rest of it, and verify it.
 
-    What has arrived outlasts an interruption, of the hashing too.
+    The bytes that have arrived survive an interruption, even one while they are being hashed.
 
     Args:
-        part: which.
-        out: the archive goes there.
-        base: the address that the archive lies below: the source's own, or a mirror's.
-        on_progress: told the bytes that have arrived and that will.
+        part: the part.
+        out: the directory for the archive.
+        base: the base address: the source's own, or a mirror's.
+        on_progress: called with (bytes that have arrived, all bytes).
 
     Raises:
         InputError: there is no such file, or its checksum is wrong.
-        OSError: the network or the disk failed; another run goes on from there.
+        OSError: the network or the disk failed; another run resumes the download.
     """
     url = f"{base.rstrip('/')}/{part.file}"
     out.mkdir(parents=True, exist_ok=True)
-    beginning = out / f"{part.file}.part"
+    partial = out / f"{part.file}.part"
 
-    def arrive(url: str, temporary: str, _: object) -> None:
-        download_file(url, beginning, on_progress)
+    def download(url: str, temporary: str, _: object) -> None:
+        download_file(url, partial, on_progress)
         Path(temporary).unlink()
+        # A hard link: if hashing is interrupted, pooch deletes its temporary file and the partial file remains.
         try:
-            os.link(beginning, temporary)
+            os.link(partial, temporary)
         except OSError:
-            beginning.replace(temporary)
+            partial.replace(temporary)
 
     pooch.get_logger().setLevel(logging.WARNING)
     try:
         # pooch names the parameters of its downloader type after those of a processor.
-        archive = pooch.retrieve(url, f"sha256:{part.sha256}", part.file, out, downloader=arrive)  # type: ignore[arg-type]
+        archive = pooch.retrieve(url, f"sha256:{part.sha256}", part.file, out, downloader=download)  # type: ignore[arg-type]
     except InputError:
         raise
     except ValueError as error:
-        discard(beginning)
+        discard(partial)
         raise InputError(f"{url}: not the published file (SHA-256 differs); deleted; try another --mirror") from error
-    discard(beginning)
+    discard(partial)
     return Path(archive)
 
 
 def unpack(part: Part, archive: Path, out: Path, on_progress: Progress) -> None:
-    """Unpack a verified archive into the directory called by the part's name, and delete the archive.
+    """Unpack a verified archive into the part's directory, and delete the archive.
 
     Raises:
-        InputError: it holds what must not be unpacked.
+        InputError: it holds something that must not be unpacked.
         OSError: the disk failed.
     """
     extract(archive, out / part.name, on_progress)

@@ -1,9 +1,9 @@
-"""Fetching one large file over HTTP so that an interruption costs what is missing and no more.
+"""Downloading one large file over HTTP, so that an interruption costs only the bytes that are missing.
 
-What has arrived lies in a `.part` file. Another attempt, in this run or a later one, asks for the rest alone, with the
-validator (ETag or date) of the first answer, so that a file that changed meanwhile comes whole; a server that ignores
-the range sends it whole too, and it is begun anew. Bytes are written as they come, never unpacked on the way: checksums
-are of the archives. Whether they are the right bytes is for the caller to check.
+The bytes that have arrived are in a `.part` file. The next attempt, in this run or a later one, requests only the rest,
+together with the validator (ETag or date) of the first response: if the file has changed, or the server ignores ranges,
+the response holds the whole file and the download starts again. Bytes are written as they come and never decompressed,
+because checksums are those of the archives. The caller verifies the checksum.
 """
 
 import contextlib
@@ -23,10 +23,10 @@ __all__ = ["Progress", "check_url", "discard", "download_file"]
 Progress = Callable[[int, int], None]
 
 _WAITS = (1.0, 2.0, 4.0, 8.0)
-"""Seconds before each further attempt; attempts that brought `_PROGRESS_BYTES` are not counted."""
+"""Seconds before each further attempt; an attempt that received `_PROGRESS_BYTES` does not count."""
 _PROGRESS_BYTES = 8 * 2**20
 _BLOCK_BYTES = 2**20
-_SILENCE_SECONDS = 60
+_TIMEOUT_SECONDS = 60
 _BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
 _RANGE_NOT_SATISFIABLE = 416
 _PARTIAL_CONTENT = 206
@@ -34,27 +34,27 @@ _CONTENT_RANGE = re.compile(r"bytes (?P<start>[0-9]+)-[0-9]+/(?P<total>[0-9]+|\*
 
 
 def check_url(url: str) -> None:
-    """Refuse what is no http address.
+    """Check that `url` is an http or https address.
 
     Raises:
         InputError: it is not.
     """
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.netloc:
-        raise InputError(f"{url}: not an address to download from; it begins with https:// or http://")
+        raise InputError(f"{url}: not an address to download from; it must begin with https:// or http://")
 
 
 def download_file(url: str, part: Path, on_progress: Progress) -> None:
-    """Complete `part`, which may hold the beginning of the content already.
+    """Complete `part`, which may already hold the beginning of the file.
 
     Args:
-        url: of the content; http or https.
-        part: where it goes; it stays when this fails.
-        on_progress: told the bytes there are and the bytes there will be, 0 where the server does not say.
+        url: the file's http or https address.
+        part: the partial file; it remains if this function fails.
+        on_progress: called with (bytes received, all bytes); the latter is 0 if the server does not state it.
 
     Raises:
         InputError: the server has no such file.
-        OSError: the server or the way to it failed several times, or the disk did.
+        OSError: the server or the network failed several times, or the disk failed.
     """
     check_url(url)
     failures = 0
@@ -66,16 +66,16 @@ def download_file(url: str, part: Path, on_progress: Progress) -> None:
             failures = 1 if _size(part) - before >= _PROGRESS_BYTES else failures + 1
             if failures > len(_WAITS):
                 reason = f"{failures} attempts failed, the last by {str(error) or type(error).__name__}"
-                raise OSError(f"{url}: {reason}; the same command goes on at {_size(part)} bytes") from error
+                raise OSError(f"{url}: {reason}; the same command resumes at {_size(part)} bytes") from error
             time.sleep(_WAITS[failures - 1])
 
 
 def _receive(url: str, part: Path, on_progress: Progress) -> None:
-    response = _answer(url, part)
+    response = _request(url, part)
     if response is None:
         return
     with response:
-        total = _place(response, part)
+        total = _prepare_part(response, part)
         with part.open("ab") as file:
             while block := response.read(_BLOCK_BYTES):
                 file.write(block)
@@ -84,21 +84,21 @@ def _receive(url: str, part: Path, on_progress: Progress) -> None:
         raise ConnectionError(f"the connection's end after {_size(part)} of {total} bytes")
 
 
-def _answer(url: str, part: Path) -> HTTPResponse | None:
-    """The server's answer to a request for what `part` lacks; None if it lacks nothing."""
+def _request(url: str, part: Path) -> HTTPResponse | None:
+    """Request the bytes that `part` lacks; None if it is complete."""
     offset = _size(part)
     headers = {"User-Agent": "vrnn-bench", "Accept-Encoding": "identity"}
     if offset:
         headers |= {"Range": f"bytes={offset}-"} | _condition(part)
     try:
-        return urlopen(Request(url, headers=headers), timeout=_SILENCE_SECONDS)  # noqa: S310 - checked by check_url
+        return urlopen(Request(url, headers=headers), timeout=_TIMEOUT_SECONDS)  # noqa: S310 - checked by check_url
     except HTTPError as error:
         with error:
-            return _judge(error, url, part)
+            return _handle_refusal(error, url, part)
 
 
-def _judge(error: HTTPError, url: str, part: Path) -> None:
-    """Return where the part is whole, begin anew where it is too long, raise for all else."""
+def _handle_refusal(error: HTTPError, url: str, part: Path) -> None:
+    """Return if the part is complete; else raise an error that makes the caller retry or give up."""
     if error.code == _RANGE_NOT_SATISFIABLE and _size(part):
         if error.headers.get("Content-Range") == f"bytes */{_size(part)}":
             return
@@ -109,23 +109,24 @@ def _judge(error: HTTPError, url: str, part: Path) -> None:
     raise InputError(f"{url}: HTTP status {error.code}; try later or another --mirror") from error
 
 
-def _place(response: HTTPResponse, part: Path) -> int:
-    """Cut `part` to where the answer goes on, and return the bytes that there will be, 0 if unknown."""
+def _prepare_part(response: HTTPResponse, part: Path) -> int:
+    """Empty `part` unless the response continues it; return the size of the whole file, 0 if unknown."""
     if response.status == _PARTIAL_CONTENT:
         extent = _CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
         if extent is None or int(extent["start"]) != _size(part):
             discard(part)
-            raise ConnectionError("another range than was asked for")
+            raise ConnectionError("a response with another range than the requested one")
         return 0 if extent["total"] == "*" else int(extent["total"])
     discard(part)
     tag = response.headers.get("ETag", "")
+    # Only a strong ETag, which begins with a quote, may be used in If-Range.
     validator = tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
     _validator(part).write_text(validator)
     return int(response.headers.get("Content-Length", 0))
 
 
 def _condition(part: Path) -> dict[str, str]:
-    """Ask for the rest only if the file is still the one that the part began with."""
+    """The header that makes the server send the rest only if the file has not changed."""
     with contextlib.suppress(FileNotFoundError):
         if validator := _validator(part).read_text():
             return {"If-Range": validator}
@@ -137,7 +138,7 @@ def _validator(part: Path) -> Path:
 
 
 def discard(part: Path) -> None:
-    """Delete a part and what is known of it."""
+    """Delete a partial file and its validator."""
     part.unlink(missing_ok=True)
     _validator(part).unlink(missing_ok=True)
 

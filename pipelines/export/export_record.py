@@ -1,7 +1,7 @@
-"""`export.json`: what an export's directory holds, so that a second run knows it for its own.
+"""`export.json`: what an export's directory holds, so that a second run recognises it.
 
-A split is in it once it is whole. The record is written before anything else, so what an interrupted run leaves
-is known as an unfinished export and replaced.
+A split is listed once it is complete. The record is written before anything else, so the remains of an interrupted run
+are recognised as an unfinished export and replaced.
 """
 
 import json
@@ -30,9 +30,9 @@ class ExportRecord:
 
     Attributes:
         out: the export's directory.
-        format: its form.
-        fingerprint: of the shards it was made from.
-        splits: those that are whole.
+        format: name of the format.
+        fingerprint: fingerprint of the exported shards.
+        splits: the complete splits.
     """
 
     out: Location
@@ -42,10 +42,10 @@ class ExportRecord:
 
     @classmethod
     def open(cls, out: Location, format_: str, fingerprint: str) -> "ExportRecord":
-        """The record of the export at `out`, or a new one where nothing lies.
+        """The record of the export at `out`, or a new one if `out` is empty.
 
         Raises:
-            InputError: `out` holds files that are not an export, or one of other shards or in another format.
+            InputError: `out` holds something else, or an export of other shards or in another format.
         """
         record = cls(out, format_, fingerprint, {})
         if (out / RECORD_NAME).is_file():
@@ -55,7 +55,7 @@ class ExportRecord:
         return record
 
     def begin(self, split: str) -> None:
-        """Remove what an earlier run wrote of `split`, whole or not."""
+        """Remove the files of `split` that an earlier run wrote, complete or not."""
         self.splits.pop(split, None)
         self._save()
         for file in self.out.files():
@@ -63,7 +63,7 @@ class ExportRecord:
                 (self.out / file.path).delete()
 
     def finish(self, split: str, sequences: int) -> ExportedSplit:
-        """Note that `split` is whole."""
+        """Record that `split` is complete."""
         files = (self.out / split).files()
         self.splits[split] = ExportedSplit(sequences, len(files), sum(file.size for file in files))
         self._save()

@@ -1,7 +1,7 @@
-"""Hugging Face audio: Parquet whose `audio` column `datasets` knows as an `Audio` feature, and players as FLAC files.
+"""Hugging Face audio: Parquet with an `audio` column of FLAC files, which `datasets` reads as an `Audio` feature.
 
-The column is a struct of the file's bytes and its name; that it is audio at a certain rate stands in the schema's
-metadata under `huggingface`. Row groups are bounded in bytes, since a viewer reads one to show a row.
+The column is a struct of a file's bytes and its name; the schema's metadata declares it as audio, with its rate, under
+`huggingface`. Row groups are bounded in bytes, since a viewer reads a whole row group to show one row.
 """
 
 import json
@@ -26,7 +26,7 @@ _COLUMNS = [
 
 
 class HfAudio:
-    """`SPLIT/00000.parquet` and so on, one a shard, and a `README.md` that names the splits."""
+    """`SPLIT/00000.parquet` and so on, one file for each shard, and a `README.md` that names the splits."""
 
     name = "hf-audio"
     kinds: tuple[Kind, ...] = ("speech",)
@@ -43,7 +43,7 @@ class HfAudio:
                     writer.write_table(pa.Table.from_pylist(group, schema=schema), row_group_size=len(group))
 
     def finish(self, shards: ShardSet, out: Location, splits: list[str]) -> None:
-        """Write the front matter by which `load_dataset(DIR)` finds the splits."""
+        """Write the README's front matter, by which `load_dataset(DIR)` finds the splits."""
         filled = [split for split in splits if shards.manifest.splits[split].sequences]
         files = [f"  - split: {split}\n    path: {split}/*.parquet" for split in filled]
         configs = ["configs:", "- config_name: default", "  data_files:", *files] if filled else ["tags: [audio]"]

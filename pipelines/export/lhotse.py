@@ -1,8 +1,8 @@
-"""Lhotse: a FLAC file a sequence, and the manifests that lhotse's `RecordingSet` and `SupervisionSet` read.
+"""Lhotse: one FLAC file for each sequence, and manifests for lhotse's `RecordingSet` and `SupervisionSet`.
 
-Paths are relative to the export's directory, since lhotse takes a relative path from the working directory:
-`RecordingSet.from_file(...).with_path_prefix(DIR)` reads them from anywhere. Manifest form: lhotse's documentation,
-"Recording manifest" and "Supervision manifest".
+Paths are relative to the export's directory. Lhotse resolves them against the working directory;
+`RecordingSet.from_file(...).with_path_prefix(DIR)` reads them from anywhere. The manifests follow lhotse's
+documentation, "Recording manifest" and "Supervision manifest".
 """
 
 import gzip
@@ -17,8 +17,8 @@ from pipelines.signals import Kind
 
 __all__ = ["Lhotse"]
 
-_OWN = ("id", "speaker", "transcript", "length", "sample_rate")
-"""What a recording or a supervision says in fields of its own."""
+_STANDARD = ("id", "speaker", "transcript", "length", "sample_rate")
+"""Columns for which a recording or a supervision has fields of its own."""
 
 
 class Lhotse:
@@ -28,11 +28,10 @@ class Lhotse:
     kinds: tuple[Kind, ...] = ("speech",)
 
     def write(self, source: SplitSource, out: Location) -> None:
-        """Write the FLAC files, and the manifests that appear once all of them lie there."""
-        here = out / source.split
+        """Write the FLAC files, and the manifests, which appear once all FLAC files are written."""
         with (
-            _lines(here / "recordings.jsonl.gz") as recordings,
-            _lines(here / "supervisions.jsonl.gz") as supervisions,
+            _gzip_writer(out / source.split / "recordings.jsonl.gz") as recordings,
+            _gzip_writer(out / source.split / "supervisions.jsonl.gz") as supervisions,
         ):
             for number, file in enumerate(source.files):
                 for sequence in source.sequences(file):
@@ -42,11 +41,12 @@ class Lhotse:
                     supervisions.write(_line(_supervision(source, sequence)))
 
     def finish(self, shards: ShardSet, out: Location, splits: list[str]) -> None:
-        """Nothing concerns all splits."""
+        """Do nothing: there is no file for all splits."""
 
 
 @contextmanager
-def _lines(place: Location) -> Iterator[gzip.GzipFile]:
+def _gzip_writer(place: Location) -> Iterator[gzip.GzipFile]:
+    # Without a name and a time, equal content gives equal bytes.
     with place.atomic_writer() as stream, gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0) as packed:
         yield packed
 
@@ -68,7 +68,7 @@ def _recording(sequence: Sequence, rate: int, path: str) -> dict[str, object]:
 
 
 def _supervision(source: SplitSource, sequence: Sequence) -> dict[str, object]:
-    facts = {
+    fields = {
         "id": sequence.id,
         "recording_id": sequence.id,
         "start": 0.0,
@@ -76,6 +76,6 @@ def _supervision(source: SplitSource, sequence: Sequence) -> dict[str, object]:
         "channel": 0,
         "text": sequence.row["transcript"],
         "speaker": sequence.row["speaker"],
-        "custom": {name: value for name, value in describe(source, sequence).items() if name not in _OWN},
+        "custom": {name: value for name, value in describe(source, sequence).items() if name not in _STANDARD},
     }
-    return {name: value for name, value in facts.items() if value is not None}
+    return {name: value for name, value in fields.items() if value is not None}

@@ -1,6 +1,6 @@
-"""What a format is, and what it is given: the sequences of one split, shard by shard, in the order they lie in.
+"""What a format is, and its input: the sequences of one split, shard by shard, in the order of the rows.
 
-Memory holds one row group, however large the corpus.
+One row group is in memory at a time.
 """
 
 import io
@@ -23,26 +23,26 @@ __all__ = ["Format", "Progress", "Sequence", "SplitSource", "describe", "encode_
 
 Progress = Callable[[int, int], None]
 _COLUMNS = [field.name for field in INDEX_FIELDS]
-_INNER = ("moment_count", "sums", "sums_of_squares")
-"""Columns that serve the shards themselves."""
+_INTERNAL = ("moment_count", "sums", "sums_of_squares")
+"""Columns that only the shards themselves need."""
 
 
 @dataclass(frozen=True)
 class Sequence:
-    """One sequence: its columns beside the signal, and the signal."""
+    """One sequence: its signal, and its other columns."""
 
     row: Row
     signal: Signal
 
     @property
     def id(self) -> str:
-        """Its name, unique in the corpus."""
+        """The id, unique in the corpus."""
         return str(self.row["id"])
 
     @property
     def pcm(self) -> np.ndarray:
-        """Its samples, int16 `[N]`; speech only."""
-        assert isinstance(self.signal, np.ndarray), "a format of sound was given ink"
+        """The samples, int16 `[N]`; speech only."""
+        assert isinstance(self.signal, np.ndarray), "ink has no samples"
         return self.signal
 
 
@@ -51,10 +51,10 @@ class SplitSource:
     """The sequences of one split.
 
     Attributes:
-        shards: what it is a split of.
-        split: its name.
-        on_sequence: called with how many sequences were passed on.
-        done: how many were.
+        shards: the shards.
+        split: the name of the split.
+        on_sequence: called after each sequence with the number of sequences so far.
+        done: the number of sequences so far.
     """
 
     shards: ShardSet
@@ -64,18 +64,18 @@ class SplitSource:
 
     @property
     def files(self) -> list[str]:
-        """The names of its shards."""
+        """The names of the split's shards."""
         return [shard.file for shard in self.shards.manifest.splits[self.split].shards]
 
     @property
     def sample_rate(self) -> int:
-        """Hz; speech only."""
+        """The rate in Hz; speech only."""
         rate = self.shards.manifest.sample_rate
         assert rate is not None, "pen has no sample rate"
         return rate
 
     def sequences(self, file: str) -> Iterator[Sequence]:
-        """The sequences of one of its shards, a row group read at a time."""
+        """The sequences of one shard, read one row group at a time."""
         with (self.shards.location / file).open() as stream:
             parquet = pq.ParquetFile(stream)
             for group in range(parquet.num_row_groups):
@@ -88,11 +88,11 @@ class SplitSource:
 
 
 class Format(Protocol):
-    """A form to export to.
+    """A format to export to.
 
     Attributes:
-        name: what users type.
-        kinds: of signals that it holds.
+        name: the name that users type.
+        kinds: the kinds of signals that it supports.
     """
 
     name: str
@@ -103,16 +103,16 @@ class Format(Protocol):
         ...
 
     def finish(self, shards: ShardSet, out: Location, splits: list[str]) -> None:
-        """Write what concerns all `splits` that `out` holds by now."""
+        """Write the files that describe all `splits` in `out`."""
         ...
 
 
 def encode_flac(pcm: np.ndarray, sample_rate: int) -> bytes:
-    """A FLAC file that decodes to these very samples.
+    """A FLAC file that decodes to exactly these samples.
 
     Args:
-        pcm: int16 `[N]`.
-        sample_rate: Hz.
+        pcm: samples, int16 `[N]`.
+        sample_rate: rate in Hz.
     """
     stream = io.BytesIO()
     soundfile.write(stream, pcm, sample_rate, format="FLAC", subtype="PCM_16")
@@ -120,13 +120,13 @@ def encode_flac(pcm: np.ndarray, sample_rate: int) -> bytes:
 
 
 def file_key(id_: str) -> str:
-    """A file name without dots or separators for an id; different ids have different names."""
+    """A file name for an id, without dots or separators; different ids get different names."""
     return quote(id_, safe="").replace(".", "%2E").replace("~", "%7E")
 
 
 def describe(source: SplitSource, sequence: Sequence) -> dict[str, object]:
-    """A sequence's columns as JSON values, with its split and its rate; attributes become an object."""
-    row = {name: value for name, value in sequence.row.items() if name not in _INNER}
+    """A sequence's columns as JSON values, with split and rate; the attributes become an object."""
+    row = {name: value for name, value in sequence.row.items() if name not in _INTERNAL}
     if isinstance(attributes := row.get("attributes"), str):
         row["attributes"] = json.loads(attributes)
     return row | {"split": source.split, "sample_rate": source.shards.manifest.sample_rate}

@@ -1,7 +1,7 @@
-"""WebDataset: tar files of bounded size, a few members a sequence that share a key.
+"""WebDataset: tar files of bounded size; the members of one sequence share a key.
 
-Sound is `KEY.flac`, ink is `KEY.npz` (arrays x, y, pen_up, time); `KEY.json` has the other columns, `KEY.txt` the
-transcript where there is one. Members carry no times and no owners.
+Sound is `KEY.flac`, ink is `KEY.npz` (arrays x, y, pen_up, time), `KEY.json` has the other columns, and `KEY.txt` the
+transcript, if there is one. Members have no times and no owners.
 """
 
 import io
@@ -32,21 +32,24 @@ class WebDataset:
     kinds: tuple[Kind, ...] = ("speech", "pen")
 
     def write(self, source: SplitSource, out: Location) -> None:
-        """Write the tar files, a new one where the next sequence would not fit."""
+        """Write the tar files; a new one begins when the next sequence would not fit."""
         for number, group in groupby(_numbered(source), key=itemgetter(0)):
             with (
                 (out / source.split / f"{number:06d}.tar").atomic_writer() as stream,
                 tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT) as archive,
             ):
                 for _, members in group:
-                    _add(archive, members)
+                    for name, content in members.items():
+                        member = tarfile.TarInfo(name)
+                        member.size = len(content)
+                        archive.addfile(member, io.BytesIO(content))
 
     def finish(self, shards: ShardSet, out: Location, splits: list[str]) -> None:
-        """Nothing concerns all splits."""
+        """Do nothing: there is no file for all splits."""
 
 
 def _numbered(source: SplitSource) -> Iterator[tuple[int, _Members]]:
-    """Every sequence's members with the number of the tar file that they go into."""
+    """The members of each sequence, with the number of their tar file."""
     number, size = 0, 0
     for file in source.files:
         for sequence in source.sequences(file):
@@ -59,30 +62,19 @@ def _numbered(source: SplitSource) -> Iterator[tuple[int, _Members]]:
 
 
 def _padded(content: bytes) -> int:
+    """A member's bytes in a tar file: a header block, and the content in whole blocks."""
     return _BLOCK + -(-len(content) // _BLOCK) * _BLOCK
-
-
-def _add(archive: tarfile.TarFile, members: _Members) -> None:
-    for name, content in members.items():
-        member = tarfile.TarInfo(name)
-        member.size = len(content)
-        archive.addfile(member, io.BytesIO(content))
 
 
 def _members(source: SplitSource, sequence: Sequence) -> _Members:
     key = file_key(sequence.id)
-    if isinstance(sequence.signal, Ink):
-        members = {f"{key}.npz": _npz(sequence.signal)}
+    if isinstance(ink := sequence.signal, Ink):
+        stream = io.BytesIO()
+        np.savez_compressed(stream, x=ink.x, y=ink.y, pen_up=ink.pen_up, time=ink.time)
+        members = {f"{key}.npz": stream.getvalue()}
     else:
-        members = {f"{key}.flac": encode_flac(sequence.signal, source.sample_rate)}
-    facts = json.dumps(describe(source, sequence), sort_keys=True, ensure_ascii=False)
-    members[f"{key}.json"] = facts.encode()
+        members = {f"{key}.flac": encode_flac(sequence.pcm, source.sample_rate)}
+    members[f"{key}.json"] = json.dumps(describe(source, sequence), sort_keys=True, ensure_ascii=False).encode()
     if sequence.row["transcript"] is not None:
         members[f"{key}.txt"] = str(sequence.row["transcript"]).encode()
     return members
-
-
-def _npz(ink: Ink) -> bytes:
-    stream = io.BytesIO()
-    np.savez_compressed(stream, x=ink.x, y=ink.y, pen_up=ink.pen_up, time=ink.time)
-    return stream.getvalue()

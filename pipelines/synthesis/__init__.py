@@ -1,9 +1,10 @@
-"""The built-in corpora: synthetic speech and handwriting in the genuine raw layouts, free of any licence.
+"""The built-in corpora: synthetic speech and handwriting in the layouts of TIMIT and IAM-OnDB, free of any licence.
 
-They exist so that `make demo` and the tests run the same adapters, decoders and checks that TIMIT and
-IAM-OnDB go through, on a machine that has neither. The sentences are this project's own; the voices are
-espeak-ng's, the letters Hershey's. They are for trying the software: a figure measured on them says nothing
-about human speech or handwriting.
+With them, `make demo` and the tests run the real adapters, decoders and checks on a machine that has neither corpus.
+The sentences are this project's own, the voices are espeak-ng's, the letters are Hershey's. They are for trying the
+software: scores on them say nothing about human speech or handwriting.
+
+May import `pipelines.runtime` and the modules at the top of `pipelines`.
 """
 
 from pipelines.synthesis.handwriting import synthesise_handwriting

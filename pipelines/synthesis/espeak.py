@@ -1,4 +1,4 @@
-"""The library's end of the pipe to the process that speaks (`espeak_process.py`, which says why)."""
+"""The client of the speech process; `espeak_process.py` says why speech needs a process of its own."""
 
 import base64
 import contextlib
@@ -25,15 +25,15 @@ class EspeakError(RuntimeError):
 
 @dataclass(frozen=True)
 class Utterance:
-    """What is to be said, and how.
+    """A sentence to speak, and how to speak it.
 
     Attributes:
         text: one sentence.
         voice: an espeak-ng voice and variant, such as `en-us+f3`.
-        words_per_minute: 80 to 450.
-        pitch: 0 to 100, about the voice's own.
+        words_per_minute: speed, 80 to 450.
+        pitch: pitch relative to the voice's own, 0 to 100.
         pitch_range: 0 (monotone) to 100.
-        seed: of the noise source.
+        seed: seed of the noise source.
     """
 
     text: str
@@ -48,7 +48,7 @@ class EspeakProcess:
     """A running speech engine, as a context manager.
 
     Attributes:
-        sample_rate: of everything it speaks, in Hz.
+        sample_rate: rate of the synthesised samples, in Hz.
 
     Raises:
         InputError: the `demo` extra is not installed.
@@ -60,19 +60,19 @@ class EspeakProcess:
         if importlib.util.find_spec("espeakng_loader") is None:
             raise InputError("built-in speech needs espeak-ng: pip install 'vrnn-bench[demo]'")
         script = Path(__file__).with_name("espeak_process.py")
-        # No outside input reaches this command line: it is this interpreter and the script beside this file.
+        # No outside input reaches this command line: it holds this interpreter and a script of this package.
         self._process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-P", str(script)],  # -P: no module beside the script shadows another
+            [sys.executable, "-P", str(script)],  # -P: modules in the script's directory shadow no others
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             encoding="utf-8",
-            start_new_session=True,  # an interrupt at the keyboard is the caller's to handle
+            start_new_session=True,  # Ctrl-C goes to the caller alone
         )
         self.sample_rate = int(self._read()["sample_rate"])
 
     def __enter__(self) -> Self:
-        """Give the running engine."""
+        """Return the running engine."""
         return self
 
     def __exit__(
@@ -89,7 +89,7 @@ class EspeakProcess:
             EspeakError: the voice does not exist, or the engine failed.
         """
         assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # reading then says why
+        with contextlib.suppress(BrokenPipeError):  # reading the reply then gives the reason
             self._process.stdin.write(json.dumps(asdict(utterance)) + "\n")
             self._process.stdin.flush()
         return np.frombuffer(base64.b64decode(self._read()["pcm"]), dtype="<i2").astype(np.int16)

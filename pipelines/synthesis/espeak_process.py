@@ -1,18 +1,18 @@
-"""A process that speaks: espeak-ng behind a line protocol. Run as a script; nothing imports it.
+"""The speech process: espeak-ng behind a line protocol. It runs as a script; no module imports it.
 
-espeak-ng is under the GPL. It is loaded here, in a process of its own, and nowhere else; the library talks to
-it through pipes. The shared library and its data come from the `espeakng-loader` wheel, which is located and
-not imported. This file needs the standard library alone.
+espeak-ng is under the GPL. It is loaded only here, in a process of its own, and the library talks to it through pipes.
+The shared library and its data come from the `espeakng-loader` wheel, which is located and not imported. This file
+needs the standard library alone.
 
-Protocol, one JSON object a line. First, from here: `{"sample_rate": 22050, "version": "1.52.0"}`. Then for each
-request `{"text", "voice", "words_per_minute", "pitch", "pitch_range", "seed"}` one reply:
+The protocol has one JSON object in each line. First, the process writes `{"sample_rate": 22050, "version": "1.52.0"}`.
+For each request `{"text", "voice", "words_per_minute", "pitch", "pitch_range", "seed"}` it writes one reply:
 
     {"pcm": base64 of 16-bit little-endian samples}
 
-A reply `{"error": "..."}` says what failed, and is the last. The process ends with its input.
+A reply `{"error": "..."}` gives the reason of a failure and is the last one. The process ends when its input ends.
 
-Two runs with the same requests in the same order give the same bytes, because each request seeds espeak-ng's
-noise source (by default it takes the clock). The order matters: the synthesiser carries state over.
+Two runs with the same requests in the same order give the same bytes, because each request seeds espeak-ng's noise
+source (by default it uses the clock). The order matters: the synthesiser carries state from one request to the next.
 """
 
 import base64
@@ -40,13 +40,13 @@ _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes
 
 
 class _Espeak:
-    """The few calls that are needed, on the library found in the wheel."""
+    """The few functions of the wheel's library that are needed."""
 
     def __init__(self) -> None:
         folder = _wheel_folder()
         self._library = _load(folder)
         self._pcm = bytearray()
-        self._callback = _Callback(self._receive)  # kept: ctypes does not own it
+        self._callback = _Callback(self._receive)  # ctypes holds no reference to it
         self.sample_rate: int = self._library.espeak_Initialize(
             _AUDIO_OUTPUT_SYNCHRONOUS, 0, os.fsencode(folder), _INITIALIZE_DONT_EXIT
         )
@@ -92,7 +92,7 @@ def _load(folder: Path) -> ctypes.CDLL:
 
 
 def _serve() -> None:
-    # The protocol has the real stdout to itself; whatever espeak-ng writes goes to stderr.
+    # The protocol has the real stdout to itself: everything that espeak-ng writes goes to stderr.
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
 

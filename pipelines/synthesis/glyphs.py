@@ -1,8 +1,8 @@
 """Letters as pen strokes, from the Hershey fonts (A. V. Hershey, US National Bureau of Standards, 1967).
 
-Those fonts were drawn for pen plotters: a letter is a few centre lines, not an outline, so it can be written.
-Units are the fonts' own; capitals are 21 high, small letters 14 (print) or 9 (script). y grows downward from
-the baseline, x rightward from the letter's left edge.
+The fonts were drawn for pen plotters: a letter is a few centre lines, not an outline, so it can be written with a pen.
+Units are the fonts' own: capitals are 21 high, small letters 14 (print) or 9 (script). y grows downward from the
+baseline, x to the right from the letter's left edge.
 """
 
 import importlib
@@ -28,8 +28,8 @@ class Letter:
 
     Attributes:
         body: strokes in writing order, each of shape (points, 2).
-        marks: dots and crossbars, which many writers add when the word is done.
-        width: from the left edge to the next letter's.
+        marks: dots and crossbars, which many writers add after the word.
+        width: distance from the left edge to the left edge of the next letter.
     """
 
     body: tuple[NDArray[np.float64], ...]

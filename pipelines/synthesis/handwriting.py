@@ -1,12 +1,11 @@
-"""The built-in handwriting corpus: sentences written by a model of the pen, in IAM-OnDB's tree and files.
+"""The built-in handwriting corpus: sentences written by a model of the pen, in the layout and files of IAM-OnDB.
 
     lineStrokes/a01/a01-000/a01-000u-01.xml     ascii/a01/a01-000/a01-000u.txt
     splits/trainset.txt  testset_v.txt  testset_t.txt  testset_f.txt
 
-A form is a few lines of text by one writer; no writer and no sentence is in two forms. `testset_v` holds the
-validation forms and `testset_f` the test forms; `testset_t`, which the original has as a second validation
-set, gets a quarter as many as `testset_v`, at least one. `writers.py`, `lettering.py` and `pen.py` say how the
-writing comes about.
+A form is a few lines of text by one writer; no writer and no sentence is in two forms. `testset_v` holds the validation
+forms and `testset_f` the test forms. `testset_t`, the original's second validation set, gets a quarter as many as
+`testset_v`, and at least one. `writers.py`, `lettering.py` and `pen.py` model the writing.
 """
 
 import textwrap
@@ -33,7 +32,7 @@ _FORMS_PER_FOLDER = 20
 
 @dataclass(frozen=True)
 class _Form:
-    """A form to be: its place in the tree, its writer's number and its text."""
+    """The plan of a form: its id, its writer's number and its text."""
 
     id: str
     number: int
@@ -53,17 +52,17 @@ def synthesise_handwriting(
     seed: int = 0,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Write the built-in handwriting corpus; do nothing where `out` holds it already.
+    """Write the built-in handwriting corpus; do nothing if `out` already holds it.
 
     The same arguments give the same bytes in every file.
 
     Args:
         out: a directory that is new or empty.
-        train_forms: in `trainset`, about five lines each.
-        valid_forms: in `testset_v`; a quarter as many more are in `testset_t`.
-        test_forms: in `testset_f`.
-        seed: of writers, sentences and movements.
-        on_progress: called after each form with the number done and the number of all.
+        train_forms: number of forms in `trainset`, about five lines each.
+        valid_forms: number of forms in `testset_v`; a quarter as many more are in `testset_t`.
+        test_forms: number of forms in `testset_f`.
+        seed: seed of writers, sentences and movements.
+        on_progress: called after each form with (forms done, all forms).
 
     Returns:
         The number of lines.
@@ -111,7 +110,7 @@ def _write_splits(folder: Path, forms: list[_Form], sizes: dict[str, int]) -> No
 
 
 def _write_form(tree: Path, form: _Form, seed: int) -> int:
-    """Write one form's files; the number of its lines."""
+    """Write one form's files, and return the number of its lines."""
     writer = invent_writer(seed, form.number)
     rng = keyed_generator("form", seed, form.number)
     strokes, texts = tree / "lineStrokes" / form.folder, tree / "ascii" / form.folder
@@ -131,7 +130,7 @@ def _write_form(tree: Path, form: _Form, seed: int) -> int:
 
 
 def _balanced_lines(text: str, writer: Writer) -> list[str]:
-    """Break the text into lines of about the same length, as few as the board's width allows."""
+    """Break the text into lines of about the same length, as few as the line width allows."""
     count = int(np.ceil(advance(text, writer) / writer.line_width))
     width = int(np.ceil(len(text) / count))
     while len(lines := textwrap.wrap(text, width, break_long_words=False)) > count:

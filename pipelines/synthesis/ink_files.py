@@ -1,7 +1,7 @@
-"""The files of an IAM-OnDB form, byte for byte as the original lays them out.
+"""The files of an IAM-OnDB form, with the same bytes as the original would have.
 
-Stroke files are ISO-8859-1 XML, in which the lines of points end in CR LF and all others in LF; transcriptions
-have CR LF. The description of the whiteboard gives the corners of the line's bounding box.
+Stroke files are ISO-8859-1 XML, in which lines with points end in CR LF and all others in LF; transcriptions use CR LF.
+The description of the whiteboard holds the corners of the line's bounding box.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ def encode_line(strokes: Sequence[Stroke], start_sample: int) -> bytes:
 
     Args:
         strokes: at least one, each with at least one point.
-        start_sample: the time at which the line begins, in samples.
+        start_sample: time at which the line begins, in samples.
     """
     points = np.concatenate([stroke.points for stroke in strokes])
     (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)

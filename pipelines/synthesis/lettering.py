@@ -1,8 +1,8 @@
-"""From a line of text to the paths that the pen takes while it is down: the geometry of a hand, without time.
+"""From a line of text to the paths of the pen while it is down: the geometry of handwriting, without time.
 
-Within a letter the pen stays down where the next stroke begins at the end of the last, at a point of it (the
-pen goes back over its own ink, as in `n` and `d`), or near by. A script hand also joins letters. The dots and
-bars of a script word come when the word is done; those of a printed letter, with the letter.
+Within a letter, the pen stays down if the next stroke begins at the end of the last stroke, on the last stroke (the pen
+retraces its own ink, as in `n` and `d`), or close by. Script writing also joins letters. The dots and crossbars of a
+script word are written after the word, those of a printed letter with the letter.
 """
 
 import numpy as np
@@ -25,7 +25,7 @@ _SPACING = 0.5
 
 
 def advance(text: str, writer: Writer) -> float:
-    """How wide `text` comes out, in tablet units, before any unsteadiness."""
+    """The width of `text` in tablet units, without unsteadiness."""
     widths = (writer.word_space if character == " " else _letter(character, writer).width for character in text)
     return sum(widths) * writer.size * writer.aspect
 
@@ -35,12 +35,12 @@ def pen_paths(text: str, writer: Writer, rng: np.random.Generator) -> list[tuple
 
     Args:
         text: printable ASCII.
-        writer: whose hand.
-        rng: of what differs between two writings of the same text.
+        writer: the writer.
+        rng: generator of the differences between two writings of the same text.
 
     Returns:
-        For each path whether it begins a word, and its points, shape (points, 2), in tablet units from the
-        left end of the baseline, y downward, about `_SPACING` font units apart.
+        For each path, whether it begins a word, and its points, shape (points, 2), in tablet units from the left end of
+        the baseline, y downward, about `_SPACING` font units apart.
     """
     paths: list[tuple[bool, _Path]] = []
     left = 0.0
@@ -85,7 +85,7 @@ def _letter(character: str, writer: Writer) -> Letter:
 def _instance(
     character: str, letter: Letter, left: float, writer: Writer, rng: np.random.Generator
 ) -> tuple[list[_Path], list[_Path]]:
-    """One writing of a letter: the font's, altered the writer's way, altered a little more this time."""
+    """One writing of a letter: the font's shape, changed by the writer's habits and a little more at random."""
     own = keyed_generator("letter", writer.seed, writer.number, ord(character))
     height = 1.0 + 0.1 * (own.normal(0, writer.own_shape) + rng.normal(0, writer.unsteadiness))
     shift = rng.normal(0, writer.unsteadiness)
@@ -98,12 +98,13 @@ def _instance(
 
 
 def _joined(strokes: list[_Path]) -> list[_Path]:
-    """Merge the strokes of a letter between which the pen need not be lifted."""
+    """Merge the strokes of a letter that the pen can write without being lifted."""
     merged = [strokes[0]]
     for stroke in strokes[1:]:
         last = merged[-1]
-        back = _way_back(last, stroke[0])
+        back = _retrace(last, stroke[0])
         if _distance(last[-1], stroke[-1]) < min(_SAME_POINT, _distance(last[-1], stroke[0])):
+            # The pen is at the stroke's end: write the stroke backwards.
             merged[-1] = np.concatenate([last, stroke[::-1]])
         elif back is not None:
             merged[-1] = np.concatenate([last, back, stroke])
@@ -114,8 +115,8 @@ def _joined(strokes: list[_Path]) -> list[_Path]:
     return merged
 
 
-def _way_back(drawn: _Path, goal: NDArray[np.float64]) -> _Path | None:
-    """The way from the end of `drawn` back over it to where it passes `goal`; None where it does not."""
+def _retrace(drawn: _Path, goal: NDArray[np.float64]) -> _Path | None:
+    """The path from the end of `drawn` back along it to the point `goal`; None if `goal` is not on it."""
     fine = _resample(drawn, _SPACING)
     distances = np.hypot(*(fine - goal).T)
     nearest = int(distances.argmin())
@@ -123,7 +124,7 @@ def _way_back(drawn: _Path, goal: NDArray[np.float64]) -> _Path | None:
 
 
 def _reach(before: str, after: str, writer: Writer, rng: np.random.Generator) -> float:
-    """How far the pen may go, without lifting, from one letter to the next; 0 where they are not joined."""
+    """How far the pen may move from one letter to the next without being lifted; 0 if they are not joined."""
     both_script = all(character.isalpha() and _is_script(character, writer) for character in before + after)
     return _LONGEST_JOIN if both_script and after.islower() and rng.random() < writer.joins else 0.0
 
@@ -137,14 +138,14 @@ def _is_script(character: str, writer: Writer) -> bool:
 
 
 def _place(stroke: _Path, writer: Writer) -> _Path:
-    """Round the corners off, lean, and scale to tablet units."""
+    """Round off the corners, slant, and scale to tablet units."""
     fine = gaussian_filter1d(_resample(stroke, _SPACING), writer.rounding / _SPACING, axis=0, mode="nearest")
     leaning = fine[:, 0] * writer.aspect - writer.slant * fine[:, 1]
     return np.stack([leaning, fine[:, 1]], axis=1) * writer.size
 
 
 def _resample(path: _Path, spacing: float) -> _Path:
-    """Points on the same polyline, equally far apart along it: `spacing`, or a little less; at least two."""
+    """Equidistant points along the same polyline, `spacing` or a little less apart; at least two."""
     lengths = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(path, axis=0).T))])
     places = np.linspace(0.0, lengths[-1], max(2, int(np.ceil(lengths[-1] / spacing)) + 1))
     return np.stack([np.interp(places, lengths, column) for column in path.T], axis=1)

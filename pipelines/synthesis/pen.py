@@ -1,12 +1,10 @@
-"""How a hand moves along a path: speed, sampling and tremor.
+"""The movement of a hand along a path: speed, sampling and tremor.
 
-A hand slows down where the path bends: its speed follows the curvature to the power -1/3 (Lacquaniti,
-Terzuolo & Viviani, "The law relating the kinematic and figural aspects of drawing movements", Acta
-Psychologica 1983), and its acceleration is bounded, along the path and across it, so that every stroke starts
-and ends slowly and nothing jumps.
+A hand slows down in bends: its speed is proportional to the curvature to the power -1/3 (Lacquaniti, Terzuolo &
+Viviani, "The law relating the kinematic and figural aspects of drawing movements", Acta Psychologica 1983). Its
+acceleration is bounded along the path and across it, so every stroke starts and ends slowly, and nothing jumps.
 
-The tablet samples every 15 ms and states times in centiseconds, as IAM-OnDB's does; so time is counted here
-in whole samples.
+Like IAM-OnDB's, the tablet takes a sample every 15 ms and states times in centiseconds, so time is counted in samples.
 """
 
 from dataclasses import dataclass
@@ -21,20 +19,20 @@ __all__ = ["MAX_ACCELERATION", "SAMPLE_SECONDS", "Stroke", "write_paths"]
 
 SAMPLE_SECONDS = 0.015
 MAX_ACCELERATION = 60_000.0
-"""Along the path, and again across it, in tablet units per second squared."""
+"""The bound along the path, and the bound across it, in tablet units per second squared."""
 
-# In tablet units: a bend of this radius or less slows the hand.
+# In tablet units: a bend of this radius or less slows the hand down.
 _BEND_RADIUS = 300.0
 _SLOWEST = 0.04
 
 
 @dataclass(frozen=True)
 class Stroke:
-    """What the tablet gives between pen down and pen up.
+    """The points that the tablet records between pen down and pen up.
 
     Attributes:
-        first_sample: when the first point was taken, in samples of `SAMPLE_SECONDS`; one point a sample follows.
-        points: shape (points, 2), tablet units, integers.
+        first_sample: time of the first point, in samples of `SAMPLE_SECONDS`; there is one point for each sample.
+        points: positions in integer tablet units, shape (points, 2).
     """
 
     first_sample: int
@@ -44,12 +42,12 @@ class Stroke:
 def write_paths(
     paths: list[tuple[bool, NDArray[np.float64]]], writer: Writer, rng: np.random.Generator
 ) -> list[Stroke]:
-    """Move the pen along the paths of a line, lifting it in between, from sample 0 on.
+    """Move the pen along the paths of a line, and lift it in between; the line begins at sample 0.
 
     Args:
-        paths: for each whether it begins a word, and its finely spaced points, shape (points, 2).
-        writer: whose hand.
-        rng: of tremor and hesitation.
+        paths: for each path, whether it begins a word, and its finely spaced points, shape (points, 2).
+        writer: the writer.
+        rng: generator of tremor and hesitation.
     """
     strokes: list[Stroke] = []
     clock = 0
@@ -65,7 +63,7 @@ def write_paths(
 def _lift(
     start: NDArray[np.int64], goal: NDArray[np.float64], starts_word: bool, writer: Writer, rng: np.random.Generator
 ) -> int:
-    """Samples missed while the pen is up."""
+    """The number of samples while the pen is up."""
     seconds = 0.05 + float(np.hypot(*(goal - start))) / writer.speed + rng.exponential(0.04)
     if starts_word:
         seconds += rng.exponential(writer.hesitation)
@@ -77,7 +75,7 @@ def _sampled(path: NDArray[np.float64], writer: Writer, rng: np.random.Generator
     steps = np.hypot(*np.diff(path, axis=0).T)
     speed = _speed(path, steps, writer.speed)
     times = np.concatenate([[0.0], np.cumsum(2 * steps / (speed[1:] + speed[:-1]))])
-    # Stretched to a whole number of samples, so that the stroke's last point is taken too.
+    # Stretched to a whole number of samples, so that the stroke's last point is sampled too.
     count = int(np.ceil(times[-1] / SAMPLE_SECONDS)) + 1
     ticks = np.linspace(0.0, times[-1], count)
     points = np.stack([np.interp(ticks, times, column) for column in path.T], axis=1)
@@ -91,7 +89,7 @@ def _speed(path: NDArray[np.float64], steps: NDArray[np.float64], fastest: float
     wanted = fastest * (1 + (curvature * _BEND_RADIUS) ** 2) ** (-1 / 6)
     square = np.minimum(wanted**2, MAX_ACCELERATION / np.maximum(curvature, 1e-9))
     square[[0, -1]] = 0.0
-    # v^2 changes by at most 2 a ds: the largest such profile below the wanted one, forwards and backwards.
+    # v^2 changes by at most 2 a ds: take the largest such profile below the wanted one, forwards and backwards.
     slack = 2 * MAX_ACCELERATION * np.concatenate([[0.0], np.cumsum(steps)])
     square = np.minimum.accumulate(square - slack) + slack
     square = np.minimum.accumulate((square + slack)[::-1])[::-1] - slack

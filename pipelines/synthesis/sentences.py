@@ -1,7 +1,7 @@
-"""Sentences to read and to write: a small grammar, so that any number of distinct ones is at hand.
+"""Sentences for the built-in corpora, from a small grammar, so that there are any number of distinct ones.
 
-They aim at what the Harvard and TIMIT lists aim at: short everyday statements, varied in sound and letter.
-Every sentence is grammatical; not every one is wise.
+Like the Harvard and TIMIT lists, they are short everyday statements with varied sounds and letters. Every sentence is
+grammatical; not every sentence makes sense. Changing a word changes the built-in corpora.
 """
 
 import re
@@ -17,7 +17,7 @@ SHARED_SENTENCES = (
     "Both boys chose a huge yellow kite and flew it over the icy marsh.",
     "Please measure how far the young thief ran with your good leather shoes.",
 )
-"""The two that every speaker reads (TIMIT's SA1 and SA2): between them, nearly every sound of English."""
+"""The two sentences that every speaker reads (TIMIT's SA1 and SA2); together they have nearly every English sound."""
 
 _TEMPLATES = (
     "The {adjective} {person} {acted} the {thing} {place}.",
@@ -88,15 +88,15 @@ _LEXICON = {
     "name": "Oscar|Judith|Victor|Hazel|Kenneth|Yvonne|Walter|Zoe|Philip|Quentin|Martha|George|Uma|Leo",
     "number": "three|four|five|six|seven|eight|nine|twelve|fifteen|twenty",
 }
-_WORDS = {slot: words.split("|") for slot, words in _LEXICON.items()}
+_WORDS = {category: words.split("|") for category, words in _LEXICON.items()}
 
-_SLOT = re.compile(r"\{(\w+)\}")
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 
 def distinct_sentences(count: int, seed: int) -> list[str]:
-    """Draw `count` different sentences.
+    """Draw `count` different sentences, none of them shared.
 
-    A longer list with the same seed starts with the shorter one. None of them is a shared sentence.
+    With the same seed, a longer list begins with the shorter one.
     """
     found: dict[str, None] = {}
     drawn = _draws(keyed_generator("sentences", seed))
@@ -108,10 +108,10 @@ def distinct_sentences(count: int, seed: int) -> list[str]:
 def _draws(rng: np.random.Generator) -> Iterator[str]:
     while True:
         template = _TEMPLATES[int(rng.integers(len(_TEMPLATES)))]
-        sentence = _SLOT.sub(lambda slot: _word(slot[1], rng), template)
+        sentence = _PLACEHOLDER.sub(lambda match: _word(match[1], rng), template)
         yield sentence[0].upper() + sentence[1:]
 
 
-def _word(slot: str, rng: np.random.Generator) -> str:
-    words = _WORDS[slot]
+def _word(category: str, rng: np.random.Generator) -> str:
+    words = _WORDS[category]
     return words[int(rng.integers(len(words)))]

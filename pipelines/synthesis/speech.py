@@ -1,14 +1,14 @@
-"""The built-in speech corpus: sentences read by espeak-ng's voices, in TIMIT's tree and files.
+"""The built-in speech corpus: sentences read by espeak-ng's voices, in the layout and files of TIMIT.
 
     TRAIN/DR1/FKWO0/SA1.WAV  SA1.TXT          TEST/...
 
-As in TIMIT, a speaker reads ten sentences: SA1 and SA2, which everyone reads; five of the 450 SX, whose texts
-several speakers share, though never one in TRAIN and one in TEST; three SI, which nobody else reads. Eight
-accents stand for the dialect regions. `.WAV` is SPHERE, 16 kHz, 16 bit; `.TXT` is `0 SAMPLES SENTENCE`.
+As in TIMIT, a speaker reads ten sentences: SA1 and SA2, which all speakers read; five of the 450 SX sentences, which
+several speakers share, but never a speaker of TRAIN with one of TEST; and three SI sentences of the speaker's own.
+Eight accents take the place of the dialect regions. `.WAV` is SPHERE, 16 kHz, 16 bit; `.TXT` is `0 SAMPLES SENTENCE`.
 There is no `.WRD` and no `.PHN`: espeak-ng times `on the` as one word, and its phonemes are not TIMIT's.
 
-A little noise, low in frequency as a room's is, lies under everything. Without it, pauses would repeat one
-value, and a density model's likelihood on them would have no bound.
+A little low-frequency noise, like that of a room, is added to all speech. Without it, pauses would repeat one value,
+and the likelihood of a density model on them would be unbounded.
 """
 
 from collections.abc import Callable
@@ -47,16 +47,16 @@ def synthesise_speech(
     seed: int = 0,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Write the built-in speech corpus; do nothing where `out` holds it already.
+    """Write the built-in speech corpus; do nothing if `out` already holds it.
 
     The same arguments give the same bytes in every file.
 
     Args:
         out: a directory that is new or empty.
-        train_speakers: below TRAIN, ten utterances each.
-        test_speakers: below TEST, ten utterances each.
-        seed: of speakers, sentences and noise.
-        on_progress: called after each utterance with the number done and the number of all.
+        train_speakers: number of speakers in TRAIN, ten utterances each.
+        test_speakers: number of speakers in TEST, ten utterances each.
+        seed: seed of speakers, sentences and noise.
+        on_progress: called after each utterance with (utterances done, all utterances).
 
     Returns:
         The number of utterances.
@@ -89,12 +89,12 @@ def synthesise_speech(
 
 
 def _sx_set(index: int, *, is_test: bool) -> int:
-    """Which of the 90 sets of SX texts the `index`-th speaker of its tree reads; the trees share none."""
+    """The number of the SX set that the `index`-th speaker of a tree reads; TRAIN and TEST share no set."""
     return _SX_TRAIN_SETS + index % (_SX_SETS - _SX_TRAIN_SETS) if is_test else index % _SX_TRAIN_SETS
 
 
 def _sentences(texts: list[str], sx_set: int, index: int) -> dict[str, str]:
-    """Names and texts of what one speaker reads; set s holds the SX numbers s, s + 90, s + 180, ..."""
+    """The sentences of one speaker by name; set s holds the SX numbers s, s + 90, s + 180, ..."""
     sx = range(sx_set, _SX_SETS * _SX_PER_SET, _SX_SETS)
     si = range(index * _SI_PER_SPEAKER, (index + 1) * _SI_PER_SPEAKER)
     shared = {f"SA{number}": text for number, text in enumerate(SHARED_SENTENCES, start=1)}
@@ -113,10 +113,10 @@ def _write_utterance(path: Path, text: str, speaker: Speaker, espeak: EspeakProc
 
 
 def _record(pcm: NDArray[np.int16], speaker: Speaker, rng: np.random.Generator) -> NDArray[np.int16]:
-    """What a microphone in the speaker's room would give: shape (N',), 16 kHz, a short silence at either end."""
-    # float64, so that no rounding to 16 bits depends on the number of threads.
+    """The speech as a microphone in a room would record it: shape (N',), 16 kHz, with a short pause at both ends."""
+    # float64, so that the rounding to 16 bits does not depend on the number of threads.
     speech = resample(torch.from_numpy(pcm.astype(np.float64)), speaker.playback_rate, _SAMPLE_RATE).numpy()
-    speech = np.asarray(lfilter([1.0, -1.0], [1.0, -0.98], speech))  # a microphone passes no constant
+    speech = np.asarray(lfilter([1.0, -1.0], [1.0, -0.98], speech))  # a microphone blocks the constant part
     loudness = speaker.level * np.exp(rng.normal(0, 0.1))
     gain = min(loudness / np.sqrt(np.mean(speech**2)), _HIGHEST_PEAK / np.abs(speech).max())
     lead, tail = rng.integers(_SAMPLE_RATE // 10, _SAMPLE_RATE // 4, 2)

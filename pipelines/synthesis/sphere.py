@@ -1,7 +1,7 @@
-"""NIST SPHERE files as TIMIT has them: a 1,024-byte ASCII header, then 16-bit little-endian samples.
+"""NIST SPHERE files like TIMIT's: a 1,024-byte ASCII header, then 16-bit little-endian samples.
 
-Source: NIST SPHERE documentation, and the headers of TIMIT itself, whose keys, order and padding are kept.
-`database_id` names this project: the data are not TIMIT's, and say so.
+Source: NIST SPHERE documentation, and the headers of TIMIT itself, with their keys, order and padding. `database_id`
+names this project, since the data are not TIMIT's.
 """
 
 import numpy as np
@@ -17,9 +17,9 @@ def encode_sphere(samples: NDArray[np.int16], sample_rate: int, utterance_id: st
     """Encode one channel of speech.
 
     Args:
-        samples: shape (N,), N at least 1.
-        sample_rate: in Hz.
-        utterance_id: speaker without the sex letter, and sentence: `cjf0_sa1`.
+        samples: int16 samples, shape (N,), at least one.
+        sample_rate: rate in Hz.
+        utterance_id: the speaker without the letter for the sex, and the sentence: `cjf0_sa1`.
     """
     assert samples.dtype == np.int16
     assert samples.ndim == 1

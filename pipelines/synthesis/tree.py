@@ -1,8 +1,8 @@
-"""Writing a corpus whole or not at all, and knowing it again.
+"""Writing a built-in corpus completely or not at all, and recognising it later.
 
-The tree is built in a hidden directory beside its destination and renamed at the end, so that what stands
-at the destination is complete. `SYNTHESIS.json` says what made it: the same request finds it and does
-nothing, and nothing else is ever written over.
+The tree is built in a hidden directory next to its destination and renamed at the end, so the destination is always
+complete. `SYNTHESIS.json` states the request that made it: the same request finds it and does nothing, and no other
+directory is ever overwritten.
 """
 
 import contextlib
@@ -28,9 +28,9 @@ class Request:
     """What determines the bytes of a built-in corpus.
 
     Attributes:
-        generator: which corpus.
-        version: raised whenever the same parameters give other bytes.
-        parameters: the caller's choices: `seed`, and counts.
+        generator: the name of the corpus.
+        version: increased whenever the same parameters give other bytes.
+        parameters: the seed and the counts that the caller chose.
     """
 
     generator: str
@@ -39,24 +39,24 @@ class Request:
 
 
 def build_once(out: Path, request: Request, write: Callable[[Path], int]) -> int:
-    """Let `write` fill `out`, unless it already holds what `request` asks for.
+    """Let `write` fill `out`, unless `out` already holds the requested corpus.
 
     Args:
-        out: the destination; absent, empty, or holding this very corpus.
-        request: what is asked for.
-        write: fills an empty directory and returns the number of sequences written.
+        out: the destination: a new or empty directory, or one that holds this corpus.
+        request: the requested corpus.
+        write: fills an empty directory and returns the number of sequences.
 
     Returns:
         The number of sequences.
 
     Raises:
-        InputError: a parameter is out of range, or `out` holds something else, or is being written now.
+        InputError: a parameter is out of range, `out` holds something else, or another process is writing it.
     """
     _check_parameters(request)
     out = out.expanduser().resolve()
     if (count := _finished(out, request)) is not None:
         return count
-    with _scratch(out) as scratch:
+    with _scratch_directory(out) as scratch:
         count = write(scratch)
         (scratch / MARKER).write_text(json.dumps(asdict(request) | {"sequences": count}, indent=2) + "\n")
         scratch.replace(out)
@@ -71,7 +71,7 @@ def _check_parameters(request: Request) -> None:
 
 
 def _finished(out: Path, request: Request) -> int | None:
-    """The sequences of the corpus already at `out`; None where nothing is there."""
+    """The number of sequences if `out` already holds the corpus; None if `out` is empty."""
     if not out.exists():
         return None
     if not out.is_dir():
@@ -90,8 +90,8 @@ def _finished(out: Path, request: Request) -> int | None:
 
 
 @contextlib.contextmanager
-def _scratch(out: Path) -> Iterator[Path]:
-    """An empty directory beside `out` that is this process's own; gone at the end unless it was renamed."""
+def _scratch_directory(out: Path) -> Iterator[Path]:
+    """A locked, empty directory next to `out`, which is removed at the end unless it was renamed."""
     scratch = out.with_name(f".{out.name}{TEMPORARY_MARK}synthesis")
     scratch.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(scratch, os.O_RDONLY)
@@ -101,17 +101,13 @@ def _scratch(out: Path) -> Iterator[Path]:
         os.close(descriptor)
         raise InputError(f"{out}: another process is writing it; wait for it to finish") from None
     try:
-        _empty(scratch)
+        # Remove the remains of an interrupted run. The directory itself holds the lock and must stay.
+        for entry in scratch.iterdir():
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
         yield scratch
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
         os.close(descriptor)
-
-
-def _empty(directory: Path) -> None:
-    """Remove what an interrupted run left."""
-    for entry in directory.iterdir():
-        if entry.is_dir():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()

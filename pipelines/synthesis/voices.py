@@ -1,4 +1,4 @@
-"""Who speaks: invented speakers, each with an accent, a voice, a manner and a room of their own."""
+"""Invented speakers, each with an accent, a voice, a way of speaking and a room."""
 
 import string
 from collections.abc import Iterator
@@ -25,8 +25,8 @@ ACCENTS = (
 _VARIANTS = {"F": ("f1", "f2", "f3", "f4", "f5"), "M": ("m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8")}
 
 PLAYBACK_RATES = (21_000, 21_500, 22_000, 22_500, 23_000)
-"""Rates in Hz at which the engine's 22,050 Hz are taken to have been sampled: a lower one lengthens the vocal
-tract. All share a large divisor with 16 kHz, which keeps the resampling filter short."""
+"""Rates in Hz that the engine's output, 22,050 Hz, is treated as having: a lower one sounds like a longer vocal tract.
+All share a large divisor with 16 kHz, which keeps the resampling filter short."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,12 @@ class Speaker:
     """One invented speaker.
 
     Attributes:
-        id: in TIMIT's form: sex, three initials, a digit that tells equal initials apart.
-        dialect: 1 to 8.
+        id: id in TIMIT's form: sex, three initials, and a digit that distinguishes equal initials.
+        dialect: dialect region, 1 to 8.
         voice: the engine's voice and variant.
-        words_per_minute: how fast.
-        pitch: the engine's, 0 to 100.
-        pitch_range: the engine's, 0 to 100.
+        words_per_minute: speed.
+        pitch: the engine's pitch, 0 to 100.
+        pitch_range: the engine's pitch range, 0 to 100.
         playback_rate: one of `PLAYBACK_RATES`.
         level: root mean square of the speech, in steps of the 16-bit scale.
         noise: standard deviation of the room's noise, in the same steps.
@@ -57,9 +57,9 @@ class Speaker:
 
 
 def invent_speakers(count: int, seed: int) -> list[Speaker]:
-    """Invent `count` speakers, the dialects in turn, both sexes in each; ids are unique.
+    """Invent `count` speakers with unique ids, with the dialects in turn and both sexes in each.
 
-    Levels and noise are spread as TIMIT's are: speech about 500 steps of 32,768, the room about 2.5.
+    Levels and noise vary as in TIMIT: speech is about 500 steps of 32,768, the room about 2.5.
     """
     rng = keyed_generator("speakers", seed)
     initials = _initials(rng)

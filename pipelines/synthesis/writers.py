@@ -1,4 +1,4 @@
-"""Who writes: invented writers, each with a hand, a slant, a size and habits of their own."""
+"""Invented writers, each with a style of writing, a slant, a size and habits."""
 
 from dataclasses import dataclass
 
@@ -11,27 +11,27 @@ _HANDS = (("scripts", "scripts"), ("scripts", "futural"), ("futural", "futural")
 
 @dataclass(frozen=True)
 class Writer:
-    """One invented writer. Lengths are in the tablet's units, or in the font's where said.
+    """One invented writer. Lengths are in tablet units unless they are said to be in font units.
 
     Attributes:
-        seed: of the corpus; with `number` it seeds the shapes of the letters.
-        number: of the writer.
-        small_font: the Hershey font of the small letters and the punctuation.
-        capital_font: that of the capitals.
+        seed: seed of the corpus; with `number` it determines the shapes of the letters.
+        number: number of the writer.
+        small_font: Hershey font of the small letters and the punctuation.
+        capital_font: Hershey font of the capitals.
         joins: probability that two script letters of a word are joined.
         size: height of a font unit.
         aspect: width of a font unit over its height.
-        slant: tangent of the lean to the right, added to the font's.
-        word_space: between words, in font units.
-        own_shape: how far the writer's letters depart from the font's, in font units.
-        unsteadiness: how far one instance of a letter departs from another, in font units.
-        rounding: how far corners are rounded off, in font units.
-        line_slope: of the baseline; positive falls.
+        slant: tangent of the slant to the right, in addition to the font's.
+        word_space: space between words, in font units.
+        own_shape: deviation of the writer's letters from the font's, in font units.
+        unsteadiness: deviation of one instance of a letter from another, in font units.
+        rounding: rounding of corners, in font units.
+        line_slope: slope of the baseline; positive means falling.
         line_wave: amplitude of the baseline's slow wave.
-        tremor: standard deviation of the pen's fine shake.
-        speed: on a straight line, in units per second.
+        tremor: standard deviation of the pen's tremor.
+        speed: speed on a straight line, in units per second.
         hesitation: mean extra seconds before a word.
-        line_width: how wide a full line is.
+        line_width: width of a full line.
     """
 
     seed: int
@@ -55,7 +55,7 @@ class Writer:
 
 
 def invent_writer(seed: int, number: int) -> Writer:
-    """The `number`-th writer of a corpus; the ranges are those that real whiteboard writing fills."""
+    """The `number`-th writer of a corpus; the ranges are those of real writing on a whiteboard."""
     rng = keyed_generator("writer", seed, number)
     small, capital = _HANDS[rng.choice(len(_HANDS), p=(0.2, 0.3, 0.5))]
     is_script = small == "scripts"

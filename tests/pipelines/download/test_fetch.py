@@ -121,7 +121,7 @@ def test_an_answer_that_breaks_off_is_resumed_where_it_stopped(site: Site, tmp_p
 def test_a_later_run_goes_on_with_the_part_of_an_earlier_one(site: Site, tmp_path: Path) -> None:
     site.files["/a"] = CONTENT
     site.drops = [1000, 0, 0, 0]
-    with pytest.raises(OSError, match="goes on at 1000 bytes") as caught:
+    with pytest.raises(OSError, match="resumes at 1000 bytes") as caught:
         download_file(f"{site.url}/a", tmp_path / "a.part", silent)
     assert "\n" not in str(caught.value)
     site.asked.clear()
