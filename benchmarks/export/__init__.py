@@ -1,4 +1,7 @@
-"""A study's comparison for papers and programs: Markdown, LaTeX, CSV, JSON, its protocol in words, a citation."""
+"""Exports of a study's comparison: Markdown, LaTeX, CSV, JSON, a statement of its protocol, a citation.
+
+May import `benchmarks.schema`, and the constants of `benchmarks.statistics`.
+"""
 
 from benchmarks.export.export_study import write_exports
 

@@ -1,44 +1,72 @@
-"""What stands in the cells of every exported table: where a figure belongs, and how it is written.
+"""The cells of exported tables: where a score belongs, and how it is written.
 
-One column holds one corpus under one protocol: trials on other content, or of another split, have a column of their
-own. Densities and masses are different measures: a model is told by its measure where a table has both.
+A column holds one corpus under one protocol. Trials on other content, or of another split, have their own column.
+Densities and masses are different measures, so a model's name states its measure where a table has both.
 """
 
 import math
+import unicodedata
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
 
-from benchmarks.cli.output import estimator_label
-from benchmarks.export.markup import Number
-from benchmarks.statistics.paired_differences import Difference
-from benchmarks.statistics.table import ComparisonRow
-from benchmarks.study.summary import Comparison
+from benchmarks.schema.comparison import Comparison, ComparisonRow, PairedDifference
+from benchmarks.schema.estimators import signed_estimator
 
 __all__ = [
     "SHOWN_DIGITS",
+    "Cell",
+    "Number",
     "Place",
+    "Sheet",
     "by_model",
+    "column_name",
+    "estimator_name",
     "fixed",
     "interval",
-    "label",
+    "left_out",
     "model_names",
-    "omissions",
+    "one_line",
     "p_value",
     "place_of",
     "places",
     "sequence_count",
-    "sign_of",
     "span",
     "spread",
     "whole",
 ]
 
 SHOWN_DIGITS = 12
-"""Of a fingerprint, where it only tells columns apart."""
+"""Digits of a fingerprint that are shown to tell columns apart."""
+
+
+class Number(str):
+    """A formatted number, interval or bound: digits, brackets, and the signs `= ≥ ~ ± <` before a space."""
+
+    __slots__ = ()
+
+
+Cell: TypeAlias = "str | tuple[str, ...]"
+"""One line of plain text, or several."""
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table in plain text.
+
+    Attributes:
+        head: the names of the columns.
+        align: `l` or `r` for each column.
+        rows: one cell per column each.
+    """
+
+    head: tuple[str, ...]
+    align: str
+    rows: list[tuple[Cell, ...]]
 
 
 class Place(NamedTuple):
-    """What the figures of one column have in common."""
+    """What the scores of one column have in common."""
 
     corpus: str
     protocol: str
@@ -46,28 +74,34 @@ class Place(NamedTuple):
     fingerprint: str
 
 
-def place_of(row: ComparisonRow | Difference) -> Place:
-    """Where a row belongs."""
+def one_line(text: str) -> str:
+    """Text with single spaces for white space and control characters."""
+    shown = (" " if unicodedata.category(character).startswith("C") else character for character in text)
+    return " ".join("".join(shown).split())
+
+
+def place_of(row: ComparisonRow | PairedDifference) -> Place:
+    """The column of a row."""
     return Place(row.corpus, row.protocol, row.split, row.fingerprint)
 
 
 def places(rows: Iterable[ComparisonRow]) -> dict[Place, list[ComparisonRow]]:
-    """The rows of each place, in order of appearance."""
+    """The rows of each column, in order of appearance."""
     found: dict[Place, list[ComparisonRow]] = {}
     for row in rows:
         found.setdefault(place_of(row), []).append(row)
     return found
 
 
-def label(place: Place, among: Iterable[Place]) -> str:
-    """A place by its names, and by its content's fingerprint where another place has the same names."""
+def column_name(place: Place, among: Iterable[Place]) -> str:
+    """The names of a column, with its fingerprint if another column has the same names."""
     names = ", ".join(place[:3])
     alone = sum(other[:3] == place[:3] for other in among) == 1
     return names if alone else f"{names}, data {place.fingerprint[:SHOWN_DIGITS]}"
 
 
 def by_model(rows: Iterable[ComparisonRow]) -> dict[tuple[str, str], list[ComparisonRow]]:
-    """The rows of each measure and model, densities first, models in order of appearance."""
+    """The rows of each measure and model: densities first, models in order of appearance."""
     found: dict[tuple[str, str], list[ComparisonRow]] = {}
     for row in rows:
         found.setdefault((row.measure, row.model), []).append(row)
@@ -75,34 +109,34 @@ def by_model(rows: Iterable[ComparisonRow]) -> dict[tuple[str, str], list[Compar
 
 
 def model_names(models: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str], str]:
-    """What to call each measure and model."""
+    """The displayed name of each measure and model."""
     known = list(models)
     mixed = len({measure for measure, _ in known}) > 1
     return {(measure, model): f"{model} ({measure})" if mixed else model for measure, model in known}
 
 
-def omissions(comparison: Comparison) -> list[str]:
-    """The trials that no figure holds: who reads an average over seeds must know which seeds are missing."""
+def left_out(comparison: Comparison) -> list[str]:
+    """The trials without a score: the reader of an average over seeds must know which seeds are missing."""
     diverged = [
-        f"{found['corpus']}/{found['model']}/seed{found['seed']} diverged at step {found['step']} and is in no figure"
+        f"{found.corpus}/{found.model}/seed{found.seed} diverged at step {found.step} and has no score"
         for found in comparison.diverged
     ]
-    failed = [f"{name} was not finished and is in no figure: {why}" for name, why in comparison.failed.items()]
+    failed = [f"{name} failed and has no score: {reason}" for name, reason in comparison.failed.items()]
     return diverged + failed
 
 
 def fixed(value: float | None, digits: int, sign: str = "") -> str:
-    """A number with so many decimals, never -0; empty where there is none."""
+    """A number with `digits` decimals, never -0; empty if there is none."""
     return "" if value is None else Number(f"{value:{sign}z.{digits}f}")
 
 
 def whole(value: int | None) -> str:
-    """A count; empty where there is none."""
+    """A count; empty if there is none."""
     return "" if value is None else Number(str(value))
 
 
 def interval(ends: tuple[float, float] | None, digits: int, sign: str = "") -> str:
-    """An interval; unknown where there is none, or where it is the whole line."""
+    """An interval, or "unknown" if there is none or it is infinite."""
     if ends is None or not all(map(math.isfinite, ends)):
         return "unknown"
     return Number(f"[{fixed(ends[0], digits, sign)}, {fixed(ends[1], digits, sign)}]")
@@ -113,10 +147,9 @@ def p_value(value: float | None) -> str:
     return "unknown" if value is None else Number("< 0.001" if value < 0.001 else f"{value:.3f}")
 
 
-def sign_of(row: ComparisonRow) -> tuple[str, str]:
-    """The relation of the log-likelihood to a figure, and the estimator's name with its K."""
-    sign, name = estimator_label(row.estimator, row.num_samples).split()
-    return sign, name
+def estimator_name(row: ComparisonRow) -> str:
+    """The estimator with its K, without its sign: "elbo", "iwae-40"."""
+    return signed_estimator(row.estimator, row.num_samples).split()[1]
 
 
 def spread(row: ComparisonRow) -> str:
@@ -127,7 +160,7 @@ def spread(row: ComparisonRow) -> str:
 
 
 def sequence_count(rows: Iterable[ComparisonRow]) -> str:
-    """How many sequences the figures of a place are of."""
+    """The number of sequences of a column."""
     return f"{span(row.sequences for row in rows)} sequences"
 
 

@@ -1,13 +1,13 @@
 """`CITATION.cff` (Citation File Format 1.2.0): this software, and the paper whose comparison it repeats.
 
-The file at the root of the repository is what this module writes without a study. JSON's strings are YAML's, so that
-whatever a study is called stays one string.
+The file at the root of the repository is the citation without a study. JSON strings are valid YAML strings, so that any
+name of a study stays one string.
 """
 
 import json
-from collections.abc import Mapping
 from importlib.metadata import metadata
-from typing import Any
+
+from benchmarks.schema.study import StudyDescription
 
 __all__ = ["citation"]
 
@@ -30,31 +30,26 @@ references:
 """
 
 
-def citation(study: str | None = None, about: Mapping[str, Any] | None = None) -> str:
+def citation(study: StudyDescription | None = None) -> str:
     """The citation file of this version.
 
     Args:
-        study: whose figures are to be cited with it; None for the software alone.
-        about: the study's own file, which names the commit.
+        study: the study whose results are cited with it; None for the software alone.
     """
     package = metadata(_PACKAGE)
-    use, cite = ("this software", "it") if study is None else (f"figures of the study {study}", "this software")
     fields = {
         "cff-version": "1.2.0",
-        "message": f"If you use {use}, please cite {cite} and the paper whose comparison it repeats.",
+        "message": "If you use this software, please cite it and the paper whose comparison it repeats.",
         "type": "software",
         "title": _PACKAGE,
         "abstract": package["Summary"],
         "version": package["Version"],
-        **_commit(about or {}),
-        "license": package["License-Expression"],
     }
+    if study is not None:
+        cited = f"results of the study {study.suite.study}"
+        fields["message"] = f"If you use {cited}, please cite this software and the paper whose comparison it repeats."
+        if study.code.clean == "yes":  # a checkout with changes is not what the commit contains
+            fields["commit"] = study.code.commit
+    fields["license"] = package["License-Expression"]
     lines = [f"{key}: {json.dumps(value)}" for key, value in fields.items()]
     return "\n".join([*lines, "authors:", f"  - name: {_PACKAGE} developers", _PAPER])
-
-
-def _commit(about: Mapping[str, Any]) -> dict[str, str]:
-    """The commit, where it says what ran: a checkout with changes is no commit's."""
-    code = about.get("code", {})
-    known = code.get("clean") == "yes" and code.get("commit")
-    return {"commit": str(code["commit"])} if known else {}

@@ -10,13 +10,14 @@ import pandas as pd
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from benchmarks.audit.leaks import Leaks
-from benchmarks.published.comparability import beside_published
+from benchmarks.published.comparability import compare_with_published
+from benchmarks.schema.comparison import Comparison, Divergence
+from benchmarks.schema.leaks import LeakCheck
+from benchmarks.schema.study import AppliedProtocol, Code, StudyDescription
+from benchmarks.schema.suite import Suite
 from benchmarks.statistics.paired_differences import compare_pairs
-from benchmarks.statistics.table import Scored, compare_scores
-from benchmarks.study.summary import Comparison
-from benchmarks.suites.suite import Suite
-from pipelines.batches.protocol import find_protocol
+from benchmarks.statistics.table import ScoredTrial, compare_scores
+from pipelines.batches.protocol import Protocol, find_protocol
 
 RULE = "fit on train, checkpoint by valid, report test"
 SPEECH, PEN = ("timit", "speech", "paper"), ("iam_ondb", "pen", "clean")
@@ -41,7 +42,7 @@ def scores(sequences: int, estimator: str, num_samples: int, nats: float, seed: 
     )
 
 
-def trials(seeds: int = 3, sequences: int = 8, rename: Callable[[str], str] = str) -> list[Scored]:
+def trials(seeds: int = 3, sequences: int = 8, rename: Callable[[str], str] = str) -> list[ScoredTrial]:
     found = []
     for corpus, kind, protocol in (SPEECH, PEN):
         for model, nats in MODELS.items():
@@ -54,12 +55,13 @@ def trials(seeds: int = 3, sequences: int = 8, rename: Callable[[str], str] = st
             for seed in range(seeds):
                 table = pd.concat([scores(sequences, name, k, nats + k / 40, seed + len(corpus)) for name, k in bounds])
                 given = (rename(corpus), corpus, kind, protocol, rename(model), seed, corpus[0] * 64)
-                found.append(Scored(*given, table, scale, *rest))
-    coder = scores(sequences, "code", 1, -800.0, 0)
-    return [*found, Scored(rename("timit"), "timit", "speech", "paper", "flac", 0, "t" * 64, coder, (200, 0.0), "mass")]
+                found.append(ScoredTrial(*given, table, scale, *rest))
+    codec = scores(sequences, "code", 1, -800.0, 0)
+    given = (rename("timit"), "timit", "speech", "paper", "flac", 0, "t" * 64)
+    return [*found, ScoredTrial(*given, codec, (200, 0.0), "mass")]
 
 
-def study_file(first_model: str = "rnn-gauss") -> dict[str, Any]:
+def study_description(first_model: str = "rnn-gauss") -> StudyDescription:
     models = sorted(MODELS, key=lambda name: name != first_model)
     suite = Suite.model_validate(
         {
@@ -79,31 +81,56 @@ def study_file(first_model: str = "rnn-gauss") -> dict[str, Any]:
             ],
         }
     )
-    leaks = Leaks("paper", RULE, {"fit": 101, "select": 23, "report": 8}, {}, {}, 0, (), (), ())  # type: ignore[arg-type]
+    leaks = LeakCheck(
+        protocol="paper",
+        rule=RULE,
+        sequences={"fit": 101, "select": 23, "report": 8},
+        speakers={},
+        without_speaker={},
+        reported_that_select=0,
+        shared=(),
+        repeats=(),
+        warnings=(),
+    )
     rules = {
         "timit/paper": find_protocol("paper", "speech", "timit"),
         "iam_ondb/clean": find_protocol("clean", "pen", "iam_ondb"),
     }
-    return {
-        "suite": suite.model_dump(mode="json"),
-        "code": {"commit": "c" * 40, "clean": "yes", "lock_sha256": "d" * 64},
-        "protocols": {name: rule.model_dump(mode="json") | {"rule": RULE} for name, rule in rules.items()},
-        "leaks": {"timit/paper": leaks.to_json()},
-        "warnings": [],
-        "keys": ["k" * 16],
-    }
+    return StudyDescription(
+        suite=suite,
+        code=Code(commit="c" * 40, clean="yes", lock_sha256="d" * 64),
+        protocols={name: applied(rule) for name, rule in rules.items()},
+        leaks={"timit/paper": leaks},
+        warnings=(),
+        keys=("k" * 16,),
+    )
 
 
-def compared(scored: list[Scored], claims: tuple[tuple[str, str], ...] = (), **given: Any) -> Comparison:
+def applied(protocol: Protocol) -> AppliedProtocol:
+    return AppliedProtocol(**protocol.model_dump(), rule=RULE)
+
+
+def compared(scored: list[ScoredTrial], claims: tuple[tuple[str, str], ...] = (), **given: Any) -> Comparison:
     rows = compare_scores(scored)
-    whole = {"diverged": [], "warnings": ["timit/paper: 8 of 8 are shared"], "notes": ["A note."]} | given
-    return Comparison("study_1", rows, compare_pairs(scored, claims), beside_published(rows), **whole)
+    rest = {
+        "diverged": (),
+        "warnings": ("timit/paper: 8 of 8 are shared",),
+        "notes": ("A note.",),
+        "description": study_description(),
+    }
+    return Comparison(
+        study="study_1",
+        rows=tuple(rows),
+        differences=tuple(compare_pairs(scored, claims)),
+        published=tuple(compare_with_published(rows)),
+        **rest | given,
+    )
 
 
 def export_case() -> Comparison:
-    """A study with all that an export may have to tell."""
-    fallen = [{"corpus": "timit", "model": "rnn-gauss", "seed": 9, "step": 17}]
-    return compared(trials(), diverged=fallen, failed={"timit/paper/rnn-gauss/seed8": "no memory"}, about=study_file())
+    """A study with everything that an export can state."""
+    diverged = (Divergence(corpus="timit", model="rnn-gauss", seed=9, step=17),)
+    return compared(trials(), diverged=diverged, failed={"timit/paper/rnn-gauss/seed8": "no memory"})
 
 
 def pipes(text: str) -> list[list[list[str]]]:

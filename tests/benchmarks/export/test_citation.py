@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.export.citation import citation
-from tests.benchmarks.export_cases import study_file
+from tests.benchmarks.export_cases import study_description
 
 KEYS = {
     "cff-version",
@@ -40,7 +40,7 @@ def check_citation(text: str) -> dict[str, Any]:
 
 
 def test_the_citation_names_software_paper_and_study() -> None:
-    read = check_citation(citation("study_1", study_file()))
+    read = check_citation(citation(study_description()))
     assert "study_1" in read["message"]
     assert (read["license"], read["commit"]) == ("Apache-2.0", "c" * 40)
     families = [person["family-names"] for person in read["references"][0]["authors"]]
@@ -48,10 +48,10 @@ def test_the_citation_names_software_paper_and_study() -> None:
 
 
 def test_a_changed_checkout_is_no_commit_to_cite() -> None:
-    about = study_file()
-    about["code"]["clean"] = "no"
-    assert "commit" not in check_citation(citation("study_1", about))
-    assert "commit" not in check_citation(citation("study_1", {}))
+    study = study_description()
+    changed = study.model_copy(update={"code": study.code.model_copy(update={"clean": "no"})})
+    assert "commit" not in check_citation(citation(changed))
+    assert "commit" not in check_citation(citation())
 
 
 def test_the_repository_cites_itself_by_the_same_words() -> None:
@@ -63,5 +63,7 @@ def test_the_repository_cites_itself_by_the_same_words() -> None:
 
 @given(st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9._-]*\Z"))
 @settings(max_examples=20, deadline=None)
-def test_any_study_can_be_cited(study: str) -> None:
-    assert f" {study}," in check_citation(citation(study))["message"]
+def test_any_study_can_be_cited(name: str) -> None:
+    study = study_description()
+    renamed = study.model_copy(update={"suite": study.suite.model_copy(update={"study": name})})
+    assert f" {name}," in check_citation(citation(renamed))["message"]

@@ -1,4 +1,3 @@
-import dataclasses
 import io
 import json
 import math
@@ -13,15 +12,11 @@ from hypothesis import given, settings
 
 from benchmarks.errors import StudyError
 from benchmarks.export import write_exports
-from benchmarks.export.flat import differences_csv, published_csv, rows_csv
+from benchmarks.export.csv_tables import differences_csv, published_csv, rows_csv
+from benchmarks.schema.base import to_json
+from benchmarks.schema.comparison import Comparison
 from benchmarks.statistics.table import compare_scores
-from benchmarks.study.summary import Comparison
-from tests.benchmarks.export_cases import (
-    HOSTILE,
-    compared,
-    export_case,
-    trials,
-)
+from tests.benchmarks.export_cases import HOSTILE, compared, export_case, trials
 
 FILES = ["table.md", "table.tex", "rows.csv", "differences.csv", "published.csv"]
 FILES += ["comparison.json", "protocol.md", "CITATION.cff"]
@@ -44,12 +39,12 @@ def test_every_file_is_there_and_the_same_comparison_makes_the_same_bytes(found:
 
 def test_a_file_in_place_of_the_directory_is_named(found: Comparison, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("mine")
-    with pytest.raises(StudyError, match="out: a file lies there"):
+    with pytest.raises(StudyError, match="out: is a file"):
         write_exports(found, tmp_path / "out")
     assert (tmp_path / "out").read_text() == "mine"
 
 
-def test_no_file_says_where_data_lie(found: Comparison, tmp_path: Path) -> None:
+def test_no_file_contains_the_location_of_data(found: Comparison, tmp_path: Path) -> None:
     for path in write_exports(found, tmp_path):
         assert not re.search("somewhere|elsewhere", path.read_text()), path.name
 
@@ -61,7 +56,7 @@ def test_json_is_the_comparison_with_null_for_what_is_not_finite(tmp_path: Path)
     read = json.loads((tmp_path / "comparison.json").read_text(), parse_constant=pytest.fail)
     assert read["rows"][0]["interval"] == [None, None]
     assert read["rows"][0]["nats_per_sequence"] == one.rows[0].nats_per_sequence
-    assert set(read) == set(one.to_json())
+    assert set(read) == set(to_json(one))
 
 
 def read_csv(text: str) -> pd.DataFrame:
@@ -71,7 +66,7 @@ def read_csv(text: str) -> pd.DataFrame:
 
 def flattened(rows: list[Any]) -> pd.DataFrame:
     """What pandas makes of the same rows."""
-    table = pd.json_normalize([dataclasses.asdict(row) for row in rows], sep="_")
+    table = pd.json_normalize([row.model_dump() for row in rows], sep="_")
     for name in [name for name in table if name.endswith("interval")]:
         stem = "nats_per_sequence_" if name == "interval" else name.removesuffix("interval")
         table[f"{stem}low"] = [ends[0] if isinstance(ends, tuple) else None for ends in table[name]]
@@ -92,14 +87,14 @@ def test_csv_holds_every_field_to_the_last_digit(found: Comparison, of: str, wri
 
 def test_published_csv_holds_every_field_and_every_reason(found: Comparison) -> None:
     read, expected = read_csv(published_csv(found.published)), flattened(found.published)
-    assert sorted(read) == sorted([*expected, "bars", "remarks", "reasons"])
+    assert sorted(read) == sorted([*expected, "blockers", "notes", "reasons"])
     assert len(read) == len(found.published) > 0
     for line, pair in zip(read.astype(object).fillna("").to_dict("records"), found.published, strict=True):
         assert (line["ours"], line["published_value"]) == (pair.ours, pair.published_value)
-        codes = [*filter(None, line["bars"].split(" | ")), *filter(None, line["remarks"].split(" | "))]
+        codes = [*filter(None, line["blockers"].split(" | ")), *filter(None, line["notes"].split(" | "))]
         assert codes == [reason.code for reason in pair.reasons]
         assert line["reasons"].split(" | ") == [reason.sentence for reason in pair.reasons]
-        assert bool(line["bars"]) != pair.comparable
+        assert bool(line["blockers"]) != pair.comparable
 
 
 @pytest.mark.parametrize(
@@ -109,7 +104,7 @@ def test_a_table_without_rows_has_the_same_columns(found: Comparison, of: str, w
     assert write([]) == write(getattr(found, of)).splitlines(keepends=True)[0]
 
 
-def test_counts_stay_whole_beside_missing_ones(found: Comparison) -> None:
+def test_counts_stay_whole_next_to_missing_ones(found: Comparison) -> None:
     lines = rows_csv(found.rows).splitlines()
     position = lines[0].split(",").index("parameters")
     assert {line.split(",")[position] for line in lines[1:]} == {"1234567", "4321", ""}
@@ -125,7 +120,7 @@ def test_an_unbounded_interval_is_read_back_as_such() -> None:
 def test_names_come_back_from_csv(name: str) -> None:
     (row, *_) = ROWS
     read = pd.read_csv(
-        io.StringIO(rows_csv([dataclasses.replace(row, model=name)])),
+        io.StringIO(rows_csv([row.model_copy(update={"model": name})])),
         keep_default_na=False,
         dtype=str,
         lineterminator="\n",

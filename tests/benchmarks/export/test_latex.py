@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given, settings
 
 from benchmarks.export import write_exports
-from benchmarks.export.latex import tex_tables
-from benchmarks.export.markup import Number, tex_table
-from benchmarks.statistics.table import ComparisonRow
-from benchmarks.study.summary import Comparison
+from benchmarks.export.cells import Number
+from benchmarks.export.latex import tex_table, tex_tables
+from benchmarks.schema.comparison import Comparison, ComparisonRow
 from tests.benchmarks.export_cases import HOSTILE, compared, export_case, one_line, pipes, trials
 from tests.benchmarks.tex_checker import TexTable, read_tables
 
@@ -19,7 +18,7 @@ def found() -> Comparison:
     return export_case()
 
 
-def test_figures_in_latex_are_those_of_the_comparison(found: Comparison) -> None:
+def test_scores_in_latex_are_those_of_the_comparison(found: Comparison) -> None:
     densities, masses, *_ = read_tables(tex_tables(found))
     assert densities.rows[0] == ["model", "estimator", "timit", "iam_ondb"]
     assert masses.rows[0] == ["model", "estimator", "timit"]
@@ -27,16 +26,16 @@ def test_figures_in_latex_are_those_of_the_comparison(found: Comparison) -> None
         expected = [row for row in found.rows if row.measure == measure]
         assert len(table.rows) - 1 == 3 * len({(row.model, row.estimator) for row in expected})
         for row in expected:
-            check_figure(table, row)
+            check_score(table, row)
 
 
-def check_figure(table: TexTable, row: ComparisonRow) -> None:
+def check_score(table: TexTable, row: ComparisonRow) -> None:
     column = table.rows[0].index(row.corpus)
     name = "iwae-40" if row.estimator == "iwae" else row.estimator
     (place,) = (number for number, line in enumerate(table.rows) if line[:2] == [row.model, name])
     sign = {"exact": "=", "code": "=", "elbo": "≥", "iwae": "∼"}[row.estimator]
-    figure, ends, spread = (table.rows[place + below][column] for below in range(3))
-    assert figure.split() == [sign, f"{row.nats_per_sequence:.1f}"]
+    score, ends, spread = (table.rows[place + below][column] for below in range(3))
+    assert score.split() == [sign, f"{row.nats_per_sequence:.1f}"]
     assert ends == "[{:.1f}, {:.1f}]".format(*row.interval)
     assert (
         spread == "not trained" if row.seed_std is None else spread.split() == ["±", f"{row.seed_std:.1f}", "of", "3"]
@@ -50,7 +49,7 @@ def test_every_number_in_latex_is_mathematics(found: Comparison) -> None:
             assert not re.search(r"-\d+\.\d", re.sub(r"\$[^$]*\$", "", line)), line
 
 
-def test_captions_say_what_figures_are(found: Comparison) -> None:
+def test_captions_say_what_scores_are(found: Comparison) -> None:
     densities, masses, differences, *_ = read_tables(tex_tables(found))
     for said in (
         "study_1",
@@ -59,7 +58,7 @@ def test_captions_say_what_figures_are(found: Comparison) -> None:
         "∼ IWAE, K = 40",
         "Seeds of training: 3",
         "95 %",
-        "no figure",
+        "Trials without a score, since they diverged or failed: 2",
     ):
         assert said in re.sub(" +", " ", densities.caption)
     assert "timit, paper, test: 8 sequences; iam_ondb, clean, test: 8 sequences" in densities.caption
@@ -75,12 +74,12 @@ def test_differences_in_latex_are_those_of_the_comparison(found: Comparison) -> 
     lines = [line for table in read_tables(tex_tables(found))[2:] for line in table.rows[1:]]
     assert len(lines) == 2 * len(found.differences)
     for above, below, row in zip(lines[::2], lines[1::2], found.differences, strict=True):
-        gap = row.nats_per_sequence
-        assert above[:3] == [row.first.model, row.second.model, f"{gap.difference:+.2f}"]
-        assert gap.interval is not None
-        assert gap.joint_interval is not None
+        nats = row.nats_per_sequence
+        assert above[:3] == [row.first.model, row.second.model, f"{nats.difference:+.2f}"]
+        assert nats.interval is not None
+        assert nats.joint_interval is not None
         assert (above[4], below[4]) == tuple(
-            "[{:+.2f}, {:+.2f}]".format(*e) for e in (gap.interval, gap.joint_interval)
+            "[{:+.2f}, {:+.2f}]".format(*e) for e in (nats.interval, nats.joint_interval)
         )
         assert above[6] == row.verdict
         assert below[6] == f"seeds: {row.first.seeds}, {row.second.seeds}"
@@ -91,13 +90,13 @@ def test_differences_in_latex_are_those_of_the_comparison(found: Comparison) -> 
 def test_a_long_table_is_cut_between_models_and_loses_none() -> None:
     several = [trial for number in range(6) for trial in trials(1, 3, rename=lambda name, n=number: f"{name}_{n}")]
     tables = read_tables(tex_tables(compared(several, claims=(("rnn-gauss_0", "vrnn-gauss_0"),))))
-    figures = [table for table in tables if "density" in table.label]
-    assert len(figures) > 1
+    densities = [table for table in tables if "density" in table.label]
+    assert len(densities) > 1
     assert all(len(table.rows) <= 46 for table in tables)
-    assert [re.search(r"\((\d+) of (\d+)\)$", table.caption).groups() for table in figures] == [  # type: ignore[union-attr]
-        (str(number), str(len(figures))) for number in range(1, len(figures) + 1)
+    assert [re.search(r"\((\d+) of (\d+)\)$", table.caption).groups() for table in densities] == [  # type: ignore[union-attr]
+        (str(number), str(len(densities))) for number in range(1, len(densities) + 1)
     ]
-    names = [line[0] for table in figures for line in table.rows[1:] if line[0]]
+    names = [line[0] for table in densities for line in table.rows[1:] if line[0]]
     assert sorted(set(names)) == sorted(f"{model}_{n}" for n in range(6) for model in ("rnn-gauss", "vrnn-gauss"))
     assert len({table.label for table in tables}) == len(tables)
 

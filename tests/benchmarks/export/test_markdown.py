@@ -4,18 +4,10 @@ import pytest
 from hypothesis import example, given, settings
 from markdown_it import MarkdownIt
 
-from benchmarks.export.markdown import markdown_tables
-from benchmarks.export.markup import Number, Sheet, markdown_item, markdown_table
-from benchmarks.statistics.table import ComparisonRow
-from benchmarks.study.summary import Comparison
-from tests.benchmarks.export_cases import (
-    HOSTILE,
-    compared,
-    export_case,
-    one_line,
-    pipes,
-    trials,
-)
+from benchmarks.export.cells import Number, Sheet
+from benchmarks.export.markdown import markdown_item, markdown_table, markdown_tables
+from benchmarks.schema.comparison import Comparison, ComparisonRow
+from tests.benchmarks.export_cases import HOSTILE, compared, export_case, one_line, pipes, trials
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +23,7 @@ def cell_of(row: ComparisonRow) -> str:
     return f"{sign} {row.nats_per_sequence:.1f}{named} [{low:.1f}, {high:.1f}] {spread}"
 
 
-def test_models_stand_down_and_corpora_across(found: Comparison) -> None:
+def test_models_are_down_and_corpora_across(found: Comparison) -> None:
     (head, *lines), *_ = pipes(markdown_tables(found))
     assert head == ["model", "timit, paper, test: 8 sequences", "iam_ondb, clean, test: 8 sequences"]
     names = ["rnn-gauss (density)", "vrnn-gauss (density)", "vrnn-dmol (mass)", "flac (mass)"]
@@ -42,10 +34,10 @@ def test_models_stand_down_and_corpora_across(found: Comparison) -> None:
             assert cell == "<br>".join(map(cell_of, rows))
 
 
-def test_all_rows_differences_and_published_figures_follow(found: Comparison) -> None:
+def test_all_rows_differences_and_published_results_follow(found: Comparison) -> None:
     text = markdown_tables(found)
-    _, figures, differences, published = pipes(text)
-    assert len(figures) - 1 == len(found.rows)
+    _, scores, differences, published = pipes(text)
+    assert len(scores) - 1 == len(found.rows)
     assert len(differences) - 1 == len(found.differences)
     assert len(published) - 1 == len(found.published)
     by_name = [dict(zip(differences[0], line, strict=True)) for line in differences[1:]]
@@ -59,18 +51,18 @@ def test_all_rows_differences_and_published_figures_follow(found: Comparison) ->
         assert row.first.model in line["first"]
         assert (f"iwae-{row.first.num_samples}" in line["first"]) == (row.first.estimator == "iwae")
     for line, pair in zip(published[1:], found.published, strict=True):
-        told = dict(zip(published[0], line, strict=True))
-        assert told["comparable"] == "no"
-        assert told["why not"] == "<br>".join(reason.sentence for reason in pair.reasons if reason.bar)
-    assert "over 3 comparisons" in text
+        cells = dict(zip(published[0], line, strict=True))
+        assert cells["comparable"] == "no"
+        assert cells["why not"] == "<br>".join(reason.sentence for reason in pair.reasons if reason.blocks)
+    assert "for 3 comparisons" in text
 
 
-def test_warnings_notes_and_lost_trials_are_told(found: Comparison) -> None:
-    text = markdown_tables(dataclasses.replace(found, unsent="MLflow was away"))
+def test_warnings_notes_and_missing_trials_are_listed(found: Comparison) -> None:
+    text = markdown_tables(found.model_copy(update={"unsent": "MLflow was away"}))
     for line in (
         "- timit/paper: 8 of 8 are shared",
-        "- timit/rnn-gauss/seed9 diverged at step 17 and is in no figure",
-        "- timit/paper/rnn-gauss/seed8 was not finished and is in no figure: no memory",
+        "- timit/rnn-gauss/seed9 diverged at step 17 and has no score",
+        "- timit/paper/rnn-gauss/seed8 failed and has no score: no memory",
         "- MLflow was away",
         "- A note.",
     ):
@@ -78,10 +70,10 @@ def test_warnings_notes_and_lost_trials_are_told(found: Comparison) -> None:
 
 
 def test_what_is_not_known_is_not_made_up() -> None:
-    (_, *lines), figures, *_ = pipes(markdown_tables(compared(trials(seeds=1, sequences=1))))
+    (_, *lines), scores, *_ = pipes(markdown_tables(compared(trials(seeds=1, sequences=1))))
     assert lines[0][1].endswith("unknown one seed")
-    told = dict(zip(figures[0], figures[3], strict=True))
-    assert (told["estimator"], told["MC error"], told["95 % interval"]) == ("~ iwae-40", "unknown", "unknown")
+    cells = dict(zip(scores[0], scores[3], strict=True))
+    assert (cells["estimator"], cells["MC error"], cells["95 % interval"]) == ("~ iwae-40", "unknown", "unknown")
 
 
 def test_other_content_of_the_same_corpus_has_a_column_of_its_own() -> None:

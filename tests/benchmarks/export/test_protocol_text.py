@@ -5,18 +5,22 @@ import re
 import pytest
 
 from benchmarks.export.protocol_text import protocol_statement
+from benchmarks.schema.comparison import CONFIDENCE, LEVEL, Comparison
+from benchmarks.schema.study import StudyDescription
 from benchmarks.statistics import resampling
 from benchmarks.statistics import table as comparing
-from benchmarks.study.summary import Comparison
 from pipelines.batches.protocol import find_protocol
-from tests.benchmarks.export_cases import (
-    RULE,
-    compared,
-    export_case,
-    pipes,
-    study_file,
-    trials,
-)
+from tests.benchmarks.export_cases import RULE, applied, compared, export_case, pipes, study_description, trials
+
+
+def statement(comparison: Comparison) -> str:
+    assert comparison.description is not None
+    return protocol_statement(comparison, comparison.description)
+
+
+def changed_suite(**changes: object) -> StudyDescription:
+    study = study_description()
+    return study.model_copy(update={"suite": study.suite.model_copy(update=changes)})
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +29,7 @@ def found() -> Comparison:
 
 
 def test_the_protocol_says_what_a_paper_must(found: Comparison) -> None:
-    text = protocol_statement(found)
+    text = statement(found)
     for said in (
         "A frame is 200 consecutive samples, without overlap",
         "A frame is (dx, dy, pen up)",
@@ -34,7 +38,7 @@ def test_the_protocol_says_what_a_paper_must(found: Comparison) -> None:
         "Dequantisation: noise U(-1/2, 1/2)",
         "probabilities of the recorded integers",
         RULE,
-        "101 fitted on, 23 choose the checkpoint, 8 reported",
+        "101 train, 23 select the checkpoint, 8 are reported",
         f"Fingerprint of the content: {'t' * 64}",
         f"Fingerprint of the content: {'i' * 64}",
         "Seeds, of initial weights, order and noise: 3, 5, 7",
@@ -56,74 +60,67 @@ def test_the_protocol_says_what_a_paper_must(found: Comparison) -> None:
     assert rows["rnn-gauss", "iam_ondb"] == ["small", "1234567", "density", "0.0001", "exact", "3"]
     assert rows["vrnn-dmol", "timit"] == ["tiny", "4321", "mass", "none", "elbo, iwae-40", "3"]
     assert rows["flac", "timit"] == ["", "", "mass", "none", "code", "not trained"]
-    told = {line[0]: line[1:] for line in rules}
-    assert (told["learning_rate"], told["patience"]) == (["0.00042", "0.001"], ["9", "5"])
+    settings = {line[0]: line[1:] for line in rules}
+    assert (settings["learning_rate"], settings["patience"]) == (["0.00042", "0.001"], ["9", "5"])
 
 
-def test_windows_are_told() -> None:
-    about = study_file()
-    about["protocols"] = {
-        "timit/paper": find_protocol("paper", "speech", "blizzard").model_dump(mode="json") | {"rule": RULE},
-        "iam_ondb/clean": find_protocol("clean", "speech", "timit").model_dump(mode="json") | {"rule": RULE},
+def test_windows_are_described() -> None:
+    protocols = {
+        "timit/paper": applied(find_protocol("paper", "speech", "blizzard")),
+        "iam_ondb/clean": applied(find_protocol("clean", "speech", "timit")),
     }
-    text = protocol_statement(compared(trials(1), about=about))
-    assert "windows of 40 frames, each a sequence that begins from the zero state; what is shorter" in text
+    study = study_description().model_copy(update={"protocols": protocols})
+    text = statement(compared(trials(1), description=study))
+    assert "windows of 40 frames, each a sequence that begins from the zero state; a shorter rest is left out" in text
     assert "windows of 3200 frames, each a sequence that begins from the zero state; the rest is kept" in text
 
 
 def test_claims_are_named() -> None:
-    about = study_file()
-    about["suite"]["claims"] = [["vrnn-gauss", "rnn-gauss"]]
-    text = protocol_statement(compared(trials(), claims=(("vrnn-gauss", "rnn-gauss"),), about=about))
+    claims = (("vrnn-gauss", "rnn-gauss"),)
+    text = statement(compared(trials(), claims=claims, description=changed_suite(claims=claims)))
     assert "for 2 comparisons, of the pairs that the study named before it ran: vrnn-gauss against rnn-gauss." in text
 
 
-def test_nothing_is_made_up_where_the_study_left_no_file(found: Comparison) -> None:
-    text = protocol_statement(dataclasses.replace(found, about={}))
-    for said in (
-        "What was fitted on, and what chose the checkpoint, is unrecorded",
-        "How signals became frames is unrecorded",
-        "How models were fitted is unrecorded",
-        "How often bounds were repeated is unrecorded",
-        "The commit and the lock of the packages are unrecorded",
-        "in common with what is fitted on is unrecorded",
-    ):
-        assert said in text, said
-    assert "named in advance" not in text
-    assert "Nothing was found" not in text
+def test_what_is_not_recorded_is_stated_as_unrecorded() -> None:
+    study = study_description().model_copy(update={"protocols": {}})
+    text = statement(compared(trials(1), description=study))
+    assert "The splits used for training and for selecting the checkpoint are unrecorded" in text
+    (models, _) = pipes(statement(compared(trials(1), description=changed_suite(corpora=()))))[:2]
+    assert {line[3] for line in models[1:] if line[0] != "flac"} == {"unrecorded"}
 
 
-def test_noise_under_densities_is_not_told_by_a_discretised_model() -> None:
-    """The rules kept of a corpus are those of its first model; one that is discretised is never given noise."""
-    about = study_file()
-    about["protocols"]["iam_ondb/clean"]["dequantise"] = False
+def test_noise_for_densities_is_not_inferred_from_a_discretised_model() -> None:
+    """The recorded protocol of a corpus is that of its first model; a discretised one is never given noise."""
+    study = study_description()
+    without_noise = study.protocols["iam_ondb/clean"].model_copy(update={"dequantise": False})
+    study = study.model_copy(update={"protocols": {**study.protocols, "iam_ondb/clean": without_noise}})
     mixed = sorted(trials(1), key=lambda trial: trial.measure != "mass")
     dmol_first = [
         dataclasses.replace(trial, corpus="iam_ondb", protocol="clean") for trial in mixed if trial.kind == "speech"
     ]
-    text = protocol_statement(compared(dmol_first, about=about))
+    text = statement(compared(dmol_first, description=study))
     part = text[text.index("iam\\_ondb/clean** (protocol") :]
-    assert "Whether noise was added to the integers under densities is unrecorded" in part
+    assert "Whether noise was added to the integers for densities is unrecorded" in part
     assert "Dequantisation" not in part
 
 
-def test_nothing_found_is_said_only_where_it_was_looked_for() -> None:
-    clean = protocol_statement(compared(trials(1), warnings=[], about=study_file()))
-    assert "Nothing was found that a reader must be warned of" in clean
+def test_nothing_found_is_stated_where_there_is_no_warning() -> None:
+    assert "Nothing was found" in statement(compared(trials(1), warnings=()))
+    assert "Nothing was found" not in statement(compared(trials(1)))
 
 
 def test_the_numbers_of_the_statistics_are_those_of_the_code() -> None:
-    text = protocol_statement(compared(trials(1)))
+    text = statement(compared(trials(1)))
     assert f"BCa, {comparing._RESAMPLES:,} resamples" in text
     least = inspect.signature(resampling.sign_flip_p_values).parameters["resamples"].default
     assert f"at least {least:,}" in text
-    assert comparing._CONFIDENCE == 1 - resampling.LEVEL == 0.95
-    assert f"p-values are below {resampling.LEVEL}" in protocol_statement(export_case())
+    assert CONFIDENCE == 1 - LEVEL == 0.95
+    assert f"p-values are below {LEVEL}" in statement(export_case())
 
 
 def test_the_methods_of_the_statistics_are_those_of_the_code() -> None:
     """Whose method is named here is named by the module that has it."""
-    text = protocol_statement(export_case())
+    text = statement(export_case())
     named = re.findall(r"([A-Z][a-z]+) \(?\d{4}\)?", text[text.index("- Differences are paired") :])
     assert named == ["Hall", "Howe", "Welch"]
     for author in named:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.errors import StudyError
-from benchmarks.suites.suite import expand, load_suite, with_ways
+from benchmarks.suites.suite import expand, load_suite, override
 from pipelines.errors import InputError
 from vrnn.errors import ModelError
 from vrnn.models import preset
@@ -71,13 +71,13 @@ def test_missing_shards_and_unknown_models_are_told(tmp_path: Path, ink_shards: 
 
 def test_two_corpora_of_one_name_are_refused(tmp_path: Path, ink_shards: Path) -> None:
     twice = GOOD + GOOD[GOOD.index("[[corpora]]") :]
-    with pytest.raises(StudyError, match="name each corpus and seed once"):
+    with pytest.raises(StudyError, match="list each corpus and seed once"):
         expand(load_suite(write(tmp_path, twice, ink_shards)))
 
 
 def test_one_trial_under_two_names_is_refused(tmp_path: Path, ink_shards: Path) -> None:
     twice = GOOD + GOOD[GOOD.index("[[corpora]]") :].replace('"ink"', '"ink again"')
-    with pytest.raises(StudyError, match="ink/clean/rnn-gauss/seed0 and ink again/clean/rnn-gauss/seed0 are one trial"):
+    with pytest.raises(StudyError, match="ink/clean/rnn-gauss/seed0 and ink again/clean/rnn-gauss/seed0 are the same trial"):
         expand(load_suite(write(tmp_path, twice, ink_shards)))
 
 
@@ -102,11 +102,11 @@ def test_how_trials_are_run_is_said_in_the_suite_and_changes_no_trial(tmp_path: 
 def test_what_the_command_line_says_goes_before_what_the_suite_says(tmp_path: Path, ink_shards: Path) -> None:
     head, corpora = GOOD.format(shards=ink_shards).split("[[corpora]]")
     suite = load_suite(write(tmp_path, f"{head}{WAYS}[[corpora]]{corpora}"))
-    changed = with_ways(suite, {"concurrent": 1, "keep": None}, {"workers": 2, "micro_batch": 4, "elastic": None})
+    changed = override(suite, {"concurrent": 1, "keep": None}, {"workers": 2, "micro_batch": 4, "elastic": None})
     assert (changed.concurrent, changed.keep, changed.save_seconds) == (1, 5, 60)
     assert (changed.resources.workers, changed.resources.elastic, changed.resources.micro_batch) == (2, None, 4)
     assert changed.resources.gpus_per_worker == 0.25
-    assert with_ways(suite, {}, {}) == suite
+    assert override(suite, {}, {}) == suite
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_ways_out_of_range_are_told_by_their_flag(
     tmp_path: Path, ways: dict[str, object], resources: dict[str, object], message: str
 ) -> None:
     with pytest.raises(StudyError, match=re.escape(message)):
-        with_ways(load_suite(write(tmp_path, GOOD)), ways, resources)
+        override(load_suite(write(tmp_path, GOOD)), ways, resources)
 
 
 @pytest.mark.parametrize(
