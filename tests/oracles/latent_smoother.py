@@ -1,8 +1,8 @@
-"""Linear-Gaussian filtering and its mirror image, in the form that a posterior of latents needs.
+"""Linear-Gaussian filtering, forward and backward in time, in the form that a posterior of latents needs.
 
-What is known of a latent z beside its prior is a factor exp(-z' Lambda z / 2 + z' eta). A prior N(u, L L') is worked in
-the coordinates it is standard normal in, z = u + L v: nothing but I + L' Lambda L is ever inverted, and a factor may be
-empty (Lambda = 0), as it is for padding.
+What is known of a latent z besides its prior is a factor exp(-z' Lambda z / 2 + z' eta). A prior N(u, L L') is handled
+in the coordinates in which it is standard normal, z = u + L v. Only I + L' Lambda L is ever inverted, so that a factor
+may be empty (Lambda = 0), as it is for padding.
 
 Shapes: T frames, B sequences, Z latent size; `...` any leading axes.
 """
@@ -12,19 +12,19 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-__all__ = ["Factor", "ahead", "apply", "condition", "filtered"]
+__all__ = ["Factor", "apply", "condition", "filtered_moments", "future_factor"]
 
 Factor: TypeAlias = tuple[Tensor, Tensor]
 """exp(-z' Lambda z / 2 + z' eta) by its Lambda `[..., Z, Z]` and its eta `[..., Z]`."""
 
 
 def apply(matrix: Tensor, vector: Tensor) -> Tensor:
-    """`matrix [..., N, Z]` times `vector [..., Z]`: small ones, by the thousand."""
+    """`matrix [..., N, Z]` times `vector [..., Z]`, for thousands of small matrices."""
     return (matrix * vector.unsqueeze(-2)).sum(-1)
 
 
 def condition(scale: Tensor, known: Factor) -> tuple[Tensor, Tensor, Tensor]:
-    """What a factor makes of N(u, scale scale'): v ~ N(offset - gain u, root root'), where z = u + scale v.
+    """The product of N(u, scale scale') and a factor: v ~ N(offset - gain u, root root'), where z = u + scale v.
 
     Returns:
         gain `[..., Z, Z]`, offset `[..., Z]` and root `[..., Z, Z]`, upper triangular, with
@@ -38,7 +38,9 @@ def condition(scale: Tensor, known: Factor) -> tuple[Tensor, Tensor, Tensor]:
     return half @ precision, apply(half, information), root
 
 
-def filtered(own: Factor, state: tuple[Tensor, ...], transition: Tensor, process: Tensor) -> tuple[Tensor, Tensor]:
+def filtered_moments(
+    own: Factor, state: tuple[Tensor, ...], transition: Tensor, process: Tensor
+) -> tuple[Tensor, Tensor]:
     """E[z_t | x_<=t] `[T, B, Z]` and its covariance `[T, B, Z, Z]`: the Kalman filter.
 
     Args:
@@ -59,10 +61,10 @@ def filtered(own: Factor, state: tuple[Tensor, ...], transition: Tensor, process
     return torch.stack(means), torch.stack(covariances)
 
 
-def ahead(own: Factor, transition: Tensor, process: Tensor) -> Factor:
+def future_factor(own: Factor, transition: Tensor, process: Tensor) -> Factor:
     """p(x_>t | z_t) as a factor of z_t: M_t `[T, B, Z, Z]` and w_t `[T, B, Z]`, 0 at the last frame.
 
-    From the end, with Lambda and eta of what frame t + 1 and all after it say of z_{t+1}:
+    From the end, with Lambda and eta the factor of z_{t+1} that frame t + 1 and all later frames give:
     M_t = A' (Lambda^-1 + Q)^-1 A and w_t = A' (I + Lambda Q)^-1 eta.
     """
     precision, information = (torch.zeros_like(part[-1]) for part in own)

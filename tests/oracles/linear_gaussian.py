@@ -1,46 +1,117 @@
-"""The linear-Gaussian state-space model as a model of this package: where every bound can be held to the truth.
+"""The linear-Gaussian state-space model as a model of this package: the truth that every bound is compared with.
 
     prior       z_1 ~ N(m, P),  z_t | z_{t-1} ~ N(A z_{t-1}, Q)
     emission    x_t | z_t ~ N(C z_t, R),  R diagonal
 
-Its likelihood is the Kalman filter's and its posterior is known in closed form, so that what a restricted posterior
-costs is a number and not an estimate (`tests.oracles.posterior_gap`). Every posterior here weighs the prior by a
-Gaussian factor,
+Its likelihood is the Kalman filter's and its posterior is known in closed form, so that the cost of a restricted
+posterior is a number and not an estimate (`tests.oracles.posterior_gap`). It has no scan of its own: the bounds run it
+by the loop over its eager step. Every posterior here multiplies the prior by a Gaussian factor,
 
     q(z_t | z_{t-1}, x)  ~  p(z_t | z_{t-1}) exp(-z_t' Lambda_t z_t / 2 + z_t' eta_t),
 
 and they differ in what that factor knows of the frames:
 
     prior           nothing: q is the transition itself, and the particle filter with it is the bootstrap filter
-    filtering       x_t: q is p(z_t | z_{t-1}, x_<=t), exactly
-    best-filtering  x_t, and what x_<=t lets it expect of the later frames: of all q that see x_<=t and z_<t alone the
-                    one with the highest ELBO in expectation over x ~ p
-    smoothing       x_t and all later frames: q is p(z_t | z_{t-1}, x), exactly, and the bound is log p(x)
+    filtering       x_t: q is exactly p(z_t | z_{t-1}, x_<=t)
+    best-filtering  x_t, and what x_<=t says about the later frames: of all q that see x_<=t and z_<t alone, the one
+                    with the highest ELBO in expectation over x ~ p
+    smoothing       x_t and all later frames: q is exactly p(z_t | z_{t-1}, x), and the bound is log p(x)
 
-Where x_>t gives smoothing the factor M_t, w_t (`tests.oracles.latent_smoother.ahead`), best-filtering has M_t, E[w_t |
-x_<=t], and that expectation is M_t E[z_t | x_<=t].
+The later frames give smoothing the factor M_t, w_t (`tests.oracles.latent_smoother.future_factor`). Best-filtering has
+M_t, E[w_t | x_<=t] instead, and that expectation is M_t E[z_t | x_<=t].
 
 Shapes: T frames, B sequences, D frame size, Z latent size.
 """
 
 import copy
 import math
+from dataclasses import dataclass
 from typing import Literal, Self, TypeAlias, get_args
 
 import torch
 from torch import Tensor, nn
 
-from tests.oracles.latent_smoother import Factor, ahead, apply, condition, filtered
+from tests.oracles.latent_smoother import Factor, apply, condition, filtered_moments, future_factor
 from vrnn.errors import ModelError
 from vrnn.models.base import State
 from vrnn.models.config import ModelConfig
-from vrnn.models.latent import Evidence, LatentModel, Trace, tiled
+from vrnn.models.latent import LatentModel
 from vrnn.nn.distributions import GaussianMixture, standard_normal
 from vrnn.nn.heads import FrameHead
+from vrnn.nn.named_tensors import NamedTensors
 
 __all__ = ["LinearGaussian", "LinearHead", "Posterior"]
 
 Posterior: TypeAlias = Literal["prior", "filtering", "best-filtering", "smoothing"]
+
+
+@dataclass(frozen=True, eq=False)
+class LatentState(State):
+    """The distribution N(mean, factor factor') of the next latent, given those before it.
+
+    Attributes:
+        mean: `[B, Z]`.
+        factor: lower triangular, `[B, Z, Z]`.
+    """
+
+    mean: Tensor
+    factor: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Conditional(NamedTensors):
+    """The posterior of every frame as an affine function of the prior's mean u = E[z_t | z_{t-1}].
+
+    z_t = u + L v_t with v_t ~ N(offset - gain u, root root').
+
+    Attributes:
+        scale: L, `[T, B, Z, Z]`.
+        gain: `[T, B, Z, Z]`.
+        offset: `[T, B, Z]`.
+        root: `[T, B, Z, Z]`.
+    """
+
+    scale: Tensor
+    gain: Tensor
+    offset: Tensor
+    root: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class LatentGaussian:
+    """z = centre + scale v with v ~ N(offset, root root'): prior (offset 0, root I) and posterior of a latent."""
+
+    centre: Tensor
+    scale: Tensor
+    offset: Tensor
+    root: Tensor
+
+    @property
+    def mean(self) -> Tensor:
+        return self.at(torch.zeros_like(self.centre))
+
+    def at(self, noise: Tensor) -> Tensor:
+        return self.centre + apply(self.scale, self.offset + apply(self.root, noise))
+
+    def sample(self, generator: torch.Generator) -> Tensor:
+        return self.at(standard_normal(self.centre, generator))
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """Log density of `z [..., Z]`, `[...]`."""
+        v = torch.linalg.solve_triangular(self.scale, (z - self.centre).unsqueeze(-1), upper=False)
+        noise = torch.linalg.solve_triangular(self.root, v - self.offset.unsqueeze(-1), upper=True)
+        return self.log_prob_at(noise.squeeze(-1))
+
+    def log_prob_at(self, noise: Tensor) -> Tensor:
+        """Log density of `at(noise)`, `[...]`."""
+        log_det = log_determinant(self.scale) + log_determinant(self.root)
+        return -0.5 * (noise.square() + math.log(2 * math.pi)).sum(-1) - log_det
+
+    def kl(self, prior: "LatentGaussian") -> Tensor:
+        """KL(self || prior) where the prior has the same centre and scale: both cancel, and v's prior is N(0, I)."""
+        assert prior.centre is self.centre
+        squares = self.root.square().sum((-2, -1)) + self.offset.square().sum(-1)
+        return 0.5 * (squares - self.root.shape[-1]) - log_determinant(self.root)
 
 
 class LinearHead(FrameHead):
@@ -59,8 +130,8 @@ class LinearHead(FrameHead):
         return GaussianMixture(None, means, self.log_std.exp().expand_as(means))
 
 
-class LinearGaussian(LatentModel):
-    """The reference model of the bounds, in float64; not registered, as it is no model of speech or ink.
+class LinearGaussian(LatentModel[LatentState]):
+    """The reference model of the bounds, in float64; it is not registered, as it is no model of speech or ink.
 
     Attributes:
         posterior: which of the four; `under` gives the same model with another.
@@ -126,52 +197,39 @@ class LinearGaussian(LatentModel):
         twin.posterior = _known(posterior)
         return twin
 
-    def initial_state(self, sequences: int) -> State:
-        """The law of the first latent: its mean m, `[B, Z]`, and the factor of its covariance P, `[B, Z, Z]`."""
-        return self.initial_mean.expand(sequences, -1), self.initial.tril().expand(sequences, -1, -1)
+    def initial_state(self, sequences: int) -> LatentState:
+        """z_1 ~ N(m, P)."""
+        return LatentState(self.initial_mean.expand(sequences, -1), self.initial.tril().expand(sequences, -1, -1))
 
-    def evidence(self, x: Tensor, mask: Tensor, state: State) -> tuple[Evidence, State]:
-        """The prior's factor L of every frame, and gain, offset and root of the posterior (`condition`)."""
-        scale = torch.cat((state[1][None], self.process.tril().expand(len(x) - 1, *state[1].shape)))
-        return (scale, *condition(scale, self._known_of(x, mask, state))), ()
+    def prior_at(self, state: LatentState) -> LatentGaussian:
+        """p(z_t | z_{t-1})."""
+        identity = torch.eye(self.latent_size, dtype=torch.float64).expand_as(state.factor)
+        return LatentGaussian(state.mean, state.factor, torch.zeros_like(state.mean), identity)
 
-    def follow(self, evidence: Evidence, noise: Tensor, state: State) -> tuple[Trace, State]:
-        """The trace is z_t, mean and root of v_t, where z_t = E[z_t | z_{t-1}] + L v_t, and the mean of z_t."""
-        latents: list[Tensor] = []
-        means: list[Tensor] = []
-        centres: list[Tensor] = []
-        scale, gain, offset, root = (tiled(part, noise.shape[1]) for part in evidence)
-        for t, noise_t in enumerate(noise):
-            means.append(offset[t] - apply(gain[t], state[0]))
-            centres.append(state[0] + apply(scale[t], means[-1]))
-            latents.append(state[0] + apply(scale[t], means[-1] + apply(root[t], noise_t)))
-            state = self._after(latents[-1])
-        return (torch.stack(latents), torch.stack(means), root, torch.stack(centres)), state
+    def posterior_at(self, x_t: Tensor, state: LatentState, future_t: Tensor | None) -> LatentGaussian:
+        """q(z_t | z_{t-1}, x); all that it knows of the frames is in `future_t`."""
+        assert future_t is not None
+        size = self.latent_size
+        gain, root, offset = future_t.split([size, size, 1], -1)
+        return LatentGaussian(state.mean, state.factor, offset.squeeze(-1) - apply(gain, state.mean), root)
 
-    def decode(self, trace: Trace) -> Tensor:
-        """The latent z_t, `[..., Z]`."""
-        return trace[0]
+    def decode(self, z_t: Tensor, state: LatentState) -> Tensor:
+        """The latent itself is what the emission reads."""
+        return z_t
 
-    def divergence(self, trace: Trace, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """KL(N(mean, root root') || N(0, I)), and the log ratio at v = mean + root noise: L cancels in both."""
-        _, mean, root, _ = trace
-        log_det = root.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        kl = 0.5 * (root.square().sum((-2, -1)) - root.shape[-1] + mean.square().sum(-1)) - log_det
-        standard = mean + apply(root, noise)
-        return kl, 0.5 * (noise.square() - standard.square()).sum(-1) + log_det
+    def update_state(self, x_t: Tensor, z_t: Tensor, state: LatentState) -> LatentState:
+        """z_{t+1} ~ N(A z_t, Q)."""
+        return LatentState(apply(self.transition, z_t), self.process.tril().expand(*z_t.shape[:-1], -1, -1))
 
-    def posterior_mean(self, trace: Trace) -> Tensor:
-        """E[z_t | z_{t-1}] + L mean of v_t."""
-        return trace[3]
+    def read_future(self, x: Tensor, mask: Tensor, state: LatentState) -> Tensor:
+        """`Conditional` without its scale, `[T, B, Z, 2 Z + 1]`."""
+        q = self.conditional(x, mask, state)
+        return torch.cat([q.gain, q.root, q.offset.unsqueeze(-1)], -1)
 
-    def predict(self, state: State, generator: torch.Generator) -> tuple[Tensor, State]:
-        """The next latent, drawn from the prior: it is the emission's features."""
-        latent = state[0] + apply(state[1], standard_normal(state[0], generator))
-        return latent, (latent,)
-
-    def absorb(self, frame: Tensor, latent: State, state: State) -> State:
-        """The law of the latent after this one; the frame itself changes nothing."""
-        return self._after(*latent)
+    def conditional(self, x: Tensor, mask: Tensor, state: LatentState) -> Conditional:
+        """The posterior of every frame of `x [T, B, D]`."""
+        scale = torch.cat((state.factor[None], self.process.tril().expand(len(x) - 1, *state.factor.shape)))
+        return Conditional(scale, *condition(scale, self._known_of(x, mask, state)))
 
     def own(self, x: Tensor, mask: Tensor) -> Factor:
         """p(x_t | z_t) as a factor of z_t: C' R^-1 C and C' R^-1 x_t, 0 where the frame is padding."""
@@ -181,20 +239,22 @@ class LinearGaussian(LatentModel):
         precision = torch.where(real.unsqueeze(-1), weighted @ head.weight, 0.0)
         return precision, torch.where(real, x @ weighted.T, 0.0)
 
-    def _known_of(self, x: Tensor, mask: Tensor, state: State) -> Factor:
-        """What the posterior knows of z_t beside z_{t-1}."""
+    def _known_of(self, x: Tensor, mask: Tensor, state: LatentState) -> Factor:
+        """What the posterior knows of z_t besides z_{t-1}."""
         own, process = self.own(x, mask), self.process.tril()
         if self.posterior == "prior":
             return torch.zeros_like(own[0]), torch.zeros_like(own[1])
         if self.posterior == "filtering":
             return own
-        later, expected = ahead(own, self.transition, process)
+        later, expected = future_factor(own, self.transition, process)
         if self.posterior == "best-filtering":
-            expected = apply(later, filtered(own, state, self.transition, process)[0])
+            expected = apply(later, filtered_moments(own, (state.mean, state.factor), self.transition, process)[0])
         return own[0] + later, own[1] + expected
 
-    def _after(self, latent: Tensor) -> State:
-        return apply(self.transition, latent), self.process.tril().expand(*latent.shape[:-1], -1, -1)
+
+def log_determinant(triangular: Tensor) -> Tensor:
+    """Log determinant, `[...]`, of triangular matrices `[..., Z, Z]` with a positive diagonal."""
+    return triangular.diagonal(dim1=-2, dim2=-1).log().sum(-1)
 
 
 def _config(frame_size: int, latent: int) -> ModelConfig:

@@ -1,1 +1,4 @@
-"""TODO."""
+"""The machine that a model runs on: device, precision, memory, operation counts.
+
+It may import `vrnn.models` and `vrnn.scan`.
+"""

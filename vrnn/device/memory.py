@@ -1,8 +1,8 @@
-"""Memory: what a process gives back and takes again at every step, and what there is too little of.
+"""Memory: keep what a step frees for the next, release it after a failure, recognise an out-of-memory error.
 
-A step frees its large tensors and the next asks for the same sizes. The C library hands blocks of more than a few MB
-back to the system each time, and the system hands them out page by page, cleared: at the paper's sizes that costs a
-training step up to a tenth, and a step in bfloat16 more. A process that does little but such steps keeps them.
+A step frees its large tensors and the next allocates the same sizes. The C library returns blocks of more than a few MB
+to the system each time, and the system hands them out again page by page, zeroed: at the paper's sizes that costs up to
+a tenth of a training step, and more in bfloat16. A process that does little but such steps should keep them.
 """
 
 import ctypes
@@ -19,12 +19,12 @@ _NEVER = 2**31 - 1
 
 
 def keep_freed_memory() -> bool:
-    """Have this process keep what it frees for its next allocations, up to the most it has ever used.
+    """Make this process keep what it frees for its next allocations, up to the most it has ever used.
 
-    For the entry points of programs, not for libraries that others import. Only glibc on Linux knows how.
+    It is meant for the entry points of programs, not for libraries. Only glibc on Linux supports it.
 
     Returns:
-        Whether it was done.
+        Whether it is supported.
     """
     if not sys.platform.startswith("linux"):
         return False
@@ -36,11 +36,9 @@ def keep_freed_memory() -> bool:
 
 
 def release_memory() -> None:
-    """Give back to the system, or the GPU, all that is held and not used: what failed for want of memory left much.
-
-    Where a way back fails, torch keeps what is left of its graph until the thread's next one (pytorch/pytorch#82218),
-    hence one that costs nothing.
-    """
+    """Return to the system, or the GPU, all memory that is held and not used, as after an out-of-memory error."""
+    # After a failed backward pass torch keeps the rest of its graph until the thread's next backward pass
+    # (pytorch/pytorch#82218): run one that costs nothing.
     torch.zeros((), requires_grad=True).backward()
     gc.collect()
     if torch.cuda.is_available():
@@ -50,6 +48,6 @@ def release_memory() -> None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether this is how a GPU, torch's allocator on the CPU, or Python says that there is no more."""
+    """Whether this error of a GPU, of torch's allocator on the CPU, or of Python means that memory ran out."""
     refused = isinstance(error, RuntimeError) and _NO_CPU_MEMORY in str(error)
     return refused or isinstance(error, torch.OutOfMemoryError | MemoryError)

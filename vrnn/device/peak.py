@@ -1,7 +1,7 @@
-"""What a machine can do at most, measured, and what a pass through a model asks of it, counted.
+"""The peak rate of a machine, measured, and the operations and memory of a pass through a model.
 
-The peak is that of large square matrix products in the precision of the products, through the same torch: what a
-perfect implementation would reach if it did nothing but the arithmetic.
+The peak is that of large square matrix products in the precision of the products, through the same torch. A perfect
+implementation that did nothing but the arithmetic would reach it.
 """
 
 import statistics
@@ -10,9 +10,9 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from vrnn.models import SequenceModel
+from vrnn.nn.mlp import MLP
 
 __all__ = ["brief_peak", "matmul_peak", "pass_operations", "peak_memory", "reset_peak_memory", "synchronise"]
 
@@ -24,14 +24,14 @@ _STATUS, _CLEAR, _RESET_PEAK = Path("/proc/self/status"), Path("/proc/self/clear
 
 @torch.no_grad()
 def matmul_peak(device: torch.device, dtype: torch.dtype) -> float:
-    """Operations a second, a multiplication and an addition being two, of the fastest of a few sizes."""
+    """Operations a second of the fastest of a few sizes; a multiplication and an addition are two operations."""
     return max(_matmul_rate(size, device, dtype) for size in _SIZES[device.type])
 
 
 @lru_cache(maxsize=8)
 @torch.no_grad()
 def brief_peak(device: torch.device, dtype: torch.dtype) -> float:
-    """As `matmul_peak`, of one size that costs a fraction of a second; measured once a process."""
+    """`matmul_peak` from one size that takes a fraction of a second; measured once a process."""
     return _matmul_rate(_BRIEF_SIZES[device.type], device, dtype)
 
 
@@ -44,25 +44,26 @@ def _matmul_rate(size: int, device: torch.device, dtype: torch.dtype) -> float:
         torch.mm(left, right, out=out)
         synchronise(device)
         seconds.append(time.perf_counter() - start)
+    # The first product pays for start-up.
     return 2 * size**3 / statistics.median(seconds[1:])
 
 
 def pass_operations(model: SequenceModel, frames: int, *, backward: bool) -> float:
-    """Operations of the products with weights, over so many frames of all sequences: what no implementation can skip.
+    """Operations of the products with weights over so many frames of all sequences, which no implementation can skip.
 
-    A way back costs two such passes, one for the weights and one for what they were multiplied with, which the first
-    layer, that reads the data, does without.
+    A backward pass costs as much as two forward passes: one for the gradients of the weights and one for those of their
+    inputs. The first layer, which reads the data, needs only the former.
     """
     total = sum(parameter.numel() for parameter in model.parameters() if parameter.dim() > 1)
     if not backward:
         return 2.0 * frames * total
     reader = getattr(model, "phi_x", None)
-    first = reader.first.weights[0].numel() if isinstance(reader, nn.Module) else 0  # type: ignore[union-attr]
+    first = reader.first.weights[0].numel() if isinstance(reader, MLP) else 0
     return 2.0 * frames * (3 * total - first)
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Begin to watch anew how much memory is used at most."""
+    """Restart the measurement of peak memory."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     elif _CLEAR.exists():
@@ -70,7 +71,7 @@ def reset_peak_memory(device: torch.device) -> None:
 
 
 def peak_memory(device: torch.device) -> int | None:
-    """Bytes in use at most since the last reset: of the device, or resident in this process; None where not known."""
+    """Peak bytes since the last reset: of the device, or resident in this process; None where unknown."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     if not _STATUS.exists():
@@ -80,6 +81,6 @@ def peak_memory(device: torch.device) -> int | None:
 
 
 def synchronise(device: torch.device) -> None:
-    """Wait until the device has done what it was told."""
+    """Wait until the device has finished all work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -1,11 +1,10 @@
 """The precision of a run: of its parameters, and of its products.
 
-`float32` and `float64` are what they say. `tf32` is float32 whose factors GPUs round to 10 bits of mantissa; on a CPU
-it is float32. `bfloat16` keeps the parameters, and with them the optimiser and the checkpoint, in float32, and makes
-the products in bfloat16 through autocast: weights and what they are multiplied with are rounded to 8 bits of mantissa,
-and so is each product; states, sums of products, latents, likelihoods, divergences and the sums over frames are in
-float32 or above. A score in bfloat16 is the bound of the network so rounded, not an
-approximate bound of another.
+`tf32` is float32 whose factors GPUs round to 10 bits of mantissa; on a CPU it is float32. `bfloat16` keeps the
+parameters, and with them the optimiser and the checkpoint, in float32, and makes the products in bfloat16 through
+autocast: weights, their inputs and each product are rounded to 8 bits of mantissa. States, sums of products, latents,
+likelihoods, divergences and sums over frames are in float32 or above. A score in bfloat16 is a bound for the rounded
+network, not an approximate bound for the network in float32.
 """
 
 from contextlib import AbstractContextManager
@@ -19,21 +18,21 @@ Precision: TypeAlias = Literal["float32", "tf32", "bfloat16", "float64"]
 
 
 def parameter_dtype(precision: Precision) -> torch.dtype:
-    """What the parameters and the frames are kept in."""
+    """The type of the parameters and the frames."""
     return torch.float64 if precision == "float64" else torch.float32
 
 
 def product_dtype(precision: Precision) -> torch.dtype:
-    """What the factors of the products are in."""
+    """The type of the factors of products."""
     return torch.bfloat16 if precision == "bfloat16" else parameter_dtype(precision)
 
 
 def arithmetic(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
-    """A block within which a model's products are made in `precision`; the way back follows the way forward."""
+    """A block in which a model's products are made in `precision`; the backward pass uses the same precision."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
 def allow_tf32(precision: Precision) -> None:
-    """Let this process's float32 products on GPUs be rounded as `tf32` says, or, for any other precision, not."""
+    """Round the factors of this process's float32 products on GPUs for `tf32`, and for no other precision."""
     torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
     torch.backends.cudnn.allow_tf32 = precision == "tf32"

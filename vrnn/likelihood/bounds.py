@@ -1,13 +1,13 @@
 """Likelihoods of sequences from a model's per-frame terms: exact, ELBO and importance-weighted (IWAE).
 
-One estimator is one function, and every result is in nats per sequence. A bound is not an estimate of the same
-kind as an exact value: report each with its name, and IWAE with its K. A bound is random through the noise it is
-given; `repeated` turns independent repetitions into a mean and its Monte Carlo standard error. The particle filter's
-bound is in `vrnn.likelihood.fivo`.
+One estimator is one function, and every result is in nats per sequence. A bound and an exact value are different
+quantities: report each with its name, and IWAE with its K. A bound is random through its noise; `repeated` turns
+independent repetitions into a mean and its Monte Carlo standard error. The particle filter's bound is in
+`vrnn.likelihood.fivo`.
 
-Sums over frames are made in float64 and select real frames (`torch.where`): a product with the mask would
-turn an infinite term of a padded frame into NaN. Padded frames are replaced by zeros before the model sees
-them, so that whatever they hold reaches neither a value nor a gradient.
+Sums over frames are in float64 and select real frames (`torch.where`): a product with the mask would turn an infinite
+term of a padded frame into NaN. Padded frames are replaced by zeros before the model sees them, so that their content
+reaches neither a value nor a gradient.
 
 Shapes: T frames, B sequences, D frame size, Z latent size, K importance samples.
 """
@@ -45,7 +45,7 @@ def exact(model: nn.Module, x: Tensor, mask: Tensor) -> Tensor:
     """Exact log-likelihood of a model without a latent: log p(x) = sum_t log p(x_t | x_<t).
 
     Args:
-        model: a `SequenceModel`, or a wrapper of one that is called like it.
+        model: a `SequenceModel`, or a wrapper that is called like one.
         x: frames `[T, B, D]`.
         mask: bool `[T, B]`, True at real frames.
 
@@ -66,7 +66,7 @@ def elbo(model: nn.Module, x: Tensor, mask: Tensor, noise: Tensor) -> Elbo:
     with the expectation over z estimated at z = mu_q + sigma_q * noise.
 
     Args:
-        model: a `SequenceModel` with a latent, or a wrapper of one that is called like it.
+        model: a `SequenceModel` with a latent, or a wrapper that is called like one.
         x: frames `[T, B, D]`.
         mask: bool `[T, B]`, True at real frames.
         noise: standard normal `[T, B, Z]`.
@@ -84,12 +84,12 @@ def elbo(model: nn.Module, x: Tensor, mask: Tensor, noise: Tensor) -> Elbo:
 
 
 def frame_terms(model: nn.Module, x: Tensor, mask: Tensor, noise: Tensor | None = None) -> Tensor:
-    """What each frame adds to `exact` or, with noise, to the value of `elbo`, float64 `[T, B]`; 0 where padded.
+    """The share of each frame in `exact` or, with noise, in the value of `elbo`, float64 `[T, B]`; 0 where padded.
 
     log p(x_t | x_<t) without a latent, else log p(x_t | z_<=t, x_<t) - KL(q(z_t | ...) || p(z_t | ...)).
 
     Args:
-        model: a `SequenceModel`, or a wrapper of one that is called like it.
+        model: a `SequenceModel`, or a wrapper that is called like one.
         x: frames `[T, B, D]`.
         mask: bool `[T, B]`, True at real frames.
         noise: standard normal `[T, B, Z]`; None for a model without a latent.
@@ -106,12 +106,12 @@ def frame_terms(model: nn.Module, x: Tensor, mask: Tensor, noise: Tensor | None 
 def iwae(model: nn.Module, x: Tensor, mask: Tensor, noise_chunks: Iterable[Tensor]) -> Tensor:
     """Importance-weighted bound (Burda et al. 2016, equation 8): log 1/K sum_k p(x, z^k) / q(z^k | x).
 
-    In expectation a lower bound on log p(x) that rises with K; the mean inside the logarithm is an unbiased
-    estimate of p(x). K is the number of samples in all chunks together, and how they are cut into chunks does
-    not change the value: a chunk bounds the memory, whose K' samples are tiled into the batch.
+    In expectation it is a lower bound on log p(x) that rises with K; the mean inside the logarithm is an unbiased
+    estimate of p(x). K is the number of samples in all chunks together. The K' samples of a chunk are columns of one
+    batch: smaller chunks need less memory and give the same value.
 
     Args:
-        model: a `SequenceModel` with a latent, or a wrapper of one that is called like it.
+        model: a `SequenceModel` with a latent, or a wrapper that is called like one.
         x: frames `[T, B, D]`.
         mask: bool `[T, B]`, True at real frames.
         noise_chunks: standard normal `[K', T, B, Z]`, read one at a time.
@@ -133,7 +133,7 @@ def iwae(model: nn.Module, x: Tensor, mask: Tensor, noise_chunks: Iterable[Tenso
 
 
 def _log_weights(model: nn.Module, x: Tensor, mask: Tensor, noise: Tensor) -> Tensor:
-    """Log p(x, z^k) / q(z^k | x), float64 `[K', B]`: the model works out once what the samples have in common."""
+    """Log p(x, z^k) / q(z^k | x), float64 `[K', B]`; the model computes once what the samples share."""
     samples, sequences = len(noise), x.shape[1]
     if noise.dim() != x.dim() + 1:
         raise ModelError(f"noise_chunks: expected chunks [K', T, B, Z], got {list(noise.shape)}")
@@ -151,9 +151,10 @@ class Repeated:
     """Independent repetitions of a random bound, float64 `[B]`, in nats per sequence.
 
     Attributes:
-        mean: an unbiased estimate of the bound's expectation; the more repetitions, the surer. It does not tighten
-            the bound: a larger K does.
-        standard_error: of that mean, from the spread of the repetitions; nan where there was but one.
+        mean: an unbiased estimate of the bound's expectation. More repetitions make it more precise; only a larger K
+            makes the bound tighter.
+        standard_error: the standard error of that mean, from the spread of the repetitions; nan where there is only
+            one.
     """
 
     mean: Tensor
@@ -163,10 +164,15 @@ class Repeated:
 def repeated(draws: Iterable[Tensor]) -> Repeated:
     """Mean and Monte Carlo standard error of repetitions `[B]`, made with independent noise, read one at a time.
 
+    >>> found = repeated([torch.tensor([-10.0]), torch.tensor([-12.0])])
+    >>> found.mean.item(), found.standard_error.item()
+    (-11.0, 1.0)
+
     Raises:
         ModelError: there is no repetition.
     """
     count, mean, squares = 0, torch.zeros(()), torch.zeros(())
+    # Welford's update: one pass, without the cancellation of a sum of squares.
     for draw in draws:
         count += 1
         step = draw.double() - mean

@@ -1,6 +1,9 @@
-"""The registered models: a configuration's name decides the class, its sizes decide the rest."""
+"""The models: one file per family, their configuration, sizes and registry.
 
-from vrnn.models.base import SequenceModel, State, Terms
+It may import `vrnn.nn`, `vrnn.scan` and `vrnn.errors`.
+"""
+
+from vrnn.models.base import ExactModel, SequenceModel, State, Step, Terms
 from vrnn.models.config import Kind, ModelConfig
 from vrnn.models.latent import LatentModel
 from vrnn.models.presets import SIZES, preset
@@ -9,11 +12,13 @@ from vrnn.models.registry import MODELS, build_model
 __all__ = [
     "MODELS",
     "SIZES",
+    "ExactModel",
     "Kind",
     "LatentModel",
     "ModelConfig",
     "SequenceModel",
     "State",
+    "Step",
     "Terms",
     "build_model",
     "preset",

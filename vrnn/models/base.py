@@ -1,35 +1,55 @@
-"""What every model offers: per-frame log terms for the bounds, and samples.
+"""What every model is: one eager step, and the pass over all frames, the samples and the checks that follow from it.
 
-A model knows frames, which of them are real, and noise; it knows nothing of corpora or estimators.
-`vrnn.likelihood.bounds` turns the terms into likelihoods, so that an estimator is written once for all models. The
-generative part of every model is causal: what lies after a frame cannot touch the law of that frame. Only a smoothing
-posterior looks ahead, and there the mask keeps padding out.
+A family says in `step` what happens at one frame, in the order of its equations. `forward_by_steps` loops over it and
+is the reference for every family. `forward` is the same by default; a family may replace it by something faster, such
+as a scan (`vrnn.scan.time_loop`), which the tests compare with the reference. Samples use the parts of the step.
 
-A model's state is what it carries from one frame to the next. Starting from the state that an earlier stretch ended
-with goes on with the same sequences: training on long recordings and continuing a given beginning are made of it.
+A model knows frames, their mask and noise; it knows nothing of corpora or estimators. `vrnn.likelihood` turns the terms
+into likelihoods, so that an estimator is written once for all models. The generative part of every model is causal: the
+distribution of a frame does not depend on later frames. Only a smoothing posterior reads later frames (`read_future`).
+
+A pass that starts from the state that an earlier pass ended with continues the same sequences. Training on long
+recordings and the continuation of a given beginning rely on this.
 
 Shapes: T frames, B sequences, D frame size, Z latent size, F features. All tensors are time-major, `[T, B, ...]`.
 """
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from dataclasses import dataclass, field
+from typing import ClassVar, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from vrnn.errors import ModelError
 from vrnn.models.config import EMISSIONS, SMOOTHING, ModelConfig
+from vrnn.models.emission import log_emission
 from vrnn.nn.heads import FrameHead
+from vrnn.nn.named_tensors import NamedTensors, State
 from vrnn.scan.packed_weights import unchanging_weights
+from vrnn.scan.time_loop import tile
 
-__all__ = ["SequenceModel", "State", "Terms", "log_emission"]
+__all__ = ["ExactModel", "SequenceModel", "State", "StateT", "Step", "Terms"]
 
-_BLOCK_ELEMENTS = 2**21
+StateT = TypeVar("StateT", bound=State)
 
-State: TypeAlias = tuple[Tensor, ...]
-"""What a model carries between frames, each `[B, ...]`."""
+
+@dataclass(frozen=True, eq=False)
+class Step(NamedTensors):
+    """What a model gives at one frame, each `[B, ...]`, or at all frames, each `[T, B, ...]`.
+
+    Attributes:
+        features: what the emission of the frame is computed from, `[..., F]`.
+        kl: KL(q(z_t | ...) || p(z_t | ...)), analytic; None without a latent.
+        log_ratio: log p(z_t | ...) - log q(z_t | ...) at the sampled z_t; None without a latent.
+        posterior_mean: the mean of q(z_t | ...), `[..., Z]`; None without a latent.
+    """
+
+    features: Tensor
+    kl: Tensor | None = None
+    log_ratio: Tensor | None = None
+    posterior_mean: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,21 +60,21 @@ class Terms:
         log_emission: log p(x_t | z_<=t, x_<t).
         kl: KL(q(z_t | ...) || p(z_t | ...)), analytic; None without a latent.
         log_ratio: log p(z_t | ...) - log q(z_t | ...) at the sampled z_t; None without a latent.
-        state: after the last frame; of no use to a sequence that ended before it.
+        state: the state after the last frame; it has no meaning for a sequence that ended earlier.
     """
 
     log_emission: Tensor
     kl: Tensor | None = None
     log_ratio: Tensor | None = None
-    state: State = ()
+    state: State = field(default_factory=State)
 
 
-class SequenceModel(nn.Module, ABC):
+class SequenceModel(nn.Module, ABC, Generic[StateT]):
     """A density over sequences of frames.
 
     Class attributes:
         sizes: the sizes of `ModelConfig` that the family has; all others must be 0.
-        emissions: what its frames can be emitted from.
+        emissions: the emissions that the family supports.
         can_smooth: whether its posterior can either filter or smooth.
     """
 
@@ -75,32 +95,73 @@ class SequenceModel(nn.Module, ABC):
         return self.config.latent
 
     @abstractmethod
-    def initial_state(self, sequences: int) -> State:
-        """The state before the first frame of that many sequences."""
+    def initial_state(self, sequences: int) -> StateT:
+        """The state before the first frame of so many sequences."""
 
     @abstractmethod
-    def forward(self, x: Tensor, mask: Tensor, noise: Tensor | None = None, state: State | None = None) -> Terms:
+    def step(
+        self, x_t: Tensor, state: StateT, noise_t: Tensor | None = None, future_t: Tensor | None = None
+    ) -> tuple[Step, StateT]:
+        """One frame, written as the model's equations read.
+
+        Args:
+            x_t: the frame, `[B, D]`.
+            state: the state before the frame.
+            noise_t: standard normal `[B, Z]` that the latent is reparameterised from; None where Z = 0.
+            future_t: what `read_future` gives for this frame.
+
+        Returns:
+            The frame's features and divergences, and the state after the frame.
+        """
+
+    @abstractmethod
+    def sample_step(self, state: StateT, generator: torch.Generator, temperature: float) -> tuple[Tensor, StateT]:
+        """A frame `[B, D]` drawn from the model, and the state after it."""
+
+    def read_future(self, x: Tensor, mask: Tensor, state: StateT) -> Tensor | None:
+        """What a smoothing posterior knows of later frames at each frame, `[T, B, ...]`; None for all other models."""
+        return None
+
+    def forward(self, x: Tensor, mask: Tensor, noise: Tensor | None = None, state: StateT | None = None) -> Terms:
         """The terms of frames `x [T, B, D]`.
 
         Args:
             x: normalised frames; padding may hold any finite value.
             mask: bool `[T, B]`, True at real frames, which come before all others of a sequence.
-            noise: standard normal `[T, K B, Z]` that the latents are reparameterised from, K samples of every sequence,
-                sample k of sequence b at column k * B + b; None where Z = 0. The terms have its columns, and what does
-                not depend on the sample is worked out once.
-            state: that an earlier stretch of these sequences ended with; None at their beginning.
+            noise: standard normal `[T, K B, Z]` that the latents are reparameterised from, for K samples of every
+                sequence, sample k of sequence b at column k * B + b; None where Z = 0. The terms have the same columns.
+            state: the state that an earlier part of these sequences ended with; None at their beginning.
 
         Raises:
             ModelError: a shape does not fit, or noise is missing or not wanted.
         """
+        return self.forward_by_steps(x, mask, noise, state)
 
-    @abstractmethod
-    def predict(self, state: State, generator: torch.Generator) -> tuple[Tensor, State]:
-        """Features `[B, F]` of the next frame's emission, and the latent variables drawn for it from the prior."""
+    def forward_by_steps(
+        self, x: Tensor, mask: Tensor, noise: Tensor | None = None, state: StateT | None = None
+    ) -> Terms:
+        """The reference for `forward`: a loop over `step`, with autograd behind it."""
+        self._check_input(x, mask, noise)
+        state = self.initial_state(x.shape[1]) if state is None else state
+        frames, state = self.run_steps(x, state, noise, self.read_future(x, mask, state))
+        return self._terms(x, frames, state)
 
-    @abstractmethod
-    def absorb(self, frame: Tensor, latent: State, state: State) -> State:
-        """The state after `frame [B, D]`, which was emitted given `latent`."""
+    def run_steps(
+        self, x: Tensor, state: StateT, noise: Tensor | None = None, future: Tensor | None = None
+    ) -> tuple[Step, StateT]:
+        """`step` at every frame of `x [T, B, D]` for each of the K samples in `noise [T, K B, Z]`.
+
+        The state may be that of the B sequences, or of all K B columns.
+        """
+        columns = x.shape[1] if noise is None else noise.shape[1]
+        x, future = tile(x, columns, 1), None if future is None else tile(future, columns, 1)
+        state = state.map(lambda part: tile(part, columns))
+        steps: list[Step] = []
+        for t, x_t in enumerate(x):
+            noise_t, future_t = (None if given is None else given[t] for given in (noise, future))
+            step, state = self.step(x_t, state, noise_t, future_t)
+            steps.append(step)
+        return Step.stack(steps), state
 
     @torch.no_grad()
     @unchanging_weights()
@@ -110,29 +171,34 @@ class SequenceModel(nn.Module, ABC):
         count: int,
         generator: torch.Generator,
         temperature: float = 1.0,
-        state: State | None = None,
+        state: StateT | None = None,
     ) -> Tensor:
         """Frames drawn from the model one after another, `[length, count, D]`, without gradients.
 
         Args:
-            length: frames a sequence.
+            length: frames of each sequence.
             count: sequences.
-            generator: source of all randomness; the same state gives the same frames.
+            generator: source of all randomness; the same generator state gives the same frames.
             temperature: below 1 narrows the emission, as `Emission.sample` says; latents are drawn as they are.
-            state: to go on from, of `count` sequences; None begins anew.
+            state: the state of `count` sequences to continue; None starts from the beginning.
 
         Raises:
             ModelError: length or count is not positive, or temperature is not positive and finite.
         """
-        self._check_sampling(length, count, temperature)
+        if length < 1 or count < 1:
+            raise ModelError(f"expected at least one frame and one sequence to sample, got {length} and {count}")
+        if not (temperature > 0 and math.isfinite(temperature)):
+            raise ModelError(f"temperature: expected a positive finite number, got {temperature}")
         state = self.initial_state(count) if state is None else state
         frames: list[Tensor] = []
         for _ in range(length):
-            features, latent = self.predict(state, generator)
-            frame = self.emission(features).sample(generator, temperature)
-            state = self.absorb(frame, latent, state)
+            frame, state = self.sample_step(state, generator, temperature)
             frames.append(frame)
         return torch.stack(frames)
+
+    def _terms(self, x: Tensor, frames: Step, state: StateT) -> Terms:
+        x = tile(x, frames.features.shape[1], 1)
+        return Terms(log_emission(self.emission, frames.features, x), frames.kl, frames.log_ratio, state)
 
     def _check_sizes(self) -> None:
         """Refuse a size that is missing, and one that the model would ignore."""
@@ -140,7 +206,7 @@ class SequenceModel(nn.Module, ABC):
         filters = self.can_smooth and not name.endswith(SMOOTHING)
         if filters and config.backward:
             raise ModelError(f"backward: a posterior that smooths is called {name}{SMOOTHING}; set it to 0 in {name}")
-        for size in sorted(self.sizes - ({"backward"} if filters else set())):
+        for size in sorted(self.sizes - ({"backward"} if filters else set[str]())):
             if not getattr(config, size):
                 raise ModelError(f"{name}: {size} must be positive, as the model has such a part")
         for size in sorted(_ALL_SIZES - self.sizes):
@@ -162,15 +228,32 @@ class SequenceModel(nn.Module, ABC):
         if noise is not None and not _fits(noise, x, latent_size):
             expected = [*x.shape[:2], latent_size]
             raise ModelError(
-                f"{name}: expected noise {expected}, or so many columns for every sample, for these frames, "
+                f"{name}: expected noise {expected} for these frames, or that many columns for every sample, "
                 f"got {list(noise.shape)}"
             )
 
-    def _check_sampling(self, length: int, count: int, temperature: float) -> None:
-        if length < 1 or count < 1:
-            raise ModelError(f"expected at least one frame and one sequence to sample, got {length} and {count}")
-        if not (temperature > 0 and math.isfinite(temperature)):
-            raise ModelError(f"temperature: expected a positive finite number, got {temperature}")
+
+class ExactModel(SequenceModel[StateT]):
+    """A model without a latent: each frame is emitted from features of the state before it."""
+
+    @abstractmethod
+    def decode(self, state: StateT) -> Tensor:
+        """Features `[B, F]` of the next frame's emission."""
+
+    @abstractmethod
+    def update_state(self, x_t: Tensor, state: StateT) -> StateT:
+        """The state after the frame `x_t [B, D]`."""
+
+    def step(
+        self, x_t: Tensor, state: StateT, noise_t: Tensor | None = None, future_t: Tensor | None = None
+    ) -> tuple[Step, StateT]:
+        """p(x_t | x_<t), and the state after x_t; see `SequenceModel.step`."""
+        return Step(self.decode(state)), self.update_state(x_t, state)
+
+    def sample_step(self, state: StateT, generator: torch.Generator, temperature: float) -> tuple[Tensor, StateT]:
+        """x_t ~ p(x_t | x_<t), and the state after it."""
+        x_t = self.emission(self.decode(state)).sample(generator, temperature)
+        return x_t, self.update_state(x_t, state)
 
 
 _ALL_SIZES = frozenset({"hidden", "phi_x", "phi_z", "encoder", "prior", "decoder", "latent", "backward", "context"})
@@ -181,15 +264,3 @@ def _fits(noise: Tensor, x: Tensor, latent_size: int) -> bool:
     length, sequences = x.shape[:2]
     columns = noise.shape[1] if noise.dim() == 3 else 0
     return noise.shape == (length, columns, latent_size) and columns >= sequences and not columns % max(sequences, 1)
-
-
-def log_emission(head: FrameHead, features: Tensor, x: Tensor) -> Tensor:
-    """Log p(x_t | features_t) of all frames, `[T, B]`, from features `[T, B, F]` and frames `[T, B, D]`.
-
-    Worked in blocks of frames: a mixture over 200 samples has thousands of parameters a frame, and one pass over a
-    whole batch of them is bound by fresh memory, not by arithmetic. A block's temporaries are small enough to be used
-    again.
-    """
-    size = max(1, _BLOCK_ELEMENTS // (x.shape[-1] * head.components))
-    blocks = zip(features.flatten(0, 1).split(size), x.flatten(0, 1).split(size), strict=True)
-    return torch.cat([head(block).log_prob(frames) for block, frames in blocks]).unflatten(0, x.shape[:2])

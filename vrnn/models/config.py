@@ -1,4 +1,4 @@
-"""What defines a model: its name and its sizes."""
+"""The configuration of a model: its name and its sizes."""
 
 import math
 from collections.abc import Mapping
@@ -16,14 +16,14 @@ FRAME_SIZES: Mapping[str, int] = {"speech": 200, "pen": 3}
 """A speech frame is 200 consecutive samples in the paper, a pen frame is (dx, dy, pen_up)."""
 
 EMISSIONS = ("gauss", "gmm", "hier", "dmol", "hier-dmol")
-"""What a frame can be emitted from: the last part of a model's name.
+"""The emissions: the last part of a model's name.
 
 A Gaussian, a Gaussian mixture, the same for each group of samples inside the frame given those before it, a discretised
 mixture of logistics (probabilities of integers), and the same group by group.
 """
 
 SMOOTHING = "+smoothing"
-"""What a name ends in where a posterior that could also filter smooths."""
+"""The end of a model's name whose posterior smooths and could also filter."""
 
 
 @dataclass(frozen=True)
@@ -32,21 +32,21 @@ class ModelConfig:
 
     Attributes:
         name: the registered name, such as `vrnn-gauss` or `vrnn-gauss+smoothing`.
-        kind: what a frame is; it decides the family of the emission.
+        kind: the kind of frame; it decides the family of the emission.
         frame_size: D, 3 for a pen.
         hidden: H, units of the LSTM.
-        phi_x: width of the network that reads a frame.
-        phi_z: width of the network that reads a latent.
+        phi_x: width of the feature network of a frame.
+        phi_z: width of the feature network of a latent.
         encoder: width of the network of the posterior.
         prior: width of the network of the prior.
         decoder: width of the network of the emission.
         latent: Z, 0 for a model without a latent.
         depth: ReLU layers in each of these networks.
         components: K, mixture components of the emission; 1 is a Gaussian.
-        sigma_floor: what is added to every standard deviation (or logistic scale) after its softplus, in the units
-            of the normalised frame. On quantised or silent audio it decides the attainable density: state it.
-        backward: units of the LSTM that reads the frames from the end for a smoothing posterior; 0 for a
-            filtering one.
+        sigma_floor: what is added to every standard deviation (or logistic scale) after its softplus, in units of the
+            normalised frame. On quantised or silent audio it decides the attainable density: report it.
+        backward: units of the LSTM that reads the frames from the end, for a smoothing posterior; 0 for a filtering
+            one.
         group: samples of a group, for an emission that is autoregressive over groups inside a frame.
         group_hidden: units of the LSTM that runs over these groups.
         context: samples or pen points that a linear model predicts from.
@@ -89,7 +89,7 @@ class ModelConfig:
 
     @property
     def emission(self) -> str:
-        """The part of the name that says what a frame is emitted from, such as `gauss`; empty in a name of no model."""
+        """The emission in the name, such as `gauss`; empty where the name is no model's."""
         return emission_of(self.name)
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,114 +1,129 @@
-"""Models with a latent at every frame: one pass through time, written once for all of them.
+"""Models with a latent at every frame, written as four equations.
 
-A family says what it can work out for all frames before the loop (`evidence`), what the loop does with it
-(`follow`), and what comes of its trace (`decode`, `divergence`). The loop holds only what depends on the frame
-before; the likelihood and the divergence run once on all frames. A particle filter uses the same four parts one
-frame at a time.
+    prior        p(z_t | z_<t, x_<t)       `prior_at`
+    posterior    q(z_t | z_<t, x)          `posterior_at`
+    emission     p(x_t | z_<=t, x_<t)      `decode`, then the head `emission`
+    recurrence   s_t from s_{t-1}, x_t, z_t   `update_state`
 
-Shapes: T frames, B sequences, D frame size, Z latent size, F features, K particles of a sequence.
+`step` puts them together and is the reference. Every pass has two halves: `encode` works out what depends on the frames
+alone, once for all frames, and `infer_latents` runs over time, for K samples or particles of each sequence. By default
+the second half loops over `step`. A family may override both with a scan, whose loop holds only what depends on the
+frame before. A particle filter calls the second half frame by frame.
+
+Shapes: T frames, B sequences, D frame size, Z latent size, F features, K samples or particles of a sequence.
 """
 
 from abc import abstractmethod
-from typing import TypeAlias
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from vrnn.models.base import SequenceModel, State, Terms, log_emission
+from vrnn.models.base import SequenceModel, StateT, Step, Terms
 from vrnn.nn.distributions import DiagonalGaussian
+from vrnn.nn.named_tensors import NamedTensors
+from vrnn.scan.time_loop import tile
 
-__all__ = ["Evidence", "LatentModel", "Trace", "gaussian_divergence", "tiled", "tiled_state"]
-
-Evidence: TypeAlias = tuple[Tensor, ...]
-"""What is known of the frames before the loop, each `[T, B, ...]`."""
-
-Trace: TypeAlias = tuple[Tensor, ...]
-"""What the loop leaves behind, each `[T, K B, ...]`, or `[T, B, ...]` where no latent has touched it."""
+__all__ = ["LatentModel", "divergences"]
 
 
-class LatentModel(SequenceModel):
+@dataclass(frozen=True, eq=False)
+class _PlainFrames(NamedTensors):
+    """What a model without an encoding of its own hands to its steps: the frames, and what `read_future` gives."""
+
+    x: Tensor
+    future: Tensor | None
+
+
+class LatentModel(SequenceModel[StateT]):
     """A density over sequences that is bounded by a posterior q(z | x) = prod_t q(z_t | z_<t, x)."""
 
     @abstractmethod
-    def evidence(self, x: Tensor, mask: Tensor, state: State) -> tuple[Evidence, State]:
-        """What the posterior and the recurrence make of frames `x [T, B, D]` without any latent.
-
-        Returns:
-            The evidence, and the leading parts of the state after the last frame that no latent has touched.
-        """
+    def prior_at(self, state: StateT) -> DiagonalGaussian:
+        """p(z_t | z_<t, x_<t), `[B, Z]`, from the state before the frame."""
 
     @abstractmethod
-    def follow(self, evidence: Evidence, noise: Tensor, state: State) -> tuple[Trace, State]:
-        """The latents from `noise [T, K B, Z]`, K particles of each sequence beside one another.
+    def posterior_at(self, x_t: Tensor, state: StateT, future_t: Tensor | None) -> DiagonalGaussian:
+        """q(z_t | z_<t, x), `[B, Z]`, from the frame, the state before it, and what `read_future` gives for it."""
+
+    @abstractmethod
+    def decode(self, z_t: Tensor, state: StateT) -> Tensor:
+        """Features `[B, F]` of the emission p(x_t | z_<=t, x_<t)."""
+
+    @abstractmethod
+    def update_state(self, x_t: Tensor, z_t: Tensor, state: StateT) -> StateT:
+        """The state after the frame `x_t [B, D]` with its latent `z_t [B, Z]`."""
+
+    def step(
+        self, x_t: Tensor, state: StateT, noise_t: Tensor | None = None, future_t: Tensor | None = None
+    ) -> tuple[Step, StateT]:
+        """One frame with a latent from the posterior; see `SequenceModel.step`."""
+        assert noise_t is not None
+        prior = self.prior_at(state)
+        posterior = self.posterior_at(x_t, state, future_t)
+        z_t = posterior.at(noise_t)
+        features = self.decode(z_t, state)
+        kl, log_ratio = divergences(posterior, prior, noise_t)
+        return Step(features, kl, log_ratio, posterior.mean), self.update_state(x_t, z_t, state)
+
+    def sample_step(self, state: StateT, generator: torch.Generator, temperature: float) -> tuple[Tensor, StateT]:
+        """z_t ~ p(z_t | z_<t, x_<t), x_t ~ p(x_t | z_<=t, x_<t), and the state after them."""
+        z_t = self.prior_at(state).sample(generator)
+        x_t = self.emission(self.decode(z_t, state)).sample(generator, temperature)
+        return x_t, self.update_state(x_t, z_t, state)
+
+    def encode(self, x: Tensor, mask: Tensor, state: StateT) -> tuple[NamedTensors, StateT]:
+        """What posterior and recurrence make of frames `x [T, B, D]` without any latent, each tensor `[T, B, ...]`.
+
+        Returns:
+            The encoded frames, and `state` in which the parts that no latent touches are those after the last frame.
+        """
+        return _PlainFrames(x, self.read_future(x, mask, state)), state
+
+    def infer_latents(self, encoded: NamedTensors, noise: Tensor, state: StateT) -> tuple[Step, StateT]:
+        """The latents of all encoded frames, one after another, and what follows from them.
 
         Args:
-            evidence: of the B sequences.
-            noise: particle k of sequence b at column k * B + b.
-            state: of the K B particles, without the parts that no latent touches.
+            encoded: what `encode` gave for the B sequences, or some of its frames.
+            noise: `[T, K B, Z]`, sample k of sequence b at column k * B + b.
+            state: the state of the K B columns; the parts that no latent touches are passed on as they are.
 
         Returns:
-            The trace, and such a state after the last frame.
+            The steps of all frames, `[T, K B, ...]`, and the state after the last.
         """
+        assert isinstance(encoded, _PlainFrames)
+        return self.run_steps(encoded.x, state, noise, encoded.future)
 
-    @abstractmethod
-    def decode(self, trace: Trace) -> Tensor:
-        """Features `[..., F]` of the emissions."""
-
-    @abstractmethod
-    def divergence(self, trace: Trace, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """KL(q || p) and log p(z) - log q(z) of every frame at the latents made from `noise [..., Z]`, each `[...]`."""
-
-    @abstractmethod
-    def posterior_mean(self, trace: Trace) -> Tensor:
-        """The mean of q(z_t | z_<t, x) of every frame, `[..., Z]`, in the coordinates of z."""
-
-    def forward(self, x: Tensor, mask: Tensor, noise: Tensor | None = None, state: State | None = None) -> Terms:
+    def forward(self, x: Tensor, mask: Tensor, noise: Tensor | None = None, state: StateT | None = None) -> Terms:
         """The terms at the latents that `noise` stands for; see `SequenceModel.forward`."""
-        trace, noise, state = self._follow(x, mask, noise, state)
-        kl, log_ratio = self.divergence(trace, noise)
-        features = self.decode(trace)
-        return Terms(log_emission(self.emission, features, tiled(x, features.shape[1])), kl, log_ratio, state)
+        frames, state = self._infer(x, mask, noise, state)
+        return self._terms(x, frames, state)
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor, mask: Tensor, noise: Tensor) -> Tensor:
         """The expected frames `[T, B, D]` given latents of the posterior and the real frames before each."""
-        trace, _, _ = self._follow(x, mask, noise, None)
-        return torch.stack([self.emission(features).mean for features in self.decode(trace).unbind()])
+        frames, _ = self._infer(x, mask, noise, None)
+        return torch.stack([self.emission(features).mean for features in frames.features.unbind()])
 
     @torch.no_grad()
     def latent_path(self, x: Tensor, mask: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """What the latent does along real frames: KL(q || p), `[T, B]`, and the posterior's mean, `[T, B, Z]`.
+        """The latent along real frames: KL(q || p), `[T, B]`, and the posterior's mean, `[T, B, Z]`.
 
-        The quantities of Chung et al. (2015), figure 1.
+        These are the quantities of Chung et al. (2015), figure 1.
         """
-        trace, noise, _ = self._follow(x, mask, noise, None)
-        kl, _ = self.divergence(trace, noise)
-        return kl, self.posterior_mean(trace)
+        frames, _ = self._infer(x, mask, noise, None)
+        assert frames.kl is not None
+        assert frames.posterior_mean is not None
+        return frames.kl, frames.posterior_mean
 
-    def _follow(
-        self, x: Tensor, mask: Tensor, noise: Tensor | None, state: State | None
-    ) -> tuple[Trace, Tensor, State]:
+    def _infer(self, x: Tensor, mask: Tensor, noise: Tensor | None, state: StateT | None) -> tuple[Step, StateT]:
         self._check_input(x, mask, noise)
         assert noise is not None
-        state = self.initial_state(x.shape[1]) if state is None else state
-        evidence, untouched = self.evidence(x, mask, state)
-        trace, touched = self.follow(evidence, noise, tiled_state(state[len(untouched) :], noise.shape[1]))
-        return trace, noise, (*tiled_state(untouched, noise.shape[1]), *touched)
+        encoded, state = self.encode(x, mask, self.initial_state(x.shape[1]) if state is None else state)
+        return self.infer_latents(encoded, noise, state.map(lambda part: tile(part, noise.shape[1])))
 
 
-def tiled(values: Tensor, columns: int) -> Tensor:
-    """`values [T, B, ...]` of sequences for each of their particles, `[T, K B, ...]` where `columns` is K B."""
-    if values.shape[1] == columns:
-        return values
-    return values.repeat(1, columns // values.shape[1], *[1] * (values.dim() - 2))
-
-
-def tiled_state(state: State, columns: int) -> State:
-    """A state of B sequences for each of their particles, K B of them where `columns` is K B."""
-    return tuple(tiled(part.unsqueeze(0), columns).squeeze(0) for part in state)
-
-
-def gaussian_divergence(posterior: DiagonalGaussian, prior: DiagonalGaussian, noise: Tensor) -> tuple[Tensor, Tensor]:
-    """`LatentModel.divergence` of a diagonal Gaussian posterior and prior, at posterior.at(noise)."""
+def divergences(posterior: DiagonalGaussian, prior: DiagonalGaussian, noise: Tensor) -> tuple[Tensor, Tensor]:
+    """KL(q || p), and log p(z) - log q(z) at z = posterior.at(noise), each `[...]` in nats."""
     log_ratio = prior.log_prob(posterior.at(noise)) - posterior.log_prob_at(noise)
     return posterior.kl(prior), log_ratio

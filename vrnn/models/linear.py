@@ -4,8 +4,8 @@
     pen      x_t ~ emission(W [x_{t-P}, ..., x_{t-1}] + b)   for every pen point t
 
 P is `config.context`; values before the beginning are 0. All parameters of the emission are affine in the context
-(spreads through a softplus): linear prediction, as in a lossless audio coder, with a learned noise. A sanity row: a
-deep model of frames that does not clear it has not learned what the last few samples say about the next.
+(spreads through a softplus). This is linear prediction, as in a lossless audio codec, with a learned noise. It is a
+sanity row: a deep model of frames that does not beat it has not learned what the last few samples say about the next.
 
 Shapes: T frames, B sequences, D frame size, U values of a unit (a sample or a pen point), P context.
 """
@@ -16,10 +16,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vrnn.models.base import SequenceModel, State, Terms, log_emission
+from vrnn.models.base import ExactModel, State, Terms
 from vrnn.models.config import ModelConfig
+from vrnn.models.emission import log_emission, unit_head
 from vrnn.nn.distributions import Emission
-from vrnn.nn.emissions import unit_head
 from vrnn.nn.heads import FrameHead
 
 __all__ = ["Linear"]
@@ -45,7 +45,7 @@ class LinearFrame:
     """The distribution of a frame, unit after unit.
 
     Attributes:
-        head: what emits a unit.
+        head: the head that emits a unit.
         context: the P units before the frame, `[..., P * U]`.
     """
 
@@ -54,9 +54,9 @@ class LinearFrame:
 
     @property
     def mean(self) -> Tensor:
-        """The frame `[..., D]` of which every unit is its mean given those before it.
+        """The frame `[..., D]` in which every unit is its mean given the units before it.
 
-        The expectation of the frame where the emission's mean is linear in the context, as a Gaussian's is.
+        It is the expectation of the frame where the emission's mean is linear in the context, as a Gaussian's is.
         """
         return self._emit(lambda unit: unit.mean)
 
@@ -77,7 +77,18 @@ class LinearFrame:
         return seen[..., width:]
 
 
-class Linear(SequenceModel):
+@dataclass(frozen=True, eq=False)
+class LinearState(State):
+    """The last P units.
+
+    Attributes:
+        context: `[B, P * U]`.
+    """
+
+    context: Tensor
+
+
+class Linear(ExactModel[LinearState]):
     """Linear prediction with a learned noise."""
 
     sizes = frozenset({"context"})
@@ -89,24 +100,22 @@ class Linear(SequenceModel):
         self.emission = head
         self._width = config.context * head.unit
 
-    def initial_state(self, sequences: int) -> State:
+    def initial_state(self, sequences: int) -> LinearState:
         """A context of zeros."""
-        return (next(self.parameters()).new_zeros(sequences, self._width),)
+        return LinearState(next(self.parameters()).new_zeros(sequences, self._width))
 
-    def forward(self, x: Tensor, mask: Tensor, noise: Tensor | None = None, state: State | None = None) -> Terms:
+    def decode(self, state: LinearState) -> Tensor:
+        """The P units before the frame."""
+        return state.context
+
+    def update_state(self, x_t: Tensor, state: LinearState) -> LinearState:
+        """The last P units, those of the frame included."""
+        return LinearState(torch.cat([state.context, x_t], -1)[:, -self._width :])
+
+    def forward(self, x: Tensor, mask: Tensor, noise: Tensor | None = None, state: LinearState | None = None) -> Terms:
         """The exact log density of each frame given those before it; see `SequenceModel.forward`."""
         self._check_input(x, mask, noise)
-        (start,) = self.initial_state(x.shape[1]) if state is None else state
-        width = start.shape[-1]
-        values = torch.cat([start, x.transpose(0, 1).flatten(1)], 1)
-        contexts = values.unfold(1, width, x.shape[-1])[:, : len(x)].transpose(0, 1)
-        return Terms(log_emission(self.emission, contexts, x), state=(values[:, -width:],))
-
-    def predict(self, state: State, generator: torch.Generator) -> tuple[Tensor, State]:
-        """The context of the next frame; there is nothing to draw."""
-        return state[0], ()
-
-    def absorb(self, frame: Tensor, latent: State, state: State) -> State:
-        """The context after `frame [B, D]`."""
-        (seen,) = state
-        return (torch.cat([seen, frame], -1)[:, -seen.shape[-1] :],)
+        start = self.initial_state(x.shape[1]) if state is None else state
+        values = torch.cat([start.context, x.transpose(0, 1).flatten(1)], 1)
+        contexts = values.unfold(1, self._width, x.shape[-1])[:, : len(x)].transpose(0, 1)
+        return Terms(log_emission(self.emission, contexts, x), state=LinearState(values[:, -self._width :]))

@@ -1,15 +1,15 @@
 """Named sizes of the models: the released code's, and smaller ones for tests and for two CPU cores.
 
-Paper sizes are those of the released code (jych/nips2015_vrnn) where it has them. It never held TIMIT: there,
-hidden and latent sizes, depth and RNN-Gauss's 600 are the paper's (section 4), the VRNNs' 500 is the released
-width of Blizzard's networks, and RNN-GMM's 500 is this project's choice, as is every size of a model that the paper
-does not have.
+Paper sizes are those of the released code (jych/nips2015_vrnn) where it has them. It does not contain TIMIT: there,
+hidden and latent sizes, depth and RNN-Gauss's 600 are the paper's (section 4), the VRNNs' 500 is the released width of
+Blizzard's networks, and RNN-GMM's 500 is this project's choice, as is every size of a model that the paper does not
+have.
 
-`tiny` is for tests and demos, `small` for two CPU cores. In `small` the widths are chosen so that the
-Gaussian models of one kind have the same number of parameters within 5 %, and the mixtures too.
+`tiny` is for tests and demos, `small` for two CPU cores. In `small` the widths are chosen so that the Gaussian models
+of one kind have the same number of parameters within 5 %, and so do the mixtures.
 
-A size says how wide each part would be; a family takes the parts that it has (`SequenceModel.sizes`). So a new
-family has every size at once, and only models that were published with widths of their own are listed by name.
+A size says how wide each part would be; a family takes the parts that it has (`SequenceModel.sizes`). A new family
+therefore has every size at once, and only models that were published with their own widths are listed by name.
 """
 
 from collections.abc import Mapping
@@ -29,20 +29,20 @@ _FEW_COMPONENTS: Mapping[str, int] = {"gauss": 1, "gmm": 5, "dmol": 5, "hier": 2
 
 @dataclass(frozen=True)
 class _Size:
-    """How wide the parts of a model are.
+    """The widths of a model's parts.
 
     Attributes:
-        hidden: units of the LSTM, and of the one that reads backwards half as many.
+        hidden: units of the LSTM; the LSTM that reads backwards has half as many.
         depth: layers of every network.
         latent: Z.
-        latent_width: of the networks that read or emit a latent.
-        frame_width: of the networks that read or emit a frame, beside a latent.
-        alone: the same in a model without a latent, by emission; `frame_width` where not listed.
+        latent_width: width of the networks that read or emit a latent.
+        frame_width: width of the networks that read or emit a frame, in a model with a latent.
+        frame_width_alone: the same in a model without a latent, by emission; `frame_width` where not listed.
         frame_widths: exceptions to `frame_width`, by emission.
         group: samples of a group inside a frame.
         group_hidden: units of the LSTM over groups.
-        context: what a linear model sees.
-        components: of the emission's mixture, by emission.
+        context: samples or points that a linear model predicts from.
+        components: components of the emission's mixture, by emission.
     """
 
     hidden: int
@@ -50,7 +50,7 @@ class _Size:
     latent: int
     latent_width: int
     frame_width: int
-    alone: Mapping[str, int]
+    frame_width_alone: Mapping[str, int]
     frame_widths: Mapping[str, int] = field(default_factory=dict)
     group: int = 10
     group_hidden: int = 64
@@ -79,9 +79,9 @@ def preset(name: str, kind: Kind, size: str, quantisation: Quantisation | None =
 
     Args:
         name: a model's name, such as `vrnn-gauss` or `vrnn-gauss+smoothing`.
-        kind: what a frame is.
-        size: one of `SIZES`; a `paper-` size exists for its corpus's kind only.
-        quantisation: how normalised samples stand for integers; only a discretised emission takes it in.
+        kind: the kind of frame.
+        size: one of `SIZES`; a `paper-` size exists only for the kind of its corpus.
+        quantisation: how normalised samples stand for integers; only a discretised emission uses it.
 
     Raises:
         ModelError: there is no such model, no such size for this kind, or the emission is not one of this kind.
@@ -109,8 +109,8 @@ def preset(name: str, kind: Kind, size: str, quantisation: Quantisation | None =
 
 
 def _parts(size: _Size, emission: str, *, has_latent: bool) -> dict[str, Any]:
-    frame_width = size.frame_widths.get(emission, size.frame_width) if has_latent else size.alone.get(emission)
-    frame_width = frame_width or size.frame_width
+    exceptions = size.frame_widths if has_latent else size.frame_width_alone
+    frame_width = exceptions.get(emission, size.frame_width)
     return {
         "hidden": size.hidden,
         "phi_x": frame_width,

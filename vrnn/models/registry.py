@@ -1,7 +1,7 @@
-"""The registered models: a name is a family and an emission, and adding a family is one line here.
+"""The registered models: a name is a family and an emission, and a new family is one line here.
 
-`vrnn-gauss` is the family `vrnn` with the emission `gauss`; `vrnn-gauss+smoothing` has the posterior that also sees
-the frames to come.
+`vrnn-gauss` is the family `vrnn` with the emission `gauss`; `vrnn-gauss+smoothing` has the posterior that also reads
+later frames.
 """
 
 import difflib
@@ -44,7 +44,7 @@ def family_of(name: str) -> type[SequenceModel]:
     """The class of the model called `name`.
 
     Raises:
-        ModelError: no model has this name; the message gives the nearest.
+        ModelError: no model has this name; the message suggests the nearest.
     """
     if name not in MODELS:
         nearest = difflib.get_close_matches(name.lower(), MODELS, n=1, cutoff=0)[0]
@@ -53,9 +53,14 @@ def family_of(name: str) -> type[SequenceModel]:
 
 
 def build_model(config: ModelConfig, generator: torch.Generator) -> SequenceModel:
-    """A freshly initialised model in float32 on the CPU: the same weights on every machine, to be moved after.
+    """A newly initialised model in float32 on the CPU, with the same weights on every machine.
 
     In a `with torch.device("meta")` block it has shapes but no values, which is enough to count parameters.
+
+    >>> from vrnn.models.presets import preset
+    >>> model = build_model(preset("vrnn-gauss", "speech", "tiny"), torch.Generator().manual_seed(0))
+    >>> sum(parameter.numel() for parameter in model.parameters())
+    50736
 
     Args:
         config: name and sizes.

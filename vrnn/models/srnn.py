@@ -1,6 +1,6 @@
 """SRNN (Fraccaro et al. 2016): a deterministic recurrence below, a chain of latents above, a smoothing posterior.
 
-    recurrence  h_t = LSTM(phi_x(x_t), h_{t-1}),  h_0 = 0                       (knows no latent)
+    recurrence  h_t = LSTM(phi_x(x_t), h_{t-1}),  h_0 = 0                       (no latent enters it)
     prior       z_t | z_{t-1}, h_{t-1}  ~ N(mu_p, diag sigma_p^2)               from prior(h_{t-1}, z_{t-1}),  z_0 = 0
     emission    x_t | z_t, h_{t-1}      ~ emission(decoder(z_t, h_{t-1}))
     backward    a_t = LSTM([phi_x(x_t), h_{t-1}], a_{t+1}),  a_{T+1} = 0
@@ -9,27 +9,69 @@
 The posterior's mean is a residual on the prior's (their section 3.2). Their d_t, which has read x_{t-1}, is h_{t-1}
 here, so that frame t is predicted from h_{t-1} in every model.
 
+The recurrence runs before the latents, on the frames alone; only prior and posterior are in the time loop of
+`infer_latents`.
+
 Shapes: T frames, B sequences, D frame size, Z latent size, H hidden units, A backward units.
 """
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from vrnn.models.base import State
+from vrnn.models.base import Step
 from vrnn.models.config import ModelConfig
-from vrnn.models.latent import Evidence, LatentModel, Trace, gaussian_divergence, tiled
+from vrnn.models.emission import frame_head
+from vrnn.models.latent import LatentModel, divergences
 from vrnn.nn.distributions import DiagonalGaussian
-from vrnn.nn.emissions import frame_head
 from vrnn.nn.heads import GaussianHead
-from vrnn.nn.lstm import LSTM
+from vrnn.nn.lstm import LSTM, LSTMState
 from vrnn.nn.mlp import MLP
-from vrnn.scan.scan_ops import network
-from vrnn.scan.time_loop import Program, scan
+from vrnn.nn.named_tensors import NamedTensors
+from vrnn.scan.time_loop import Program, scan, tile
 
 __all__ = ["SRNN"]
 
 
-class SRNN(LatentModel):
+@dataclass(frozen=True, eq=False)
+class SRNNState(LSTMState):
+    """The LSTM's state and the last latent.
+
+    Attributes:
+        z: `[B, Z]`.
+    """
+
+    z: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class SRNNFrames(NamedTensors):
+    """The share of the frames in the first layer of each network, bias included.
+
+    Attributes:
+        to_prior: of h_{t-1} in the prior's, `[T, B, prior]`.
+        to_posterior: of a_t in the encoder's, `[T, B, encoder]`.
+        to_decoder: of h_{t-1} in the decoder's, without its bias, `[T, B, decoder]`.
+    """
+
+    to_prior: Tensor
+    to_posterior: Tensor
+    to_decoder: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class SRNNTrace:
+    """What the loop leaves of each frame, each `[T, B, Z]`: the latent, and what it was drawn from."""
+
+    z: Tensor
+    mean_q: Tensor
+    std_q: Tensor
+    mean_p: Tensor
+    std_p: Tensor
+
+
+class SRNN(LatentModel[SRNNState]):
     """The stochastic recurrent network with its smoothing, residual posterior."""
 
     sizes = frozenset({"hidden", "phi_x", "encoder", "prior", "decoder", "latent", "backward"})
@@ -47,59 +89,66 @@ class SRNN(LatentModel):
         self.decoder = MLP([config.latent, config.hidden], config.decoder, depth, generator)
         self.emission = frame_head(config, config.decoder, generator)
 
-    def initial_state(self, sequences: int) -> State:
+    def initial_state(self, sequences: int) -> SRNNState:
         """h_0 = c_0 = 0 and z_0 = 0."""
-        h, c = self.lstm.initial_state(sequences)
-        return h, c, h.new_zeros(sequences, self.config.latent)
+        start = self.lstm.initial_state(sequences)
+        return SRNNState(start.h, start.c, start.h.new_zeros(sequences, self.config.latent))
 
-    def evidence(self, x: Tensor, mask: Tensor, state: State) -> tuple[Evidence, State]:
-        """What h_{t-1} gives to prior and decoder, and a_t to the encoder, in their first layers; h and c."""
-        h, c, _ = state
-        frames = self.phi_x(x)
-        before, last = self.lstm.read(frames, (h, c))
-        backward = self.backward_lstm.reversed(self.backward_lstm.project(frames, before), mask)
-        return (
-            self.prior_network.first(before),
-            self.encoder.first(backward),
-            self.decoder.first.share(1, before),
-        ), last
+    def prior_at(self, state: SRNNState) -> DiagonalGaussian:
+        """N(mu_p, diag sigma_p^2) from prior(h_{t-1}, z_{t-1})."""
+        return self.prior(self.prior_network(state.h, state.z))
 
-    def follow(self, evidence: Evidence, noise: Tensor, state: State) -> tuple[Trace, State]:
-        """The trace is what h_{t-1} gives to the decoder, z_t, mu_q, sigma_q, mu_p and sigma_p."""
+    def posterior_at(self, x_t: Tensor, state: SRNNState, future_t: Tensor | None) -> DiagonalGaussian:
+        """N(mu_p + r, diag sigma_q^2) with r and sigma_q from encoder(a_t, z_{t-1}); a_t, `future_t`, has read x_t."""
+        residual = self.posterior(self.encoder(future_t, state.z))
+        return DiagonalGaussian(self.prior_at(state).mean + residual.mean, residual.std)
+
+    def decode(self, z_t: Tensor, state: SRNNState) -> Tensor:
+        """decoder(z_t, h_{t-1})."""
+        return self.decoder(z_t, state.h)
+
+    def update_state(self, x_t: Tensor, z_t: Tensor, state: SRNNState) -> SRNNState:
+        """h_t = LSTM(phi_x(x_t), h_{t-1}), and z_t."""
+        after = self.lstm.step(self.lstm.project(self.phi_x(x_t)), state)
+        return SRNNState(after.h, after.c, z_t)
+
+    def read_future(self, x: Tensor, mask: Tensor, state: SRNNState) -> Tensor | None:
+        """a_t of every frame."""
+        _, backward, _ = self._read(x, mask, state)
+        return backward
+
+    def encode(self, x: Tensor, mask: Tensor, state: SRNNState) -> tuple[NamedTensors, SRNNState]:
+        """`SRNNFrames`, and the state with h and c after the last frame; see `LatentModel.encode`."""
+        before, backward, last = self._read(x, mask, state)
+        frames = SRNNFrames(
+            to_prior=self.prior_network.first(before),
+            to_posterior=self.encoder.first(backward),
+            to_decoder=self.decoder.first.share(1, before),
+        )
+        return frames, SRNNState(last.h, last.c, state.z)
+
+    def infer_latents(self, encoded: NamedTensors, noise: Tensor, state: SRNNState) -> tuple[Step, SRNNState]:
+        """The loop over prior and posterior, then the decoder for all frames; see `LatentModel.infer_latents`."""
+        assert isinstance(encoded, SRNNFrames)
         operations = (
-            *network(self.prior_network, "prior", source="z", base="from_hidden"),
-            self.prior.step_on("prior", to="_p"),
-            *network(self.encoder, "encoder", source="z", base="from_ahead"),
-            self.posterior.step_on("encoder", to="_q", latent="z_next", residual="mean_p"),
+            *self.prior_network.operations("prior", source="z", base="to_prior"),
+            self.prior.operation("prior", suffix="_p"),
+            *self.encoder.operations("encoder", source="z", base="to_posterior"),
+            self.posterior.operation("encoder", suffix="_q", latent="z_next", residual="mean_p"),
         )
         program = Program(operations, {"z": "z_next"}, ("z_next", "mean_q", "std_q", "mean_p", "std_p"))
-        from_hidden, from_ahead, to_decoder = evidence
-        bases = {"from_hidden": from_hidden, "from_ahead": from_ahead}
-        outputs, state = scan(program, bases, {"z": state[-1]}, {"noise": noise})
-        return (to_decoder, *outputs), state
+        bases = {"to_prior": encoded.to_prior, "to_posterior": encoded.to_posterior}
+        outputs, (z,) = scan(program, bases, {"z": state.z}, {"noise": noise})
+        trace = SRNNTrace(*outputs)
+        posterior = DiagonalGaussian(trace.mean_q, trace.std_q)
+        kl, log_ratio = divergences(posterior, DiagonalGaussian(trace.mean_p, trace.std_p), noise)
+        to_decoder = tile(encoded.to_decoder, trace.z.shape[1], 1)
+        features = self.decoder.activate(self.decoder.first(trace.z) + to_decoder)
+        return Step(features, kl, log_ratio, trace.mean_q), SRNNState(state.h, state.c, z)
 
-    def decode(self, trace: Trace) -> Tensor:
-        """decoder(z_t, h_{t-1})."""
-        to_decoder, latent, *_ = trace
-        return self.decoder.activate(self.decoder.first(latent) + tiled(to_decoder, latent.shape[1]))
-
-    def divergence(self, trace: Trace, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """See `LatentModel.divergence`."""
-        _, _, mean, std, prior_mean, prior_std = trace
-        return gaussian_divergence(DiagonalGaussian(mean, std), DiagonalGaussian(prior_mean, prior_std), noise)
-
-    def posterior_mean(self, trace: Trace) -> Tensor:
-        """mu_q, which holds mu_p already."""
-        return trace[2]
-
-    def predict(self, state: State, generator: torch.Generator) -> tuple[Tensor, State]:
-        """Features of the next frame at a latent from the prior, and that latent."""
-        h, _, previous = state
-        latent = self.prior(self.prior_network(h, previous)).sample(generator)
-        return self.decoder(latent, h), (latent,)
-
-    def absorb(self, frame: Tensor, latent: State, state: State) -> State:
-        """The state after `frame [B, D]` and its latent."""
-        h, c, _ = state
-        h, c = self.lstm.step(self.lstm.project(self.phi_x(frame)), (h, c))
-        return h, c, *latent
+    def _read(self, x: Tensor, mask: Tensor, state: SRNNState) -> tuple[Tensor, Tensor, LSTMState]:
+        """h_{t-1} and a_t of every frame, and the LSTM's state after the last."""
+        frames = self.phi_x(x)
+        before, last = self.lstm.read(frames, state)
+        backward = self.backward_lstm.read_backwards(self.backward_lstm.project(frames, before), mask)
+        return before, backward, last

@@ -1,15 +1,16 @@
 """A discretised mixture of logistics: probabilities of integers (Salimans et al. 2017), for quantised audio.
 
 A density of recorded integers has no upper limit: where silence repeats one value, a narrower spread always scores
-higher. The probability of an integer is at most 1, so that this likelihood is bounded, and its floor is of no account.
+higher. The probability of an integer is at most 1, so that this likelihood is bounded, and the floor under its spread
+hardly matters.
 
-The probability of integer k is the mass that a logistic gives to [k - 1/2, k + 1/2]; the lowest integer has all mass
-below it too, and the highest all mass above. With a and b the standardised ends of the bin,
+The probability of integer k is the mass of a logistic on [k - 1/2, k + 1/2]; the lowest integer also gets all mass
+below it, and the highest all mass above. With a and b the standardised ends of the bin,
 
     sigma(b) - sigma(a) = sigma(b) sigma(-a) (1 - exp(-(b - a))),
 
-three factors whose logarithms lose no digit in either tail, where the difference itself would be 0. An outermost bin
-has one of the first two factors alone.
+three factors whose logarithms keep their digits in both tails, where the difference itself would be 0. An outermost bin
+has only one of the first two factors.
 
 Shapes: K mixture components, D samples; `...` any leading axes.
 """
@@ -29,16 +30,20 @@ __all__ = ["DiscretisedMixture", "Quantisation"]
 
 @dataclass(frozen=True)
 class Quantisation:
-    """How normalised values stand for integers: integer k is seen as (k - mean) / std.
+    """How normalised values stand for integers: integer k becomes (k - mean) / std.
 
     Attributes:
-        mean: what normalisation takes off, in steps of the recording.
-        std: what it divides by, in the same unit.
-        lowest: the lowest integer there is.
-        highest: the highest.
+        mean: what normalisation subtracts, in steps of the recording.
+        std: what normalisation divides by, in the same unit.
+        lowest: the lowest integer of the recording's format.
+        highest: the highest integer of the recording's format.
 
     Raises:
         ModelError: a value is not finite, std is not positive, or the range is empty.
+
+    >>> grid = Quantisation(mean=2.0, std=4.0)
+    >>> grid.normalised(torch.tensor([6.0])), grid.integers(torch.tensor([1.0]))
+    (tensor([1.]), tensor([6.]))
     """
 
     mean: float
@@ -64,7 +69,7 @@ class Quantisation:
         return torch.round(x * self.std + self.mean).clamp(self.lowest, self.highest)
 
     def normalised(self, integers: Tensor) -> Tensor:
-        """What a model sees of integers, in their precision: rounded once, like frames normalised in float64."""
+        """The normalised values of integers, in their precision: rounded once, like frames normalised in float64."""
         return ((integers.double() - self.mean) / self.std).to(integers.dtype)
 
 
@@ -76,7 +81,7 @@ class DiscretisedMixture:
         logits: `[..., K]`, coefficients before the softmax; None where K = 1.
         means: `[..., K, D]`, of the logistics, on the normalised scale.
         scales: `[..., K, D]`, of the logistics, on the normalised scale, positive.
-        quantisation: of the samples.
+        quantisation: how values stand for the integers.
     """
 
     logits: Tensor | None
@@ -86,7 +91,7 @@ class DiscretisedMixture:
 
     @property
     def mean(self) -> Tensor:
-        """The expectation of the continuous mixture, `[..., D]`: rounding and the range's ends are neglected."""
+        """The expectation of the continuous mixture, `[..., D]`, which neglects rounding and the ends of the range."""
         return mixture_mean(self.logits, self.means)
 
     def log_prob(self, x: Tensor) -> Tensor:
@@ -99,7 +104,7 @@ class DiscretisedMixture:
         steepness = self.scales.reciprocal()
         half = steepness * (0.5 / grid.std)
         centre = (grid.normalised(integers) - self.means) * steepness
-        # Unlike softplus, logsigmoid does not pass to its asymptote at 20, which would cost float64 half its digits.
+        # softplus switches to its asymptote at 20, which costs float64 half its digits; logsigmoid does not.
         below_upper, above_lower = functional.logsigmoid(centre + half), functional.logsigmoid(half - centre)
         inside = below_upper + above_lower + torch.log(-torch.expm1(-2 * half))
         with_highest = torch.where(integers == grid.highest, above_lower, inside)
@@ -108,7 +113,7 @@ class DiscretisedMixture:
         return mix(self.logits, log_mass.sum(-1)).clamp(max=0)
 
     def sample(self, generator: torch.Generator, temperature: float = 1.0) -> Tensor:
-        """One frame for every leading index, `[..., D]`, of values that stand for integers exactly.
+        """One frame for every leading index, `[..., D]`; its values stand for integers exactly.
 
         `temperature` multiplies the scales and divides the logits.
         """
@@ -119,10 +124,10 @@ class DiscretisedMixture:
 
 
 def _standard_logistic(like: Tensor, generator: torch.Generator) -> Tensor:
-    """Logistic noise in the shape, type and place of `like`, drawn on the generator's own device.
+    """Logistic noise in the shape, type and device of `like`, drawn on the generator's own device.
 
-    The log ratio of two exponentials is logistic, with like tails. The logit of a uniform is infinite at 0, which
-    float32 draws once in 2^24 times: wherever it is put instead, it is heard.
+    The log ratio of two exponentials is logistic, with equally precise tails. The logit of a uniform would be infinite
+    at 0, which float32 draws once in 2^24 times, and any replacement for it would be an audible click.
     """
     pair = torch.empty((2, *like.shape), dtype=like.dtype, device=generator.device)
     first, second = pair.exponential_(generator=generator).log().unbind()

@@ -1,12 +1,11 @@
 """Immutable distributions over the last axis of a tensor: what the heads of a model return.
 
-A likelihood is `distribution.log_prob(x)`, so that a model reads like its equations. `torch.distributions` is
-the oracle in the tests, not the base: its objects validate, broadcast and expand at every call, inside a loop
-that runs once a frame, and have no mixture whose single-component case costs nothing.
+A likelihood is `distribution.log_prob(x)`, so that a model reads like its equations. `torch.distributions` is the
+oracle in the tests, not the base: its objects validate, broadcast and expand at every call, inside a loop that runs
+once a frame, and it has no mixture whose single-component case costs nothing.
 
-Shapes: D event size, K mixture components; `...` any leading axes, `[T, B]` in the models. Log densities are
-in nats and in the precision of their arguments: sums over frames belong to `vrnn.likelihood.bounds`, which uses
-float64.
+Shapes: D event size, K mixture components; `...` any leading axes, `[T, B]` in the models. Log densities are in nats
+and in the precision of their arguments; `vrnn.likelihood` sums them over frames in float64.
 """
 
 import math
@@ -32,7 +31,7 @@ _HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
 
 
 class Emission(Protocol):
-    """What a model may emit a frame from."""
+    """A distribution that a model may emit a frame from."""
 
     @property
     def mean(self) -> Tensor:
@@ -55,6 +54,11 @@ class DiagonalGaussian:
     Attributes:
         mean: `[..., D]`.
         std: `[..., D]`, positive.
+
+    >>> posterior = DiagonalGaussian(torch.tensor([1.0, 0.0]), torch.tensor([1.0, 1.0]))
+    >>> prior = DiagonalGaussian(torch.zeros(2), torch.ones(2))
+    >>> posterior.kl(prior)
+    tensor(0.5000)
     """
 
     mean: Tensor
@@ -79,8 +83,8 @@ class DiagonalGaussian:
     def kl(self, other: "DiagonalGaussian") -> Tensor:
         """KL(self || other) in nats, `[...]`: 1/2 sum_d r^2 + ((m - m')/s')^2 - 1 - log r^2, r = s/s'.
 
-        r^2 - 1 is formed as (r - 1)(r + 1): near r = 1, where a trained posterior spends its time, the
-        two sides of the difference cancel, and the product keeps what is left.
+        r^2 - 1 is formed as (r - 1)(r + 1): near r = 1, where trained posteriors often are, the two sides of the
+        difference cancel, and the product keeps the digits.
         """
         ratio = self.std / other.std
         distance = (self.mean - other.mean) / other.std
@@ -98,6 +102,10 @@ class GaussianMixture:
         logits: `[..., K]`, coefficients before the softmax; None where K = 1.
         means: `[..., K, D]`.
         stds: `[..., K, D]`, positive.
+
+    >>> emission = GaussianMixture(torch.zeros(2), torch.tensor([[-1.0], [1.0]]), torch.ones(2, 1))
+    >>> emission.mean, emission.log_prob(torch.tensor([0.0]))
+    (tensor([0.]), tensor(-1.4189))
     """
 
     logits: Tensor | None
@@ -132,10 +140,10 @@ def mix(logits: Tensor | None, log_components: Tensor) -> Tensor:
 
 
 def pick_component(logits: Tensor | None, generator: torch.Generator, temperature: float) -> Tensor | None:
-    """A component drawn for every leading index, int64 `[...]`; None where there is but one.
+    """A component drawn for every leading index, int64 `[...]`; None where there is only one.
 
-    argmax_k (logit_k - log E_k) with exponential E_k has the softmax's law (the Gumbel-max trick), and
-    draws on the generator's device, whichever device the logits are on.
+    argmax_k (logit_k - log E_k) with exponential E_k follows the softmax (the Gumbel-max trick). It is drawn on the
+    generator's device, whichever device the logits are on.
     """
     if logits is None:
         return None
@@ -159,7 +167,7 @@ def take_component(parameter: Tensor, component: Tensor | None) -> Tensor:
 
 
 def standard_normal(like: Tensor, generator: torch.Generator) -> Tensor:
-    """Noise in the shape, type and place of `like`, drawn on the generator's own device."""
+    """Noise in the shape, type and device of `like`, drawn on the generator's own device."""
     noise = torch.randn(like.shape, dtype=like.dtype, device=generator.device, generator=generator)
     return noise.to(like.device)
 
@@ -167,8 +175,8 @@ def standard_normal(like: Tensor, generator: torch.Generator) -> Tensor:
 def _log_normal(standard: Tensor, std: Tensor) -> Tensor:
     """Log density of independent normals at mean + std * standard, `[..., D]` to `[...]`.
 
-    Each part is reduced by itself: a mixture's `[T, B, K, D]` is the largest tensor of a model, and every pass
-    over it counts.
+    Each part is reduced by itself: a mixture's `[T, B, K, D]` is the largest tensor of a model, and passes over it take
+    time.
     """
     constant = _HALF_LOG_TAU * standard.shape[-1]
     return -0.5 * standard.square().sum(-1) - std.log().sum(-1) - constant

@@ -3,8 +3,8 @@
     p(x_t | features) = prod_g p(x_{t,g} | features, x_{t,<g}),  each group from its own mixture
     s_g = LSTM([features, x_{t,g-1}], s_{g-1}),  x_{t,0} = 0,  s_0 = 0
 
-A frame whose samples are independent given the features cannot follow a waveform through the frame. A latent at the
-frame can, and its model is then ahead for that reason alone; against this emission the comparison is fair.
+A frame whose samples are independent given the features cannot model a waveform within the frame. A latent at the frame
+can, and its model then scores higher for that reason alone. With this emission the comparison is fair.
 
 Shapes: `...` any leading axes; D frame size, G samples of a group, N = D / G groups, F features, S units.
 """
@@ -46,7 +46,7 @@ class GroupedFrame:
     """The distribution of a frame, given group by group.
 
     Attributes:
-        head: what emits a group.
+        head: the head with the LSTM over groups.
         features: `[..., F]`.
     """
 
@@ -55,10 +55,10 @@ class GroupedFrame:
 
     @property
     def mean(self) -> Tensor:
-        """The frame `[..., D]` whose every group is the mean given the groups before it.
+        """The frame `[..., D]` in which every group is its mean given the groups before it.
 
-        Not the expectation of the frame, which has no closed form: where the dependence inside the frame is linear,
-        the two are the same.
+        It is the expectation of the frame where the dependence inside the frame is linear. In general the expectation
+        has no closed form.
         """
         return self._emit(lambda group: group.mean)
 
@@ -69,8 +69,9 @@ class GroupedFrame:
         before = functional.pad(groups[:, :-1], (0, 0, 1, 0))
         projected = head.lstm.project(self.features.flatten(0, -2)).unsqueeze(1)
         gates = projected + head.lstm.inputs.share(1, before)
-        before, (last, _) = head.lstm(gates.transpose(0, 1))
-        hidden = torch.cat([before[1:], last.unsqueeze(0)])
+        before, last = head.lstm(gates.transpose(0, 1))
+        # The scan gives the state before each input; group g is emitted from the state after its input, group g - 1.
+        hidden = torch.cat([before[1:], last.h.unsqueeze(0)])
         log_groups = head.head(hidden).log_prob(groups.transpose(0, 1))
         return log_groups.sum(0).unflatten(0, x.shape[:-1])
 
@@ -85,6 +86,6 @@ class GroupedFrame:
         groups: list[Tensor] = []
         for _ in range(head.frame_size // head.group):
             state = head.lstm.step(head.lstm.inputs.add(projected, 1, group), state)
-            group = choose(head.head(state[0]))
+            group = choose(head.head(state.h))
             groups.append(group)
         return torch.cat(groups, -1).unflatten(0, self.features.shape[:-1])

@@ -1,7 +1,7 @@
-"""Heads: what turns features into a distribution, of a latent or of a frame.
+"""Heads: networks from features to a distribution, of a latent or of a frame.
 
-Every spread is softplus(a) + floor, a floor that is added and therefore leaves the gradient alone, and its bias begins
-at 0.6 as in the released code (jych/nips2015_vrnn).
+Every spread is softplus(a) + floor. The floor is added, not clamped, and so leaves the gradient as it is. The bias of a
+spread starts at 0.6, as in the released code (jych/nips2015_vrnn).
 
 Shapes: `...` any leading axes, `[T, B]` or `[B]` in the models; Z latent size, D frame size, K components.
 """
@@ -16,7 +16,7 @@ from vrnn.nn.distributions import DiagonalGaussian, Emission, GaussianMixture
 from vrnn.nn.mlp import Affine
 from vrnn.nn.pen import PenMixture
 from vrnn.scan.cells import spread
-from vrnn.scan.scan_ops import GaussianStep
+from vrnn.scan.scan_ops import GaussianOperation
 
 __all__ = ["DiscretisedHead", "FrameHead", "GaussianHead", "MixtureHead", "PenHead"]
 
@@ -28,7 +28,7 @@ class FrameHead(nn.Module, ABC):
     """Features to the distribution that a frame is emitted from.
 
     Attributes:
-        components: K, how many components it evaluates for every value of a frame.
+        components: K, the components that it evaluates for every value of a frame.
     """
 
     components: int
@@ -52,12 +52,12 @@ class GaussianHead(nn.Module):
         mean, raw_std = _at_least_float32(self.affine(features)).chunk(2, -1)
         return DiagonalGaussian(mean, spread(raw_std, self.sigma_floor))
 
-    def step_on(
-        self, register: str, to: str = "", latent: str | None = None, residual: str | None = None
-    ) -> GaussianStep:
-        """The same as an operation of a time loop, on the features in `register`; see `GaussianStep`."""
+    def operation(
+        self, register: str, suffix: str = "", latent: str | None = None, residual: str | None = None
+    ) -> GaussianOperation:
+        """The head as an operation of a time loop, on the features in `register`; see `GaussianOperation`."""
         products = ((self.affine.weights[0], register),)
-        return GaussianStep(products, self.affine.bias, None, self.sigma_floor, to, latent, residual)
+        return GaussianOperation(products, self.affine.bias, None, self.sigma_floor, suffix, latent, residual)
 
 
 class MixtureHead(FrameHead):
@@ -111,8 +111,8 @@ class DiscretisedHead(MixtureHead):
 class PenHead(FrameHead):
     """Features to a mixture of `components` correlated Gaussians and a pen; one has no coefficient.
 
-    rho = (1 - rho_floor) tanh(a), so that 1 - rho^2 >= rho_floor (2 - rho_floor) and every rho keeps its
-    gradient. A line drawn straight would otherwise have an unbounded density.
+    rho = (1 - rho_floor) tanh(a), so that 1 - rho^2 >= rho_floor (2 - rho_floor) and every rho keeps its gradient.
+    Without the floor, a straight line would have an unbounded density.
     """
 
     def __init__(

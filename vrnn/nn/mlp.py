@@ -1,8 +1,8 @@
 """Feed-forward parts: affine maps of several inputs, and ReLU networks of them.
 
-An affine map keeps one weight matrix for each input, as the released code does. The product with an input that
-is known before the recurrence starts is then made once for all frames, and no weight is sliced inside the time
-loop (slicing costs a zero-filled copy of the gradient at every step).
+An affine map keeps one weight matrix for each input, as the released code does. The product with an input that is known
+before the recurrence starts can then be made once for all frames, and no weight is sliced inside the time loop, where a
+slice would cost a zero-filled copy of the gradient at every step.
 
 Initialisation follows the released code (jych/nips2015_vrnn): weights U(-0.08, 0.08), biases 0. It draws from an
 explicit generator, never from the global one.
@@ -15,6 +15,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from vrnn.scan.scan_ops import ReLUOperation
 
 __all__ = ["MLP", "Affine"]
 
@@ -31,7 +33,7 @@ class Affine(nn.Module):
         self.bias = nn.Parameter(torch.zeros(outputs))
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """The map of the leading inputs `[..., input_sizes[i]]`, `[..., outputs]`; `add` adds later ones."""
+        """The map of the leading inputs `[..., input_sizes[i]]`, `[..., outputs]`; `add` adds later inputs."""
         output = functional.linear(inputs[0], self.weights[0], self.bias)
         for index, x in enumerate(inputs[1:], start=1):
             output = output + functional.linear(x, self.weights[index])
@@ -42,17 +44,22 @@ class Affine(nn.Module):
         return torch.addmm(onto, x, self.weights[index].t())
 
     def share(self, index: int, x: Tensor) -> Tensor:
-        """The product of input number `index` alone, `[..., outputs]` from `x [..., input_sizes[index]]`."""
+        """The product of input number `index` alone, without the bias: `[..., outputs]` from `x [..., inputs]`."""
         return functional.linear(x, self.weights[index])
 
 
 class MLP(nn.Module):
-    """`depth` affine layers of `width` units, a ReLU after each, on one or several inputs."""
+    """`depth` affine layers of `width` units with a ReLU after each, on one or several inputs."""
 
     def __init__(self, input_sizes: Sequence[int], width: int, depth: int, generator: torch.Generator) -> None:
         super().__init__()
         self.first = Affine(input_sizes, width, generator)
         self.rest = nn.ModuleList([Affine([width], width, generator) for _ in range(depth - 1)])
+
+    @property
+    def layers(self) -> list[Affine]:
+        """All affine layers, in order."""
+        return [self.first, *(layer for layer in self.rest if isinstance(layer, Affine))]
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Features `[..., width]` of inputs `[..., input_sizes[i]]`."""
@@ -64,6 +71,23 @@ class MLP(nn.Module):
         for layer in self.rest:
             features = layer(features).relu()
         return features
+
+    def operations(self, name: str, source: str, base: str | None = None) -> tuple[ReLUOperation, ...]:
+        """The layers as operations of a time loop (`vrnn.scan.time_loop`).
+
+        Args:
+            name: the register that takes the features.
+            source: the register of the last input.
+            base: the register with the share of the other inputs in the first layer, bias included; None where there
+                are no others.
+        """
+        targets = [*(f"{name}.{number}" for number in range(len(self.layers) - 1)), name]
+        sources = [source, *targets[:-1]]
+        bases = [base] + [None] * (len(self.layers) - 1)
+        return tuple(
+            ReLUOperation(((layer.weights[-1], read),), layer.bias if known is None else None, known, target)
+            for layer, read, known, target in zip(self.layers, sources, bases, targets, strict=True)
+        )
 
 
 def _uniform(shape: tuple[int, int], generator: torch.Generator) -> nn.Parameter:

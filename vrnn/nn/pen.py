@@ -1,8 +1,7 @@
 """The distribution of a pen frame (dx, dy, pen_up).
 
-A mixture of correlated Gaussians on the offset times one Bernoulli on pen-up that stands outside the mixture
-(Graves 2013, equations 23 to 25, and the released VRNN code). A density of the offset and a probability of the
-pen, in nats.
+It is a mixture of correlated Gaussians on the offset times one Bernoulli on pen-up, outside the mixture (Graves 2013,
+equations 23 to 25, and the released VRNN code): a density of the offset and a probability of the pen, in nats.
 
 Shapes: K mixture components; `...` any leading axes.
 """
@@ -54,8 +53,8 @@ class PenMixture:
     def sample(self, generator: torch.Generator, temperature: float = 1.0) -> Tensor:
         """One frame for every leading index, `[..., 3]`.
 
-        `temperature` multiplies the stds and divides the mixture's logits and leaves the pen alone
-        (Graves 2013, section 5.4): pen lifts are rare, and sharpening their odds would remove them.
+        `temperature` multiplies the stds and divides the mixture's logits; it does not change the pen (Graves 2013,
+        section 5.4): pen lifts are rare, and sharpening their odds would remove them.
         """
         component = pick_component(self.logits, generator, temperature)
         if component is None:
@@ -71,8 +70,8 @@ class PenMixture:
     def _log_offset(self, offset: Tensor) -> Tensor:
         """Log densities of the components, `[..., K]`.
 
-        The quadratic form is u^2 + (v - rho u)^2 / (1 - rho^2), two squares that cannot cancel, where
-        the usual u^2 - 2 rho u v + v^2 loses every digit as |rho| nears 1.
+        The quadratic form is u^2 + (v - rho u)^2 / (1 - rho^2), two squares that cannot cancel. The usual form
+        u^2 - 2 rho u v + v^2 loses all digits as |rho| nears 1.
         """
         u, v = ((offset.unsqueeze(-2) - self.means) / self.stds).unbind(-1)
         one_minus_square = _one_minus_square(self.rho)
@@ -80,7 +79,7 @@ class PenMixture:
         return -0.5 * (quadratic + one_minus_square.log()) - self.stds.log().sum(-1) - _LOG_TAU
 
     def _log_pen(self, pen_up: Tensor) -> Tensor:
-        """Log sigmoid(+-pen_logit): it keeps its digits however sure the pen is."""
+        """Log sigmoid(+-pen_logit), which keeps its digits however certain the pen is."""
         return -functional.softplus((1 - 2 * pen_up) * self.pen_logit)
 
     def _sample_pen(self, generator: torch.Generator) -> Tensor:
@@ -90,5 +89,5 @@ class PenMixture:
 
 
 def _one_minus_square(rho: Tensor) -> Tensor:
-    """1 - rho^2 as a product: 1 - rho and 1 + rho are rounded at most once, so nothing cancels."""
+    """1 - rho^2 as a product of two factors that are rounded at most once, so that nothing cancels."""
     return (1 - rho) * (1 + rho)

@@ -1,1 +1,4 @@
-"""TODO."""
+"""The fast time loop: operations, backward pass, packed weights, CUDA graphs, Triton kernels.
+
+It imports torch alone.
+"""

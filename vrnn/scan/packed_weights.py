@@ -1,104 +1,120 @@
-"""Products of a small batch with a weight matrix that stays as it is for many frames.
+"""Products of a small batch with a weight matrix that does not change for many frames.
 
-Inside a time loop every product is of a few rows with a large matrix, and the same matrix comes again at every frame.
-A library that is handed the plain matrix rearranges it for its kernels at every call, which on a CPU costs as much as
-the arithmetic. Here a matrix is made ready once a pass, in the precision of the products, and used for all frames: on
-CPUs that oneDNN serves it is laid out in oneDNN's own blocks, elsewhere it is only cast.
+Inside a time loop every product is one of a few rows with a large matrix, and the same matrix is used at every frame. A
+library that gets the plain matrix rearranges it for its kernels at every call, which on a CPU costs as much as the
+arithmetic. Here a matrix is packed once a pass, in the precision of the products, and used for all frames. On CPUs that
+oneDNN supports it is laid out in oneDNN's own blocks; elsewhere it is only cast.
 
-`unchanging_weights` widens that from one pass to many, for code that goes frame by frame and knows that no weight
+`unchanging_weights` widens this from one pass to many, for code that goes frame by frame and knows that no weight
 changes meanwhile.
 
 Shapes: B rows, K inputs, N outputs; a weight is `[N, K]`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["Weight", "made_ready", "product_dtype", "unchanging_weights"]
+__all__ = ["PackedWeight", "add_product", "pack", "packs", "product_dtype", "unchanging_weights"]
 
 _WORTH_PACKING = 2**17
 """Elements of the smallest matrix whose products gain more by oneDNN's layout than its calls cost."""
 
 _USES_TO_PAY = 8
-"""Products after which laying a matrix out has paid for itself."""
+"""Products after which packing a matrix has paid for itself."""
 
 _PACKABLE = (torch.float32, torch.bfloat16)
 
-_ready: ContextVar[dict[tuple[int, torch.dtype], tuple[Tensor, "Weight"]] | None] = ContextVar("ready", default=None)
+_onednn: Any = torch.ops.mkldnn
+"""oneDNN's operations, which have no type stubs."""
+
+_packed: ContextVar[dict[tuple[int, torch.dtype], tuple[Tensor, "PackedWeight"]] | None] = ContextVar(
+    "packed", default=None
+)
+"""The weights packed within `unchanging_weights`, each with its matrix, so that the matrix's id stays its own."""
 
 
-class Weight:
-    """One weight matrix made ready for products in one precision; it does not see later changes of the matrix."""
+class PackedWeight:
+    """One weight matrix packed for products in one precision; it does not see later changes of the matrix."""
 
     def __init__(self, matrix: Tensor, dtype: torch.dtype, rows: int, uses: int) -> None:
-        """Make ready `matrix [N, K]`.
+        """Pack `matrix [N, K]`.
 
         Args:
             matrix: the weight; no gradient flows into it from here.
-            dtype: of the products.
-            rows: B, of the batches to come; others work too.
-            uses: how many products are to come, at least.
+            dtype: the precision of the products.
+            rows: B of the coming batches, which the layout is chosen for; other numbers work too.
+            uses: at least how many products will be made.
         """
         self._matrix = matrix.detach().to(dtype)
         self._rows = rows
-        self._pack = (
+        self._in_blocks = (
             uses >= _USES_TO_PAY and matrix.numel() >= _WORTH_PACKING and matrix.device.type == "cpu" and packs(dtype)
         )
-        self._forward = self._packed(self._matrix) if self._pack else None
+        self._forward = self._blocks(self._matrix) if self._in_blocks else None
+        # Laid out at the first backward product: a pass without gradients never needs it.
         self._backward: Tensor | None = None
 
     def onto(self, base: Tensor, x: Tensor) -> Tensor:
-        """Base + x W', `[B, N]`, summed and given in at least float32, from `x [B, K]` in the products' precision."""
+        """Base + x W', `[B, N]`, summed in at least float32, from `x [B, K]` in the products' precision."""
         if self._matrix.dtype == torch.bfloat16:
             return base.float() + self.apply(x)
         if self._forward is not None:
-            return torch.ops.mkldnn._linear_pointwise.binary(x, base.contiguous(), self._forward, None, "add")
+            return _onednn._linear_pointwise.binary(x, base.contiguous(), self._forward, None, "add")
         return torch.addmm(base, x, self._matrix.t())
 
     def apply(self, x: Tensor, bias: Tensor | None = None, *, relu: bool = False) -> Tensor:
         """X W' + bias, or its positive part, `[B, N]`, from `x [B, K]`, all in the products' precision."""
         if self._forward is not None:
             activation = "relu" if relu else "none"
-            return torch.ops.mkldnn._linear_pointwise(x, self._forward, bias, activation, [], "")
+            return _onednn._linear_pointwise(x, self._forward, bias, activation, [], "")
         y = functional.linear(x, self._matrix, bias)
         return y.relu_() if relu else y
 
-    def back(self, gradient: Tensor) -> Tensor:
-        """What `apply` hands back to x, g W: `[B, K]` from the gradient `[B, N]`, in the products' precision."""
-        if not self._pack:
+    def backward(self, gradient: Tensor) -> Tensor:
+        """The gradient of x, g W, `[B, K]`, from that of `apply`'s output, `[B, N]`, in the products' precision."""
+        if not self._in_blocks:
             return gradient @ self._matrix
         if self._backward is None:
-            self._backward = self._packed(self._matrix.t())
-        return torch.ops.mkldnn._linear_pointwise(gradient, self._backward, None, "none", [], "")
+            self._backward = self._blocks(self._matrix.t())
+        return _onednn._linear_pointwise(gradient, self._backward, None, "none", [], "")
 
-    def _packed(self, matrix: Tensor) -> Tensor:
-        return torch.ops.mkldnn._reorder_linear_weight(matrix, self._rows)
+    def _blocks(self, matrix: Tensor) -> Tensor:
+        return _onednn._reorder_linear_weight(matrix, self._rows)
 
 
-def made_ready(matrix: Tensor, dtype: torch.dtype, rows: int, uses: int) -> Weight:
-    """The weight made ready as `Weight` says, or as it was made ready before within `unchanging_weights`."""
-    ready = _ready.get()
-    if ready is None or matrix.device.type != "cpu":
-        return Weight(matrix, dtype, rows, uses)
+def pack(matrix: Tensor, dtype: torch.dtype, rows: int, uses: int) -> PackedWeight:
+    """The weight as `PackedWeight` packs it, or, within `unchanging_weights`, as it was packed before."""
+    packed = _packed.get()
+    if packed is None or matrix.device.type != "cpu":
+        return PackedWeight(matrix, dtype, rows, uses)
     key = (id(matrix), dtype)
-    if key not in ready:
-        ready[key] = (matrix, Weight(matrix, dtype, rows, max(uses, _USES_TO_PAY)))
-    return ready[key][1]
+    if key not in packed:
+        packed[key] = (matrix, PackedWeight(matrix, dtype, rows, max(uses, _USES_TO_PAY)))
+    return packed[key][1]
+
+
+def add_product(base: Tensor, x: Tensor, matrix: Tensor) -> Tensor:
+    """`base [B, N]` + x W' with `x [B, K]`: differentiable, or, where gradients are off, with the packed weight."""
+    if torch.is_grad_enabled():
+        return torch.addmm(base, x, matrix.t())
+    dtype = product_dtype(matrix)
+    return pack(matrix, dtype, len(x), 1).onto(base, x.to(dtype))
 
 
 @contextmanager
-def unchanging_weights() -> Iterator[None]:
-    """Within this block no weight of any model changes, and each is made ready once for all passes through it."""
-    token = _ready.set({} if _ready.get() is None else _ready.get())
+def unchanging_weights() -> Generator[None]:
+    """Within this block no weight of any model changes, and each is packed once for all passes through it."""
+    token = _packed.set({} if _packed.get() is None else _packed.get())
     try:
         yield
     finally:
-        _ready.reset(token)
+        _packed.reset(token)
 
 
 def product_dtype(like: Tensor) -> torch.dtype:
@@ -110,10 +126,9 @@ def product_dtype(like: Tensor) -> torch.dtype:
 
 
 def packs(dtype: torch.dtype) -> bool:
-    """Whether this machine's torch lays out weights of this type in oneDNN's blocks."""
-    ops = torch.ops.mkldnn
+    """Whether torch on this machine lays out weights of this type in oneDNN's blocks."""
     if dtype not in _PACKABLE or not torch.backends.mkldnn.is_available() or not torch.backends.mkldnn.enabled:
         return False
-    if not (hasattr(ops, "_reorder_linear_weight") and hasattr(ops, "_linear_pointwise")):
+    if not (hasattr(_onednn, "_reorder_linear_weight") and hasattr(_onednn, "_linear_pointwise")):
         return False
-    return dtype == torch.float32 or bool(ops._is_mkldnn_bf16_supported())
+    return dtype == torch.float32 or bool(_onednn._is_mkldnn_bf16_supported())

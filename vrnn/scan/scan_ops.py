@@ -1,8 +1,8 @@
-"""What a frame of a time loop is made of: affine maps, each with the elementwise work that follows it.
+"""The operations of a time loop: affine maps, each with the elementwise work that follows it.
 
-An operation reads and writes named registers of a frame. It knows its own derivative up to the map's output; products
-with the weights, forward and back, are the same for all and made by `vrnn.scan.time_loop`, which keeps the output
-gradients of all frames and forms a weight's gradient from them with one product.
+An operation reads and writes named registers of a frame. It knows its own derivative up to the map's output. The
+products with the weights, forward and backward, are the same for all operations; `vrnn.scan.time_loop` makes them. It
+keeps the gradients of the outputs of all frames, and forms a weight's gradient from them with one product.
 
 Shapes: B sequences, N outputs, H hidden units, Z latent size.
 """
@@ -10,17 +10,17 @@ Shapes: B sequences, N outputs, H hidden units, Z latent size.
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from vrnn.nn.mlp import MLP, Affine
 from vrnn.scan import cells
-from vrnn.scan.packed_weights import Weight
+from vrnn.scan.packed_weights import PackedWeight
 
-__all__ = ["Frame", "GaussianStep", "Gradients", "LSTMStep", "Layer", "Operation", "network"]
+__all__ = ["Frame", "GaussianOperation", "Gradients", "LSTMOperation", "Operation", "ReLUOperation"]
 
-_aten = torch.ops.aten
+_aten: Any = torch.ops.aten
 
 
 class Frame:
@@ -50,7 +50,7 @@ class Frame:
 
 
 class Gradients:
-    """The gradients of a frame's registers, summed over those who read them."""
+    """The gradients of a frame's registers, summed over the operations that read them."""
 
     __slots__ = ("_sums",)
 
@@ -58,12 +58,12 @@ class Gradients:
         self._sums = sums
 
     def add(self, name: str, gradient: Tensor) -> None:
-        """One reader's part; what was there is left as it is, for it may be somebody else's."""
+        """Add one reader's part, out of place: the sum so far may be a tensor that is used elsewhere too."""
         known = self._sums.get(name)
         self._sums[name] = gradient if known is None else known + gradient
 
     def take(self, name: str) -> Tensor | None:
-        """The sum, which nobody asks for again; None where nobody read the register."""
+        """The sum, once; None where no operation read the register."""
         return self._sums.pop(name, None)
 
 
@@ -72,7 +72,7 @@ class Operation(ABC):
     """An affine map, base + sum_i W_i x_i or bias + W_0 x_0, and what follows it.
 
     Attributes:
-        products: each weight `[N, K_i]` with the register it is multiplied with.
+        products: each weight `[N, K_i]` with the register that it is multiplied with.
         bias: `[N]`, where there is no base.
         base: the register of what is known before the loop, `[B, N]`; no other operation may read it.
     """
@@ -92,8 +92,8 @@ class Operation(ABC):
         weights = tuple(weight for weight, _ in self.products)
         return weights if self.bias is None else (*weights, self.bias)
 
-    def affine(self, frame: Frame, weights: Sequence[Weight], *, relu: bool = False) -> Tensor:
-        """The map's output, or its positive part, `[B, N]`, with the weights of the products made ready."""
+    def affine(self, frame: Frame, weights: Sequence[PackedWeight], *, relu: bool = False) -> Tensor:
+        """The map's output, or its positive part, `[B, N]`, with the packed weights of the products."""
         if self.base is None:
             (_, source), bias = self.products[0], self.bias
             assert bias is not None
@@ -104,72 +104,73 @@ class Operation(ABC):
         return y.relu_() if relu else y
 
     @abstractmethod
-    def forward(self, frame: Frame, weights: Sequence[Weight]) -> None:
+    def forward(self, frame: Frame, weights: Sequence[PackedWeight]) -> None:
         """Write the registers that this operation makes."""
 
     @abstractmethod
-    def gradient(self, frame: Frame, gradients: Gradients, out: Tensor) -> None:
+    def backward(self, frame: Frame, gradients: Gradients, out: Tensor) -> None:
         """Write the gradient of the map's output to `out [B, N]`, from those of the registers made of it."""
 
 
 @dataclass(frozen=True, eq=False)
-class Layer(Operation):
+class ReLUOperation(Operation):
     """relu(affine), in the precision of the products.
 
     Attributes:
-        to: the register that takes it.
+        target: the register that takes it.
     """
 
-    to: str
+    target: str
 
-    def forward(self, frame: Frame, weights: Sequence[Weight]) -> None:
+    def forward(self, frame: Frame, weights: Sequence[PackedWeight]) -> None:
         """See `Operation.forward`."""
-        frame[self.to] = self.affine(frame, weights, relu=True).to(frame.dtype)
+        frame[self.target] = self.affine(frame, weights, relu=True).to(frame.dtype)
 
-    def gradient(self, frame: Frame, gradients: Gradients, out: Tensor) -> None:
-        """See `Operation.gradient`."""
-        gradient = gradients.take(self.to)
+    def backward(self, frame: Frame, gradients: Gradients, out: Tensor) -> None:
+        """See `Operation.backward`."""
+        gradient = gradients.take(self.target)
         if gradient is None:
             out.zero_()
         else:
-            _aten.threshold_backward.grad_input(gradient, frame[self.to], 0, grad_input=out)
+            _aten.threshold_backward.grad_input(gradient, frame[self.target], 0, grad_input=out)
 
 
 @dataclass(frozen=True, eq=False)
-class GaussianStep(Operation):
+class GaussianOperation(Operation):
     """A diagonal Gaussian from the affine map's output, and a draw from it, in at least float32.
 
     Attributes:
         floor: what is added to the softplus of the standard deviation.
-        to: what the registers `mean`, `std` and `raw` made here end in, as in `mean_q`.
+        suffix: what the names of the registers `mean`, `std` and `raw` made here end in, as in `mean_q`.
         latent: the register that takes mean + std * noise; None draws nothing.
         residual: the register that is added to the mean; None adds nothing.
     """
 
     floor: float
-    to: str
+    suffix: str
     latent: str | None = None
     residual: str | None = None
 
-    def forward(self, frame: Frame, weights: Sequence[Weight]) -> None:
+    def forward(self, frame: Frame, weights: Sequence[PackedWeight]) -> None:
         """See `Operation.forward`."""
         output = self.affine(frame, weights)
         mean, raw = output.to(torch.promote_types(output.dtype, torch.float32)).chunk(2, -1)
         std = cells.spread(raw, self.floor)
         if self.residual is not None:
             mean = mean + frame[self.residual]
-        frame[f"mean{self.to}"], frame[f"std{self.to}"], frame[f"raw{self.to}"] = mean, std, raw
+        frame[f"mean{self.suffix}"], frame[f"std{self.suffix}"], frame[f"raw{self.suffix}"] = mean, std, raw
         if self.latent is not None:
             frame[self.latent] = torch.addcmul(mean, std, frame["noise"])
 
-    def gradient(self, frame: Frame, gradients: Gradients, out: Tensor) -> None:
-        """See `Operation.gradient`."""
-        raw = frame[f"raw{self.to}"]
+    def backward(self, frame: Frame, gradients: Gradients, out: Tensor) -> None:
+        """See `Operation.backward`."""
+        raw = frame[f"raw{self.suffix}"]
         latent = gradients.take(self.latent) if self.latent is not None else None
         if latent is not None:
-            gradients.add(f"mean{self.to}", latent)
-            gradients.add(f"std{self.to}", latent * frame["noise"])
-        d_mean, d_std = (gradients.take(f"{part}{self.to}") for part in ("mean", "std"))
+            # z = mean + std * noise.
+            gradients.add(f"mean{self.suffix}", latent)
+            gradients.add(f"std{self.suffix}", latent * frame["noise"])
+        d_mean, d_std = (gradients.take(f"{part}{self.suffix}") for part in ("mean", "std"))
         d_mean, d_std = (torch.zeros_like(raw) if d is None else d for d in (d_mean, d_std))
         if self.residual is not None:
             gradients.add(self.residual, d_mean)
@@ -177,7 +178,7 @@ class GaussianStep(Operation):
 
 
 @dataclass(frozen=True, eq=False)
-class LSTMStep(Operation):
+class LSTMOperation(Operation):
     """An LSTM's step from h and c to h_next and c_next, in at least float32.
 
     Attributes:
@@ -186,7 +187,7 @@ class LSTMStep(Operation):
 
     masked: bool = False
 
-    def forward(self, frame: Frame, weights: Sequence[Weight]) -> None:
+    def forward(self, frame: Frame, weights: Sequence[PackedWeight]) -> None:
         """See `Operation.forward`."""
         gates = self.affine(frame, weights)
         h, c, tanh_c = cells.lstm_forward(gates, frame["c"])
@@ -195,28 +196,13 @@ class LSTMStep(Operation):
             h, c = h.masked_fill_(padded, 0.0), c.masked_fill_(padded, 0.0)
         frame["gates"], frame["tanh_c"], frame["h_next"], frame["c_next"] = gates, tanh_c, h, c
 
-    def gradient(self, frame: Frame, gradients: Gradients, out: Tensor) -> None:
-        """See `Operation.gradient`."""
+    def backward(self, frame: Frame, gradients: Gradients, out: Tensor) -> None:
+        """See `Operation.backward`."""
         dh, dc = gradients.take("h_next"), gradients.take("c_next")
+        # Both are carried, so that the frame after this one, or the end of the loop, has given their gradients.
         assert dh is not None
         assert dc is not None
         if self.masked:
             padded = ~frame["mask"]
             dh, dc = dh.masked_fill(padded, 0.0), dc.masked_fill(padded, 0.0)
         gradients.add("c", cells.lstm_backward(frame["gates"], frame["c"], frame["tanh_c"], dh, dc, out))
-
-
-def network(mlp: MLP, name: str, source: str, base: str | None = None) -> tuple[Layer, ...]:
-    """The layers of an MLP whose last input is the register `source`; the last of them is called `name`.
-
-    `base` is the register that holds the first layer's share of its other inputs, bias included.
-    """
-    layers: tuple[Affine, ...] = (mlp.first, *mlp.rest)  # type: ignore[assignment]
-    names = [*(f"{name}.{i}" for i in range(len(layers) - 1)), name]
-    sources = [source, *names[:-1]]
-    return tuple(
-        Layer(((layer.weights[-1], before),), None if shared else layer.bias, base if shared else None, to)
-        for shared, layer, before, to in zip(
-            [base is not None] + [False] * (len(layers) - 1), layers, sources, names, strict=True
-        )
-    )

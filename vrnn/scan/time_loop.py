@@ -1,23 +1,23 @@
-"""The time loop of every recurrence, and its derivative.
+"""The time loop of every recurrence, and its backward pass.
 
-A program says what one frame does, as operations on named registers (`vrnn.scan.scan_ops`). This module runs it over
-frames and, by hand, backwards:
+A program says what happens at one frame, as operations on named registers (`vrnn.scan.scan_ops`). This module runs it
+over all frames, and has a backward pass written by hand:
 
 - only what depends on the frame before is in the loop; what is known of all frames comes in as a base;
-- going back, a frame leaves the gradients of its affine maps behind, and each weight's gradient is formed from those
-  of all frames by one product at the end. Formed frame by frame, it would be read and written whole every time, which
-  for an LSTM of 2000 units is 80 MB a frame;
-- what the way back needs is stored once. With `held_frames` it is stored for so many frames only: the state is kept
-  at the start of each such stretch, and the stretch is run again on the way back.
+- in the backward pass a frame leaves the gradients of its affine maps behind. Each weight's gradient is formed from
+  those of all frames by one product at the end. Formed frame by frame, the whole gradient matrix would be read and
+  written every time, which for an LSTM of 2000 units is 80 MB a frame;
+- what the backward pass needs is stored once. Within `activation_checkpointing` it is stored for a few frames only: the
+  state is kept at the start of each segment, and the segment is recomputed in the backward pass.
 
-The precision of the products is autocast's where that is on (the weights cast once a pass), else that of the weights.
-State, sums of several products, spreads and latents are in float32 or above.
+The precision of the products is autocast's where that is on (the weights are cast once a pass), else that of the
+weights. State, sums of several products, spreads and latents are in float32 or above.
 
-Shapes: T frames, B sequences; a base may be of b sequences, each of which B / b columns have in common, in the order
-of the columns k * b + i.
+Shapes: T frames, B columns. A base may be of b sequences; then B / b columns share each of them, in the order
+k * b + i.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -29,15 +29,15 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.utils.weak import WeakIdKeyDictionary
 
-from vrnn.scan.cuda_graphs import Recorder, Recordings, Slot, recorder_for
-from vrnn.scan.packed_weights import Weight, made_ready, product_dtype
+from vrnn.scan.cuda_graphs import RecordedPass, Recorder, Recordings, recorder_for
+from vrnn.scan.packed_weights import PackedWeight, pack, product_dtype
 from vrnn.scan.scan_ops import Frame, Gradients, Operation
 
-__all__ = ["Program", "holding", "scan"]
+__all__ = ["Program", "activation_checkpointing", "scan", "tile"]
 
 Registers: TypeAlias = dict[str, Tensor]
-Ready: TypeAlias = tuple[tuple[Weight, ...], ...]
-"""Each operation's weights, made ready."""
+PackedWeights: TypeAlias = tuple[tuple[PackedWeight, ...], ...]
+"""The weights of each operation."""
 
 _RECORDINGS = 8
 """Sets of shapes whose recordings a program keeps."""
@@ -45,17 +45,17 @@ _RECORDINGS = 8
 _recordings: WeakIdKeyDictionary = WeakIdKeyDictionary()
 """The recordings of a program, by its first parameter: they end with the model."""
 
-_held: ContextVar[int] = ContextVar("held", default=0)
+_checkpointed_frames: ContextVar[int] = ContextVar("checkpointed_frames", default=0)
 
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """What one frame does.
+    """What happens at one frame.
 
     Attributes:
-        operations: in order.
-        carried: for each register of the state before a frame, the one that holds it after the frame.
-        outputs: the registers to be given of every frame.
+        operations: in the order in which they run.
+        carried: for each register of the state before a frame, the register that holds it after the frame.
+        outputs: the registers that `scan` returns for every frame.
     """
 
     operations: tuple[Operation, ...]
@@ -69,7 +69,7 @@ class Program:
 
     @cached_property
     def signature(self) -> tuple[object, ...]:
-        """What tells programs on the same parameters apart."""
+        """What distinguishes programs on the same parameters."""
         return (*(type(operation) for operation in self.operations), *self.carried.values(), *self.outputs)
 
     @cached_property
@@ -79,13 +79,13 @@ class Program:
 
 
 @contextmanager
-def holding(frames: int) -> Iterator[None]:
-    """Within this block a scan holds what its way back needs for so many frames at once; 0 is for all of them."""
-    token = _held.set(frames)
+def activation_checkpointing(frames: int) -> Generator[None]:
+    """Within this block a scan stores activations for so many frames at once and recomputes the rest; 0 stores all."""
+    token = _checkpointed_frames.set(frames)
     try:
         yield
     finally:
-        _held.reset(token)
+        _checkpointed_frames.reset(token)
 
 
 def scan(
@@ -94,9 +94,9 @@ def scan(
     """Run a program over T frames.
 
     Args:
-        program: what a frame does.
-        bases: of each operation that has one, `[T, b, N]`.
-        state: the registers before the first frame, `[B, ...]`.
+        program: what happens at a frame.
+        bases: the program's bases for all frames, `[T, B, ...]` or `[T, b, ...]`.
+        state: the carried registers before the first frame, `[B, ...]`.
         constants: other registers, `[T, B, ...]`, that take no gradient.
 
     Returns:
@@ -105,23 +105,40 @@ def scan(
     fixed = constants or {}
     given = (*(bases[name] for name in program.bases), *(state[name] for name in program.carried))
     tensors = (*given, *fixed.values(), *program.parameters)
-    keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+    needs_backward = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
     dtype = product_dtype(program.parameters[0])
-    results = _Scan.apply(_Run(program, tuple(fixed), dtype, _held.get(), keep), *tensors)
+    run = _Run(program, tuple(fixed), dtype, _checkpointed_frames.get(), needs_backward)
+    results: tuple[Tensor, ...] = _Scan.apply(run, *tensors)
     count = len(program.outputs)
     return results[:count], results[count:]
 
 
+def tile(values: Tensor, columns: int, axis: int = 0) -> Tensor:
+    """`values` with its `axis` of b sequences repeated to `columns`, the order being k * b + i.
+
+    >>> tile(torch.tensor([1, 2]), 6)
+    tensor([1, 2, 1, 2, 1, 2])
+    """
+    if values.shape[axis] == columns:
+        return values
+    repeats = [1] * values.dim()
+    repeats[axis] = columns // values.shape[axis]
+    return values.repeat(repeats)
+
+
 class _Scan(torch.autograd.Function):
+    """The loop as one node of autograd's graph. All tensors are in one flat tuple, because autograd wants them so."""
+
     @staticmethod
     def forward(ctx: Any, run: "_Run", *tensors: Tensor) -> tuple[Tensor, ...]:  # noqa: ANN401 (torch names no type)
         ctx.run, ctx.holder = run, _Holder()
         ctx.save_for_backward(*tensors)
+        # The loop casts by itself; autocast would cast again inside it.
         with torch.autocast(tensors[0].device.type, enabled=False):
-            ctx.slot = slot = run.slot(tensors)
-            if slot is not None:
-                return slot.forward(run.changing(tensors), ctx.holder if run.keep else None)
-            results, ctx.tape = run.forward(run.changing(tensors))
+            ctx.recorded = recorded = run.recorded_pass(tensors)
+            if recorded is not None:
+                return recorded.forward(run.inputs(tensors), ctx.holder if run.needs_backward else None)
+            results, ctx.tape = run.forward(run.inputs(tensors))
         return results
 
     @staticmethod
@@ -129,40 +146,54 @@ class _Scan(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:  # noqa: ANN401 # pyright: ignore
         tensors: tuple[Tensor, ...] = ctx.saved_tensors
         with torch.autocast(tensors[0].device.type, enabled=False):
-            if ctx.slot is not None:
-                return None, *ctx.slot.backward(ctx.run.backward, gradients)
-            return None, *ctx.run.backward(ctx.run.changing(tensors), ctx.tape, gradients)
+            if ctx.recorded is not None:
+                return None, *ctx.recorded.backward(ctx.run.backward, gradients)
+            return None, *ctx.run.backward(ctx.run.inputs(tensors), ctx.tape, gradients)
 
 
 class _Holder:
-    """What keeps a recording taken: it lives as long as the way back may be gone."""
+    """Its lifetime is that of the graph: while it lives, the backward pass may still run, and a recording is in use."""
 
 
 @dataclass(eq=False)
 class _Tape:
-    """What the way forward leaves for the way back: the states before each stretch, and the frames if there is one."""
+    """What the forward pass leaves for the backward pass.
 
-    weights: Ready
+    Attributes:
+        weights: the packed weights.
+        starts: the state before each segment.
+        frames: the registers of all frames if there is one segment; None where frames are recomputed.
+    """
+
+    weights: PackedWeights
     starts: list[Registers]
     frames: list[Frame] | None
 
 
 @dataclass(frozen=True, eq=False)
 class _Run:
-    """A program together with how it is run; the tensors it is run on come in one flat row."""
+    """A program together with how it is run; the tensors that it is run on come in one flat tuple.
+
+    Attributes:
+        program: what happens at a frame.
+        constants: the names of the constants.
+        dtype: the precision of the products.
+        segment_frames: the frames of a segment; 0 for one segment of all frames.
+        needs_backward: whether the forward pass must keep what the backward pass needs.
+    """
 
     program: Program
     constants: tuple[str, ...]
     dtype: torch.dtype
-    held_frames: int
-    keep: bool
+    segment_frames: int
+    needs_backward: bool
 
-    def changing(self, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
+    def inputs(self, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
         """All tensors but the parameters."""
         return tensors[: len(tensors) - len(self.program.parameters)]
 
-    def slot(self, tensors: Sequence[Tensor]) -> Slot[_Tape | None] | None:
-        """Where these shapes are recorded, if they are recorded and nobody else is using it."""
+    def recorded_pass(self, tensors: Sequence[Tensor]) -> RecordedPass[_Tape | None] | None:
+        """The recording for these shapes; None where loops are not recorded, or the recording is in use."""
         recorder = recorder_for(tensors[0])
         if recorder is None:
             return None
@@ -171,35 +202,36 @@ class _Run:
         if recordings is None:
             recordings = Recordings(recorder, _RECORDINGS)
         _recordings[owner] = recordings
-        inputs = self.changing(tensors)
+        inputs = self.inputs(tensors)
         shapes = tuple((tensor.shape, tensor.dtype) for tensor in inputs)
-        places = tuple(parameter.data_ptr() for parameter in self.program.parameters)
-        key = (self.program.signature, shapes, places, self.constants, self.dtype, self.held_frames, self.keep)
+        # A recording reads the parameters where they were; weights that have moved need a new one.
+        addresses = tuple(parameter.data_ptr() for parameter in self.program.parameters)
+        how = (self.constants, self.dtype, self.segment_frames, self.needs_backward)
 
-        def make(recorder: Recorder) -> Slot[_Tape | None]:
-            return Slot(self.forward, inputs, recorder)
+        def record(recorder: Recorder) -> RecordedPass[_Tape | None]:
+            return RecordedPass(self.forward, inputs, recorder)
 
-        return recordings.slot(key, make)
+        return recordings.get((self.program.signature, shapes, addresses, *how), record)
 
     def forward(self, tensors: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], _Tape | None]:
-        """Outputs and state after the last frame; and the tape, if the way back is to be gone."""
+        """Outputs and the state after the last frame; and the tape, if there will be a backward pass."""
         inputs, state = self._named(tensors)
-        weights = self._weights(inputs, state)
-        stretches = self._stretches(inputs) if self.keep else [range(_frames(inputs))]
-        tape = _Tape(weights, [], [] if len(stretches) == 1 else None)
-        given: list[list[Tensor]] = [[] for _ in self.program.outputs]
-        for stretch in stretches:
+        weights = self._pack_weights(inputs, state)
+        segments = self._segments(inputs) if self.needs_backward else [range(_length(inputs))]
+        tape = _Tape(weights, [], [] if len(segments) == 1 else None)
+        outputs: list[list[Tensor]] = [[] for _ in self.program.outputs]
+        for segment in segments:
             tape.starts.append(state)
-            for t in stretch:
+            for t in segment:
                 frame = self._frame(inputs, state, t, weights)
                 state = {name: frame[after] for name, after in self.program.carried.items()}
-                for values, name in zip(given, self.program.outputs, strict=True):
+                for values, name in zip(outputs, self.program.outputs, strict=True):
                     values.append(frame[name])
-                if self.keep and tape.frames is not None:
+                if self.needs_backward and tape.frames is not None:
                     tape.frames.append(frame)
-        # A result that the tape held too would keep itself alive: it leads to the tape.
+        # A result leads to the tape; if the tape held the same tensor, the cycle would keep both alive. Hence clones.
         last = (part.clone() for part in state.values())
-        return (*map(torch.stack, given), *last), tape if self.keep else None
+        return (*map(torch.stack, outputs), *last), tape if self.needs_backward else None
 
     def backward(
         self, tensors: Sequence[Tensor], tape: _Tape | None, gradients: Sequence[Tensor | None]
@@ -207,92 +239,102 @@ class _Run:
         """The gradients of the tensors that `forward` was given and of the parameters, from those of its results."""
         assert tape is not None
         inputs, state = self._named(tensors)
-        given = {n: g for n, g in zip(self.program.outputs, gradients, strict=False) if g is not None}
-        carried = [
+        of_outputs = {n: g for n, g in zip(self.program.outputs, gradients, strict=False) if g is not None}
+        # The gradient of the state after the frame at hand, in the order of `carried`; it moves back through time.
+        of_state = [
             torch.zeros_like(part) if g is None else g.clone()
             for part, g in zip(state.values(), gradients[len(self.program.outputs) :], strict=True)
         ]
         with_base = [operation for operation in self.program.operations if operation.base is not None]
-        of_bases = {operation: self._empty(operation, carried, _frames(inputs)) for operation in with_base}
-        sums: dict[nn.Parameter, Tensor] = {}
-        for stretch, start in zip(reversed(self._stretches(inputs)), reversed(tape.starts), strict=True):
-            frames = tape.frames or self._again(inputs, start, stretch, tape.weights)
-            part = slice(stretch.start, stretch.stop)
+        # The gradient of a map's output is also that of its base, which is needed for all frames, not for a segment.
+        of_bases = {operation: self._empty(operation, of_state, _length(inputs)) for operation in with_base}
+        of_parameters: dict[nn.Parameter, Tensor] = {}
+        for segment, start in zip(reversed(self._segments(inputs)), reversed(tape.starts), strict=True):
+            frames = tape.frames or self._recompute(inputs, start, segment, tape.weights)
+            part = slice(segment.start, segment.stop)
             of_maps = {
                 operation: of_bases[operation][part]
                 if operation in of_bases
-                else self._empty(operation, carried, len(stretch))
+                else self._empty(operation, of_state, len(segment))
                 for operation in self.program.operations
             }
-            here = {name: g[part] for name, g in given.items()}
-            carried = self._back(frames, here, carried, of_maps, tape.weights)
-            _add_products(frames, of_maps, sums)
-        bases = (_shared(of_bases[o], inputs[name]) for o, name in zip(with_base, self.program.bases, strict=True))
-        return [*bases, *carried, *(None for _ in self.constants), *(sums[p] for p in self.program.parameters)]
+            within = {name: g[part] for name, g in of_outputs.items()}
+            of_state = self._backward_frames(frames, within, of_state, of_maps, tape.weights)
+            _add_parameter_gradients(frames, of_maps, of_parameters)
+        bases = (
+            _sum_columns(of_bases[operation], inputs[name])
+            for operation, name in zip(with_base, self.program.bases, strict=True)
+        )
+        parameters = (of_parameters[parameter] for parameter in self.program.parameters)
+        return [*bases, *of_state, *(None for _ in self.constants), *parameters]
 
     def _named(self, tensors: Sequence[Tensor]) -> tuple[Registers, Registers]:
-        """The inputs of every frame, and the state before the first."""
+        """The bases and constants of all frames, and the state before the first."""
         bases, carried = len(self.program.bases), len(self.program.carried)
         named = dict(zip(self.program.bases, tensors[:bases], strict=True))
         constants = tensors[bases + carried : bases + carried + len(self.constants)]
         state = dict(zip(self.program.carried, tensors[bases : bases + carried], strict=True))
         return named | dict(zip(self.constants, constants, strict=True)), state
 
-    def _weights(self, inputs: Registers, state: Registers) -> Ready:
-        rows = len(next(iter(state.values())))
+    def _pack_weights(self, inputs: Registers, state: Registers) -> PackedWeights:
+        rows = _columns(state)
         return tuple(
-            tuple(made_ready(weight, self.dtype, rows, _frames(inputs)) for weight, _ in operation.products)
+            tuple(pack(weight, self.dtype, rows, _length(inputs)) for weight, _ in operation.products)
             for operation in self.program.operations
         )
 
-    def _stretches(self, inputs: Registers) -> list[range]:
-        length = _frames(inputs)
-        size = self.held_frames or length
+    def _segments(self, inputs: Registers) -> list[range]:
+        length = _length(inputs)
+        size = self.segment_frames or length
         return [range(start, min(start + size, length)) for start in range(0, length, size)]
 
-    def _frame(self, inputs: Registers, state: Registers, t: int, weights: Ready) -> Frame:
-        rows = len(next(iter(state.values())))
-        frame = Frame({name: _tiled(values[t], rows) for name, values in inputs.items()} | state, self.dtype)
-        for operation, ready in zip(self.program.operations, weights, strict=True):
-            operation.forward(frame, ready)
+    def _frame(self, inputs: Registers, state: Registers, t: int, weights: PackedWeights) -> Frame:
+        """All registers of frame t."""
+        columns = _columns(state)
+        frame = Frame({name: tile(values[t], columns) for name, values in inputs.items()} | state, self.dtype)
+        for operation, packed in zip(self.program.operations, weights, strict=True):
+            operation.forward(frame, packed)
         return frame
 
     def _empty(self, operation: Operation, state: Sequence[Tensor], length: int) -> Tensor:
         return state[0].new_empty(length, len(state[0]), operation.outputs, dtype=self.dtype)
 
-    def _again(self, inputs: Registers, state: Registers, stretch: range, weights: Ready) -> list[Frame]:
+    def _recompute(self, inputs: Registers, state: Registers, segment: range, weights: PackedWeights) -> list[Frame]:
         frames: list[Frame] = []
-        for t in stretch:
+        for t in segment:
             frames.append(self._frame(inputs, state, t, weights))
             state = {name: frames[-1][after] for name, after in self.program.carried.items()}
         return frames
 
-    def _back(
+    def _backward_frames(
         self,
         frames: list[Frame],
-        given: Registers,
-        carried: list[Tensor],
+        of_outputs: Registers,
+        of_state: list[Tensor],
         of_maps: Mapping[Operation, Tensor],
-        weights: Ready,
+        weights: PackedWeights,
     ) -> list[Tensor]:
-        """The gradient of the state before these frames from that after them, writing those of every affine map."""
+        """The gradient of the state before these frames from that after them; fills in those of every affine map."""
         for t in reversed(range(len(frames))):
             frame = frames[t]
-            gradients = Gradients(dict(zip(self.program.carried.values(), carried, strict=True)))
-            for name, gradient in given.items():
+            gradients = Gradients(dict(zip(self.program.carried.values(), of_state, strict=True)))
+            for name, gradient in of_outputs.items():
                 gradients.add(name, gradient[t])
-            for operation, ready in zip(reversed(self.program.operations), reversed(weights), strict=True):
+            for operation, packed in zip(reversed(self.program.operations), reversed(weights), strict=True):
                 of_map = of_maps[operation][t]
-                operation.gradient(frame, gradients, of_map)
-                for weight, (_, source) in zip(ready, operation.products, strict=True):
-                    gradients.add(source, weight.back(of_map).to(frame[source].dtype))
+                operation.backward(frame, gradients, of_map)
+                # The product with each weight carries the gradient on to the register that the weight multiplied.
+                for weight, (_, source) in zip(packed, operation.products, strict=True):
+                    gradients.add(source, weight.backward(of_map).to(frame[source].dtype))
             found = [gradients.take(name) for name in self.program.carried]
-            carried = [torch.zeros_like(g) if f is None else f for f, g in zip(found, carried, strict=True)]
-        return carried
+            of_state = [torch.zeros_like(g) if f is None else f for f, g in zip(found, of_state, strict=True)]
+        return of_state
 
 
-def _add_products(frames: list[Frame], of_maps: Mapping[Operation, Tensor], sums: dict[nn.Parameter, Tensor]) -> None:
-    """Each parameter's gradient, by one product over all these frames, added to what other frames gave."""
+def _add_parameter_gradients(
+    frames: list[Frame], of_maps: Mapping[Operation, Tensor], sums: dict[nn.Parameter, Tensor]
+) -> None:
+    """Add each parameter's gradient over these frames, formed by one product, to that of other segments."""
     stacked: dict[str, Tensor] = {}
     for operation, of_map in of_maps.items():
         flat = of_map.flatten(0, 1)
@@ -309,17 +351,16 @@ def _add(sums: dict[nn.Parameter, Tensor], parameter: nn.Parameter, part: Tensor
     sums[parameter] = part if parameter not in sums else sums[parameter].add_(part)
 
 
-def _frames(inputs: Registers) -> int:
+def _length(inputs: Registers) -> int:
     return len(next(iter(inputs.values())))
 
 
-def _tiled(values: Tensor, rows: int) -> Tensor:
-    """`values [b, ...]` once for each of the `rows` columns that have them in common."""
-    return values if len(values) == rows else values.repeat(rows // len(values), *[1] * (values.dim() - 1))
+def _columns(state: Registers) -> int:
+    return len(next(iter(state.values())))
 
 
-def _shared(gradient: Tensor, base: Tensor) -> Tensor:
+def _sum_columns(gradient: Tensor, base: Tensor) -> Tensor:
     """The gradient `[T, b, N]` of a base from that of every column, `[T, B, N]`."""
-    rows = base.shape[1]
-    summed = gradient if gradient.shape[1] == rows else gradient.unflatten(1, (-1, rows)).sum(1)
+    sequences = base.shape[1]
+    summed = gradient if gradient.shape[1] == sequences else gradient.unflatten(1, (-1, sequences)).sum(1)
     return summed.to(base.dtype)

@@ -1,15 +1,16 @@
-"""The elementwise work of an LSTM's step as one GPU kernel forward and one back.
+"""The elementwise work of an LSTM's step as one GPU kernel for the forward pass and one for the backward pass.
 
-In torch's own operations it is eight kernels forward and ten back, each of which reads and writes what the one before
-has just written; a frame of a large model on a large GPU takes as long for these as for its products. The functions
-are those of `vrnn.scan.cells`. tanh is made of an exponential and is right to the last bits of 1, not of small values.
+In torch's own operations it is eight kernels forward and ten backward, each of which reads and writes what the one
+before has just written. At a frame of a large model on a large GPU they take as long as the products. The functions are
+those of `vrnn.scan.cells`. tanh is computed from an exponential: its absolute error is that of the last bits of 1, so
+that small values lose relative precision.
 
 Shapes: B sequences, H hidden units.
 """
 
 # Triton's language has no types: a kernel's arguments are pointers and numbers, by position.
 # ruff: noqa: ANN001, ANN202
-# pyright: reportMissingParameterType=false, reportArgumentType=false
+# pyright: basic, reportMissingParameterType=false, reportArgumentType=false
 
 import torch
 import triton
@@ -34,8 +35,10 @@ def _tanh(x):
 
 @triton.jit
 def _forward(gates, c_before, h, c, tanh_c, count, hidden, block: tl.constexpr):
+    # Each program computes `block` of the B * H values, counted row by row.
     at = tl.program_id(0) * block + tl.arange(0, block)
     inside = at < count
+    # A row of gates is 4H long: i at [0, H), f at [H, 2H), o at [2H, 3H), g at [3H, 4H).
     gate = gates + (at // hidden) * 4 * hidden + at % hidden
     i = _sigmoid(tl.load(gate, mask=inside))
     f = _sigmoid(tl.load(gate + hidden, mask=inside))

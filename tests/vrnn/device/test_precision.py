@@ -1,4 +1,4 @@
-"""What a precision means, which path it takes, and that a run says so."""
+"""The meaning of a precision, the path it takes, and its description."""
 
 import subprocess
 import sys
@@ -25,7 +25,7 @@ CPU, GPU = torch.device("cpu"), torch.device("cuda")
         ("bfloat16", torch.float32, torch.bfloat16),
     ],
 )
-def test_a_precision_is_that_of_parameters_and_of_products(
+def test_a_precision_applies_to_parameters_and_products(
     precision: Precision, parameters: torch.dtype, products: torch.dtype
 ):
     assert parameter_dtype(precision) == parameters
@@ -46,7 +46,7 @@ def test_tf32_is_on_for_that_precision_alone():
     assert not torch.backends.cudnn.allow_tf32
 
 
-def test_the_path_is_told():
+def test_the_path_is_described():
     here = describe_path(CPU, "float64")
     assert here == {
         "loop": "frame by frame",
@@ -57,7 +57,7 @@ def test_the_path_is_told():
     assert describe_path(CPU, "bfloat16")["products"].startswith("bfloat16, ")
 
 
-def test_the_path_of_a_gpu_is_told_with_and_without_its_parts(monkeypatch: pytest.MonkeyPatch):
+def test_the_path_of_a_gpu_is_described_with_and_without_its_parts(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(torch.backends.cudnn, "is_available", lambda: True)
     monkeypatch.setattr(device, "fused_for", lambda device: cells)
     assert describe_path(GPU, "tf32") == {
@@ -79,7 +79,7 @@ def test_the_path_of_a_gpu_is_told_with_and_without_its_parts(monkeypatch: pytes
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only glibc keeps freed memory")
 def test_freed_memory_is_kept():
-    """Once its size was freed, an allocation finds its pages there."""
+    """An allocation of a size that was freed before causes no page faults."""
     code = """
 import resource, torch
 from vrnn.device.memory import keep_freed_memory
@@ -99,6 +99,6 @@ print([faults() for _ in range(6)][-1])
     assert counts[0] < counts[1] / 20
 
 
-def test_where_the_c_library_cannot_it_says_so(monkeypatch: pytest.MonkeyPatch):
+def test_without_glibc_freed_memory_is_not_kept(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sys, "platform", "darwin")
     assert not keep_freed_memory()

@@ -1,4 +1,4 @@
-"""The time loop by itself: its derivative, its memory, and its recordings."""
+"""The time loop by itself: its derivative, its memory, its recordings."""
 
 import gc
 import logging
@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.vrnn.cases import ragged_batch, small_model
-from tests.vrnn.recorder import EagerRecorder
+from tests.vrnn.scan.recorder import EagerRecorder
 from vrnn.likelihood.bounds import elbo
 from vrnn.models import LatentModel
-from vrnn.nn.lstm import LSTM
+from vrnn.nn.lstm import LSTM, LSTMState
 from vrnn.scan.cuda_graphs import Recordings, bucketed, recording_by
-from vrnn.scan.time_loop import holding
+from vrnn.scan.time_loop import activation_checkpointing
 
 T = TypeVar("T")
 
@@ -36,9 +36,9 @@ def test_gradcheck_of_the_lstm_and_of_the_state_it_starts_from(frames: int):
     lstm = small_lstm()
 
     def run(projected: Tensor, h: Tensor, c: Tensor, recurrent: Tensor) -> tuple[Tensor, ...]:
-        with holding(frames):
-            before, last = torch.func.functional_call(lstm, {"recurrent": recurrent}, (projected, (h, c)))
-        return before, *last
+        with activation_checkpointing(frames):
+            before, last = torch.func.functional_call(lstm, {"recurrent": recurrent}, (projected, LSTMState(h, c)))
+        return before, *last.tensors()
 
     inputs = [normal(5, 2, 16), normal(2, 4, seed=1), normal(2, 4, seed=2), normal(16, 4, seed=3)]
     assert torch.autograd.gradcheck(run, [tensor.requires_grad_() for tensor in inputs])
@@ -57,14 +57,14 @@ def test_gradcheck_of_every_parameter_of_a_model(name: str, fast: bool):
     def terms_of(x: Tensor, *parameters: Tensor) -> tuple[Tensor, ...]:
         given_ = (x, batch.mask, batch.noise[0] if model.latent_size else None)
         terms = torch.func.functional_call(model, dict(zip(names, parameters, strict=True)), given_)
-        return terms.log_emission, *(() if terms.kl is None else (terms.kl, terms.log_ratio)), *terms.state
+        return terms.log_emission, *(() if terms.kl is None else (terms.kl, terms.log_ratio)), *terms.state.tensors()
 
     inputs = [batch.x, *(value.detach().clone() for value in values)]
     assert torch.autograd.gradcheck(terms_of, [tensor.requires_grad_() for tensor in inputs], fast_mode=fast)
 
 
-@given(length=st.integers(1, 9), held=st.integers(0, 10), samples=st.integers(1, 3), seed=st.integers(0, 99))
-def test_held_frames_change_nothing(length: int, held: int, samples: int, seed: int):
+@given(length=st.integers(1, 9), frames=st.integers(0, 10), samples=st.integers(1, 3), seed=st.integers(0, 99))
+def test_checkpointing_changes_nothing(length: int, frames: int, samples: int, seed: int):
     model = small_model("vrnn-gauss", "speech", seed=seed)
     batch = ragged_batch(model, [length, max(1, length // 2)], seed=seed, samples=samples)
     noise = batch.noise.transpose(0, 1).flatten(1, 2)
@@ -76,17 +76,17 @@ def test_held_frames_change_nothing(length: int, held: int, samples: int, seed: 
         return (value, *torch.autograd.grad(value, list(model.parameters())))
 
     whole = values()
-    with holding(held):
+    with activation_checkpointing(frames):
         torch.testing.assert_close(values(), whole, rtol=1e-10, atol=1e-10)
 
 
-def test_held_frames_hold_so_many():
+def test_checkpointing_stores_fewer_activations():
     lstm = small_lstm()
     projected = normal(64, 2, 16).requires_grad_()
 
     def kept(frames: int) -> int:
         seen: list[int] = []
-        with holding(frames), torch.autograd.graph.saved_tensors_hooks(lambda t: t, lambda t: t):
+        with activation_checkpointing(frames), torch.autograd.graph.saved_tensors_hooks(lambda t: t, lambda t: t):
             before, _ = lstm(projected)
             tape = before.grad_fn.tape  # type: ignore[union-attr]
             seen.append(sum(tensor.numel() for frame in tape.frames or [] for tensor in frame.values.values()))
@@ -96,7 +96,7 @@ def test_held_frames_hold_so_many():
     assert kept(8) < kept(0) / 10
 
 
-def test_the_way_back_is_gone_again_and_gives_the_same():
+def test_a_second_backward_pass_gives_the_same():
     model = small_model("srnn-gmm", "pen")
     batch = ragged_batch(model, [4, 3])
     value = elbo(model, batch.x, batch.mask, batch.noise[0]).value.sum()
@@ -157,10 +157,10 @@ def test_a_recording_follows_inputs_and_weights_and_is_made_once():
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.mul_(0.9)
-    assert EagerRecorder.recordings - made == 2  # one way forward, one back
+    assert EagerRecorder.recordings - made == 2  # one forward pass, one backward pass
 
 
-def test_a_recording_that_is_taken_is_not_overwritten():
+def test_a_recording_in_use_is_not_overwritten():
     model = small_model("rnn-gauss", "speech")
     batches = [ragged_batch(model, [5, 3], seed=seed) for seed in range(3)]
 
@@ -174,14 +174,15 @@ def test_a_recording_that_is_taken_is_not_overwritten():
         torch.testing.assert_close(summed(), expected)
 
 
-def test_results_of_a_recording_stay_what_they_were():
+def test_results_of_a_recording_outlive_the_next_replay():
     lstm, first, second = small_lstm(), normal(4, 2, 16), normal(4, 2, 16, seed=1)
     with recording_by(EagerRecorder), torch.no_grad():
-        before, (h, c) = lstm(first)
-        kept = [part.clone() for part in (before, h, c)]
+        before, last = lstm(first)
+        results = (before, *last.tensors())
+        copies = [part.clone() for part in results]
         lstm(second)
-        for part, was in zip((before, h, c), kept, strict=True):
-            assert torch.equal(part, was)
+        for part, copy in zip(results, copies, strict=True):
+            assert torch.equal(part, copy)
 
 
 def test_where_recording_fails_the_loop_runs_and_the_log_says_why(caplog: pytest.LogCaptureFixture):
@@ -199,7 +200,7 @@ def test_only_the_last_recordings_are_kept():
     recordings = Recordings(EagerRecorder, limit=2)
     made: list[str] = []
     for key in ("a", "b", "a", "c", "a", "b"):
-        recordings.slot(key, lambda recorder, key=key: made.append(key))  # type: ignore[arg-type, return-value]
+        recordings.get(key, lambda recorder, key=key: made.append(key))  # type: ignore[arg-type, return-value]
     assert made == ["a", "b", "c", "b"]
     assert len(recordings) == 2
 
@@ -214,7 +215,7 @@ def test_lengths_are_rounded_to_few(length: int):
 
 
 @pytest.mark.parametrize("path", [None, EagerRecorder])
-def test_a_particle_filter_goes_frame_by_frame_on_a_recording(path: type[EagerRecorder] | None):
+def test_a_particle_filter_runs_frame_by_frame_on_a_recording(path: type[EagerRecorder] | None):
     from vrnn.likelihood.fivo import fivo
 
     model = small_model("srnn-gauss", "speech")

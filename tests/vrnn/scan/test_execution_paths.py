@@ -1,4 +1,4 @@
-"""Every way a time loop can be run is the same loop: recorded, recomputed, laid out for oneDNN, in each precision."""
+"""Every way to run a time loop gives the same results: recorded, recomputed, packed for oneDNN, in each precision."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -9,14 +9,14 @@ from torch import Tensor
 
 from tests.oracles.textbook import latent_terms, log_likelihood
 from tests.vrnn.cases import CASES, LATENT_CASES, RaggedBatch, ragged_batch, small_model
-from tests.vrnn.recorder import EagerRecorder
+from tests.vrnn.scan.recorder import EagerRecorder
 from vrnn.device.precision import Precision, arithmetic, parameter_dtype
 from vrnn.likelihood.bounds import elbo, exact, iwae
 from vrnn.models import Kind, LatentModel, SequenceModel
 from vrnn.scan import packed_weights
 from vrnn.scan.cuda_graphs import recording_by
 from vrnn.scan.packed_weights import packs, unchanging_weights
-from vrnn.scan.time_loop import holding
+from vrnn.scan.time_loop import activation_checkpointing
 
 CPU = torch.device("cpu")
 
@@ -32,7 +32,7 @@ def packing_everything() -> Iterator[None]:
 PATHS: dict[str, Callable[[], AbstractContextManager[object]]] = {
     "plain": nullcontext,
     "recorded": lambda: recording_by(EagerRecorder),
-    "held-2": lambda: holding(2),
+    "checkpointed-2": lambda: activation_checkpointing(2),
     "unchanging": unchanging_weights,
     "packed": packing_everything,
 }
@@ -102,8 +102,8 @@ def test_a_ragged_batch_is_its_sequences_one_by_one_on_every_path(name: str, kin
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize(("name", "kind"), LATENT_CASES)
-def test_samples_side_by_side_are_passes_one_by_one(name: str, kind: Kind, path: str):
-    """What samples have in common is worked out once, in value and in gradient."""
+def test_samples_in_one_pass_are_passes_one_by_one(name: str, kind: Kind, path: str):
+    """What samples share is computed once; value and gradient stay the same."""
     model = small_model(name, kind)
     batch = ragged_batch(model, [4, 2], samples=3)
     with PATHS[path]():
@@ -114,19 +114,20 @@ def test_samples_side_by_side_are_passes_one_by_one(name: str, kind: Kind, path:
     torch.testing.assert_close(found, gradient_of(model, one_by_one))
 
 
-def test_samples_side_by_side_leave_a_state_for_each():
+def test_samples_in_one_pass_leave_a_state_for_each():
     for name in ("vrnn-gauss", "srnn-gauss"):
         model = small_model(name, "speech")
         assert isinstance(model, LatentModel)
         batch = ragged_batch(model, [3, 3], samples=2)
         terms = model(batch.x, batch.mask, batch.noise.transpose(0, 1).flatten(1, 2))
         for sample, noise in enumerate(batch.noise):
-            for part, alone in zip(terms.state, model(batch.x, batch.mask, noise).state, strict=True):
+            alone_state = model(batch.x, batch.mask, noise).state
+            for part, alone in zip(terms.state.tensors(), alone_state.tensors(), strict=True):
                 torch.testing.assert_close(part[2 * sample : 2 * sample + 2], alone)
 
 
 @pytest.mark.skipif(not packs(torch.float32), reason="this machine's torch has no oneDNN layout for float32")
-def test_a_weight_made_ready_is_used_again_only_where_weights_do_not_change():
+def test_a_packed_weight_is_used_again_only_where_weights_do_not_change():
     model = small_model("vrnn-gauss", "speech").float()
     batch = ragged_batch(model, [4, 4])
     x, noise = batch.x.float(), batch.noise[0].float()
@@ -146,12 +147,12 @@ def test_a_weight_made_ready_is_used_again_only_where_weights_do_not_change():
 def _made(action: Callable[[], object]) -> list[int]:
     made: list[int] = []
     with pytest.MonkeyPatch.context() as patch:
-        original = packed_weights.Weight.__init__
+        original = packed_weights.PackedWeight.__init__
 
-        def counted(weight: packed_weights.Weight, *arguments: object) -> None:
+        def counted(weight: packed_weights.PackedWeight, *arguments: object) -> None:
             made.append(1)
             original(weight, *arguments)  # type: ignore[arg-type]
 
-        patch.setattr(packed_weights.Weight, "__init__", counted)
+        patch.setattr(packed_weights.PackedWeight, "__init__", counted)
         action()
     return made

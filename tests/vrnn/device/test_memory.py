@@ -1,4 +1,4 @@
-"""A thousand steps take no more memory than the first few, whatever lengths they come in; failed ones leave nothing."""
+"""A thousand steps of any lengths take no more memory than the first few; failed steps leave nothing."""
 
 import subprocess
 import sys
@@ -18,9 +18,9 @@ from pathlib import Path
 from vrnn.likelihood.bounds import elbo
 from vrnn.device.memory import keep_freed_memory
 from vrnn.models import build_model, preset
-from vrnn.scan.time_loop import holding
+from vrnn.scan.time_loop import activation_checkpointing
 
-gc.disable()  # what only the collector would free, grows
+gc.disable()  # memory that only the collector would free must show as growth
 if sys.argv[1] == "kept":
     assert keep_freed_memory()
 torch.set_num_threads(1)
@@ -36,7 +36,7 @@ for step in range(1000):
     x = torch.randn(length, 16, 200, generator=generator)
     noise = torch.randn(length, 16, model.latent_size, generator=generator)
     optimiser.zero_grad(set_to_none=True)
-    with holding(0 if step % 2 else 5):
+    with activation_checkpointing(0 if step % 2 else 5):
         loss = -elbo(model, x, torch.ones(length, 16, dtype=torch.bool), noise).value.sum()
     loss.backward()
     optimiser.step()
@@ -56,11 +56,11 @@ def test_memory_does_not_grow_over_a_thousand_steps(name: str, memory: str):
 
 
 class Tape:
-    """What a way back needs."""
+    """What a backward pass needs."""
 
 
 class Keeps(torch.autograd.Function):
-    """Holds a tape for its way back, as a scan does."""
+    """Holds a tape for its backward pass, as a scan does."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, tape: Tape) -> Tensor:
@@ -73,7 +73,7 @@ class Keeps(torch.autograd.Function):
 
 
 class Fails(torch.autograd.Function):
-    """Has no memory for its way back."""
+    """Has no memory for its backward pass."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -84,7 +84,7 @@ class Fails(torch.autograd.Function):
         raise MemoryError
 
 
-def test_a_way_back_that_failed_holds_nothing_once_memory_is_released():
+def test_a_failed_backward_pass_holds_nothing_once_memory_is_released():
     x, tape = torch.ones(3, requires_grad=True), Tape()
     held = weakref.ref(tape)
     total = (Keeps.apply(x, tape) + Fails.apply(x)).sum()  # type: ignore[operator]

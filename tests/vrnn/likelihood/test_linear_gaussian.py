@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tests.oracles import kalman as oracle
 from tests.oracles.kalman import System
-from tests.oracles.latent_smoother import filtered
+from tests.oracles.latent_smoother import filtered_moments
 from tests.oracles.linear_gaussian import LinearGaussian, Posterior
 from tests.oracles.posterior_gap import filtering_remainder, latent_moments, posterior_gap
 from tests.vrnn.cases import RaggedBatch, ragged_batch
@@ -92,7 +92,7 @@ def test_filtered_moments_are_the_kalman_filters():
     model = system(latent=3)
     batch = ragged_batch(model, LENGTHS)
     own, state = model.own(batch.x, batch.mask), model.initial_state(len(LENGTHS))
-    means, covariances = filtered(own, state, model.transition, model.process.tril())
+    means, covariances = filtered_moments(own, (state.mean, state.factor), model.transition, model.process.tril())
     for index, length in enumerate(LENGTHS):
         _, *expected = oracle.kalman_filter(System.of(model), batch.x[:length, index].numpy())
         np.testing.assert_allclose(means[:length, index].detach().numpy(), np.array(expected[0]), atol=1e-10)
@@ -274,7 +274,7 @@ def test_samples_have_the_models_moments():
 
 
 @pytest.mark.parametrize("posterior", ["prior", "filtering"])
-def test_a_state_goes_on_where_an_earlier_stretch_ended(posterior: Posterior):
+def test_a_state_continues_where_an_earlier_part_ended(posterior: Posterior):
     model = system(posterior=posterior)
     batch = ragged_batch(model, [6, 6])
     whole = model(batch.x, batch.mask, batch.noise[0])
@@ -317,7 +317,7 @@ def test_the_mean_of_the_latent_is_the_latent_without_noise(posterior: Posterior
     model = system(posterior=posterior)
     batch = from_model(model, LENGTHS)
     still = torch.zeros_like(batch.noise[0])
-    evidence, untouched = model.evidence(batch.x, batch.mask, model.initial_state(len(LENGTHS)))
-    trace, _ = model.follow(evidence, still, model.initial_state(len(LENGTHS))[len(untouched) :])
-    torch.testing.assert_close(model.posterior_mean(trace), trace[0])
-    torch.testing.assert_close(model.latent_path(batch.x, batch.mask, still)[1], trace[0])
+    encoded, state = model.encode(batch.x, batch.mask, model.initial_state(len(LENGTHS)))
+    frames, _ = model.infer_latents(encoded, still, state)
+    torch.testing.assert_close(frames.posterior_mean, frames.features)
+    torch.testing.assert_close(model.latent_path(batch.x, batch.mask, still)[1], frames.features)
