@@ -42,7 +42,7 @@ def download(
         accept_licence: Accept the licence, which is printed, without being asked.
         mirror: Another base address of the archives.
     """
-    from pipelines.download.fetch import choose_parts, find_source, is_unpacked, fetch_archive, unpack
+    from pipelines.download.fetch import choose_parts, fetch_archive, find_source, is_unpacked, unpack
     from pipelines.download.transfer import check_url
 
     source = find_source(name)

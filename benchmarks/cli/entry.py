@@ -99,8 +99,7 @@ def _user_errors() -> tuple[type[ValueError], ...]:
     """The errors that a user can fix; imported only when one occurs, since they come with heavy packages."""
     from dashboards.errors import ReportError
     from pipelines.errors import InputError
-    from vrnn.errors import ModelError
-    from vrnn.training.errors import CheckpointError
+    from vrnn.errors import CheckpointError, ModelError
 
     return (InputError, ModelError, CheckpointError, StudyError, ReportError)
 

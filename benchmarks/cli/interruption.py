@@ -35,7 +35,7 @@ def report_failures() -> Iterator[None]:
         FailedError: training failed for good, or another command works in the same directory.
     """
     from pipelines.runtime.locks import BusyError
-    from vrnn.training.errors import RunFailedError
+    from vrnn.errors import RunFailedError
 
     try:
         yield

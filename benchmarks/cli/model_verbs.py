@@ -13,7 +13,7 @@ from benchmarks.schema.estimators import ESTIMATORS, signed_estimator
 
 if TYPE_CHECKING:
     from vrnn.training import Optimisation, TrainResult
-    from vrnn.training.checkpoints import EpochRecord
+    from vrnn.training.epoch_metrics import EpochRecord
     from vrnn.training.resources import Resources
 
 __all__ = ["generate", "score", "train"]
@@ -50,7 +50,7 @@ def train(
     print_spec: bool = False,
     json_: Json = False,
 ) -> None:
-    """Train a model on shards with Ray Train. Run it again to resume a stopped run.
+    """Train a model on shards, in this process or with Ray Train's workers. Run it again to resume a stopped run.
 
     Args:
         shards: Directory or URI that prepare wrote.
@@ -61,7 +61,7 @@ def train(
         protocol: clean or paper.
         size: tiny, small, or a paper- size for this kind of data, such as paper-timit.
         seed: Seed of initial weights, batches and noise.
-        address: Address of a Ray cluster; by default Ray runs on this machine.
+        address: Address of a Ray cluster for the workers; by default they run on this machine.
         save_seconds: Seconds between checkpoints within an epoch.
         keep: Number of latest checkpoints to keep, in addition to the best.
         print_spec: Print the specification for python -m vrnn.training and exit.
@@ -71,9 +71,10 @@ def train(
     from pipelines.runtime.storage import Location
     from vrnn.device.device import computing_device, describe_path
     from vrnn.device.memory import keep_freed_memory
-    from vrnn.training.checkpointing import Saving
+    from vrnn.training.checkpoints import CheckpointPolicy
     from vrnn.training.ray_train import train_with_ray
-    from vrnn.training.trial_plan import plan_trial
+    from vrnn.training.retries import train_locally
+    from vrnn.training.spec import plan_trial
 
     spec = plan_trial(shards, protocol, model, size, optimisation, at_least(0, "--seed", seed))
     if print_spec:
@@ -83,11 +84,13 @@ def train(
     if not resources.most_workers:
         path = describe_path(computing_device(), optimisation.precision)
         print_message("time loop: " + ", ".join(f"{part} {way}" for part, way in path.items()))
-    saving, directory = Saving(save_seconds, keep), Location(out)
+    directory = Location(out)
     with report_failures(), lock_directory(directory), stop_on_signals("saving the run") as stop:
-        result = train_with_ray(
-            spec, directory, resources, address=address, on_epoch=_print_epoch, saving=saving, stop=stop
-        )
+        given: Any = {"on_epoch": _print_epoch, "policy": CheckpointPolicy(save_seconds, keep), "stop": stop}
+        if resources.most_workers:
+            result = train_with_ray(spec, directory, resources, address=address, **given)
+        else:
+            result = train_locally(spec, directory, resources, **given)
     if not result.state.finished:
         raise StoppedError(stop.signal, f"{out}: stopped at step {result.state.step}")
     if result.state.diverged_at_step is not None:
@@ -162,7 +165,7 @@ def score(
 
     keep_freed_memory()
     loaded = load_checkpoint(Location(checkpoint))
-    chosen = estimator or ("elbo" if loaded.spec.architecture.latent else "exact")
+    chosen = estimator or ("elbo" if loaded.spec.model.latent else "exact")
     samples = num_samples if num_samples is not None else (40 if ESTIMATORS[chosen].sampled else 1)
     request = ScoreRequest(split, chosen, samples, batch_size, seed, precision, repeats)
     table = run_score(loaded, ShardSet(Location(shards)), request)
@@ -175,7 +178,7 @@ def score(
         "split": request.split,
         **asdict(summarise_scores(table, loaded)),
         "fingerprint": loaded.spec.fingerprint,
-        "model": loaded.spec.architecture.name,
+        "model": loaded.spec.model.name,
         "protocol": loaded.framing.protocol.name,
     }
     if json_:
@@ -236,7 +239,7 @@ def generate(
     request = GenerateRequest(mode, count, frames, prime_frames, temperature, split, seed)
     entries = run_generate(loaded, ShardSet(Location(shards)) if shards else None, Location(out), request)
     if json_:
-        name = loaded.spec.architecture.name
+        name = loaded.spec.model.name
         listed = [entry.model_dump(mode="json") for entry in entries]
         print_json({"out": out, "mode": mode, "model": name, "seed": seed, "samples": listed})
         return

@@ -12,6 +12,7 @@ from benchmarks.errors import FailedError, StoppedError, StudyError
 
 if TYPE_CHECKING:
     from benchmarks.schema.comparison import Comparison
+    from pipelines.runtime.storage import Location
 
 __all__ = ["compare", "log_study_report", "print_comparison", "report", "reproduce"]
 
@@ -27,14 +28,15 @@ def compare(
     All values are recomputed from the scores of single sequences.
 
     Args:
-        study: Name of a study, or a git commit.
-        other: A later study or commit. Differences are positive where this one is better.
+        study: Name or results directory of a study, or a git commit.
+        other: A later study or commit. Differences are positive where it is better.
         out: Write the comparison of one study to this directory: Markdown, LaTeX, CSV and JSON, a statement of the
             protocol, and a citation.
         json_: Print one JSON object on stdout.
     """
     from benchmarks.cli.study_tables import changes_table
     from benchmarks.export import write_exports
+    from benchmarks.store.locate import open_study
     from benchmarks.study.changes import compare_two
     from benchmarks.study.summary import compare_study
 
@@ -47,7 +49,7 @@ def compare(
         else:
             print_table(changes_table(changes))
         return
-    comparison = compare_study(study)
+    comparison = compare_study(open_study(study))
     print_comparison(comparison, as_json=json_)
     if out is not None:
         for path in write_exports(comparison, out):
@@ -57,9 +59,10 @@ def compare(
 def print_comparison(comparison: "Comparison", *, as_json: bool) -> None:
     """Print the results of a study as tables, or as JSON."""
     from benchmarks.cli.study_tables import comparison_table, differences_table, published_table
+    from benchmarks.schema.base import to_json
 
     if as_json:
-        print_json(comparison.to_json())
+        print_json(to_json(comparison))
         return
     print_table(comparison_table(comparison))
     if comparison.differences:
@@ -82,23 +85,19 @@ def reproduce(
     Exit status: 0 identical or within tolerance, 1 different.
 
     Args:
-        run_id: ID of the trial's run in MLflow, or its name, such as table1-small/timit/paper/vrnn-gauss/seed0.
+        run_id: Name of the trial, such as table1-small/timit/paper/vrnn-gauss/seed0, or the ID of its run in MLflow.
         shards: Present location of the data, if they were moved.
-        out: Directory for checkpoints and scores; reproduced/RUN_ID by default.
+        out: Directory for checkpoints and scores; a directory in reproduced/ by default.
         tolerance: Accepted difference of the mean score by each estimator, in nats per frame.
         json_: Print one JSON object on stdout.
     """
     from benchmarks.cli.study_tables import checks_table, reproduction_line
-    from benchmarks.store.mlflow_reader import find_run
-    from benchmarks.store.mlflow_writer import asking
     from benchmarks.study.reproduce import reproduce as run_again
     from pipelines.runtime.storage import Location
     from vrnn.device.memory import keep_freed_memory
 
     at_least(0, "--tolerance", tolerance)
-    with asking():
-        run_id = find_run(run_id)
-    place = Location(out or str(Path("reproduced") / run_id)).absolute
+    place = Location(out or str(Path("reproduced") / run_id.replace("/", "-"))).absolute
     keep_freed_memory()
     with report_failures(), stop_on_signals("saving the run") as stop:
         found = run_again(
@@ -119,35 +118,39 @@ def reproduce(
     else:
         print_result(reproduction_line(found))
     if found.verdict == "different":
-        raise FailedError(f"run {run_id} is not reproduced: {found.first_difference}")
+        raise FailedError(f"{run_id} is not reproduced: {found.first_difference}")
 
 
 def report(study: Annotated[Argument[str], tyro.conf.arg(metavar="STUDY")], out: Path, log: bool = True) -> None:
     """Write the report of a study: one HTML page that opens offline.
 
     Args:
-        study: Name of the study.
+        study: Name or results directory of the study.
         out: File to write.
         log: Also store it in MLflow, as report.html of the study's run.
     """
-    from benchmarks.store.mlflow_writer import log_report, store
+    from benchmarks.store.locate import open_study
+    from benchmarks.store.mlflow_writer import log_report
+    from benchmarks.study.summary import compare_study
     from dashboards.page import write_page
     from dashboards.report.study_report import build_report
 
-    html = build_report(study, store())
+    stored = open_study(study)
+    html = build_report(stored, compare_study(stored))
     write_page(html, out)
     print_message(f"written: {out}")
     if log:
-        log_report(study, html)
+        log_report(stored.name, html)
 
 
-def log_study_report(study: str) -> None:
-    """Store the report in MLflow; an error here is printed and does not fail the study."""
-    from benchmarks.store.mlflow_writer import REPORT, log_report, store
+def log_study_report(directory: "Location", comparison: "Comparison") -> None:
+    """Store the report of a study on disk in MLflow; an error here is printed and does not fail the study."""
+    from benchmarks.store.mlflow_writer import REPORT, log_report
+    from benchmarks.store.results import read_study_directory
     from dashboards.errors import ReportError
     from dashboards.report.study_report import build_report
 
     try:
-        log_report(study, build_report(study, store()))
+        log_report(comparison.study, build_report(read_study_directory(directory), comparison))
     except (ReportError, StudyError) as error:
         print_message(f"{REPORT} was not written: {error}")

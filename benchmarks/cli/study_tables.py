@@ -1,9 +1,8 @@
 """Tables about a study: its comparison, its plan, its changes, its reproduction."""
 
-import math
-
 from rich.table import Table
 
+from benchmarks.export.cells import interval, p_value
 from benchmarks.schema.comparison import Comparison
 from benchmarks.schema.estimators import signed_estimator
 from benchmarks.study.changes import Changes
@@ -44,7 +43,7 @@ def comparison_table(comparison: Comparison) -> Table:
             row.model,
             signed_estimator(row.estimator, row.num_samples) + (", mass" if row.measure == "mass" else ""),
             f"{row.nats_per_sequence:.1f}",
-            f"[{row.interval[0]:.1f}, {row.interval[1]:.1f}]",
+            interval(row.interval, 1),
             "unknown" if row.monte_carlo_error is None else f"{row.monte_carlo_error:.2f}",
             "one seed" if row.seed_std is None else f"{row.seed_std:.1f} of {row.seeds}",
             f"{row.nats_per_frame:.3f}",
@@ -57,26 +56,26 @@ def comparison_table(comparison: Comparison) -> Table:
 def differences_table(comparison: Comparison) -> Table:
     """The differences between models, with intervals, p-values and verdicts; one row per pair."""
     found = comparison.differences
-    table = Table(title=f"{comparison.study}: differences, positive where the first model is the better one")
+    table = Table(title=f"{comparison.study}: differences, positive where the first model is better")
     for name in ("corpus", "protocol", "first", "second"):
         table.add_column(name, no_wrap=True)
     for name in ("nats/sequence", "over sequences", "over both", "bits/sample", "seeds", "p sequences", "p both"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     for row in found:
-        gap = row.nats_per_sequence
+        nats = row.nats_per_sequence
         table.add_row(
             row.corpus,
             row.protocol,
             row.first.model,
             row.second.model,
-            f"{gap.difference:+.1f}",
-            _interval(gap.interval),
-            _interval(gap.joint_interval),
+            f"{nats.difference:+.1f}",
+            interval(nats.interval, 1, "+"),
+            interval(nats.joint_interval, 1, "+"),
             f"{row.bits_per_sample.difference:+.3f}" if row.bits_per_sample else "",
             f"{row.first.seeds}, {row.second.seeds}",
-            _p(row.p_sequences_corrected),
-            _p(row.p_joint_corrected),
+            p_value(row.p_sequences_corrected),
+            p_value(row.p_joint_corrected),
             row.verdict,
         )
     table.caption = (
@@ -84,14 +83,6 @@ def differences_table(comparison: Comparison) -> Table:
         f"{found[0].comparisons} comparisons. See docs/statistics.md."
     )
     return table
-
-
-def _interval(ends: tuple[float, float] | None) -> str:
-    return "unknown" if ends is None or not all(map(math.isfinite, ends)) else f"[{ends[0]:+.1f}, {ends[1]:+.1f}]"
-
-
-def _p(value: float | None) -> str:
-    return "unknown" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def published_table(comparison: Comparison) -> Table:
@@ -104,7 +95,7 @@ def published_table(comparison: Comparison) -> Table:
     table.add_column("unit", no_wrap=True)
     table.add_column("comparable")
     for row in comparison.published:
-        bars = [reason.code for reason in row.reasons if reason.blocks]
+        blockers = ", ".join(reason.code for reason in row.blockers)
         table.add_row(
             row.corpus,
             row.model,
@@ -113,7 +104,7 @@ def published_table(comparison: Comparison) -> Table:
             "" if row.ours is None else f"{row.ours:.1f}",
             f"{row.published_value:g}" if row.theirs is None else f"{row.theirs:.1f}",
             (row.unit or row.published_unit).replace("_", " "),
-            "yes" if row.comparable else f"no: {', '.join(bars)}",
+            "yes" if row.comparable else f"no: {blockers}",
         )
     return table
 
@@ -175,14 +166,14 @@ def changes_table(changes: Changes) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     for change in changes.changes:
-        row, gap = change.difference, change.difference.nats_per_sequence
+        row, nats = change.difference, change.difference.nats_per_sequence
         table.add_row(
             change.corpus,
             change.protocol,
             change.model,
-            f"{gap.difference:+.2f}",
-            _interval(gap.interval),
-            _interval(gap.joint_interval),
+            f"{nats.difference:+.2f}",
+            interval(nats.interval, 1, "+"),
+            interval(nats.joint_interval, 1, "+"),
             f"{row.nats_per_frame.difference:+.4f}",
             f"{row.second.seeds}, {row.first.seeds}",
             "identical" if change.identical else row.verdict,

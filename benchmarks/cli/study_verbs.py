@@ -58,6 +58,7 @@ def run(
         json_: Print one JSON object on stdout.
     """
     from benchmarks.suites.suite import load_suite, override
+    from pipelines.runtime.storage import Location
 
     loaded = override(
         load_suite(suite),
@@ -76,7 +77,7 @@ def run(
         return
     comparison = _run(loaded)
     if comparison.unsent is None:
-        log_study_report(comparison.study)
+        log_study_report(Location(loaded.runs).absolute / loaded.study, comparison)
     print_comparison(comparison, as_json=json_)
     _check_complete(comparison, loaded, suite)
 
@@ -96,14 +97,14 @@ def _print_plan(suite: "Suite", *, as_json: bool) -> None:
 
 def _run(suite: "Suite") -> "Comparison":
     from benchmarks.cli.progress import show_progress
-    from benchmarks.store.mlflow_writer import open_record
+    from benchmarks.store.mlflow_writer import open_writer
     from benchmarks.study.run import run_study
     from vrnn.device.memory import keep_freed_memory
 
     keep_freed_memory()
     with stop_on_signals("saving the running trials") as stop, show_progress() as progress:
         try:
-            return run_study(suite, open_record, subscribers=[progress], stop=stop)
+            return run_study(suite, open_writer, subscribers=[progress], stop=stop)
         except KeyboardInterrupt:
             if not stop():
                 raise
@@ -126,8 +127,8 @@ def _check_complete(comparison: "Comparison", suite: "Suite", path: Path) -> Non
     if comparison.diverged:
         first = comparison.diverged[0]
         raise FailedError(
-            f"{len(comparison.diverged)} trials diverged, the first is {first['corpus']}/{first['model']}/"
-            f"seed{first['seed']} at step {first['step']}; lower its learning_rate in {path}"
+            f"{len(comparison.diverged)} trials diverged, the first is {first.corpus}/{first.model}/"
+            f"seed{first.seed} at step {first.step}; lower its learning_rate in {path}"
         )
 
 
@@ -140,7 +141,7 @@ def sync(directory: Annotated[Argument[str], tyro.conf.arg(metavar="RUNS/STUDY")
         directory: Directory of the study: RUNS/STUDY, as named in its suite.
         json_: Print one JSON object on stdout.
     """
-    from benchmarks.store.mlflow_writer import open_record
+    from benchmarks.store.mlflow_writer import open_writer
     from benchmarks.study.run import sync_study
     from pipelines.runtime.storage import Location
 
@@ -150,7 +151,7 @@ def sync(directory: Annotated[Argument[str], tyro.conf.arg(metavar="RUNS/STUDY")
         sent.append(name)
         print_message(f"{name}: sent")
 
-    comparison = sync_study(Location(directory).absolute, open_record, on_sent)
-    log_study_report(comparison.study)
+    comparison = sync_study(Location(directory).absolute, open_writer, on_sent)
+    log_study_report(Location(directory).absolute, comparison)
     print_message(f"study {comparison.study}: {len(sent)} results sent")
     print_comparison(comparison, as_json=json_)

@@ -1,4 +1,4 @@
-"""Do the intervals and tests of `paired_differences` keep what they promise? Simulated scores of known truth.
+"""Calibration of the intervals and tests of `paired_differences`, on simulated scores of known truth.
 
     python -m benchmarks.statistics.calibration [--json]
 
@@ -7,27 +7,28 @@ A score is, in standard deviations of the first model's own response to a sequen
     score[m, s, i] = f_i (mu_m + seed_ms + interaction_mi + noise_msi) + sequence_i
 
 where `sequence_i` is large, skewed and common to all models, the interactions are skewed, and f_i, the length, is 1 or
-log-normal. `seed` says how large the variance of a difference from seeds is beside that from sequences: 0, 1 or 25.
-Clustered: a third of the variance of an interaction is common to the eight sequences of a speaker. Unequal: all of the
-seeds' variance is the first model's. Failing: a tenth of the trainings lose ten standard deviations of the seeds.
+log-normal. `seed` is the ratio of the variance of a difference from seeds to that from sequences: 0, 1 or 25.
+Clustered: a third of the variance of an interaction is common to the eight sequences of a speaker. Unequal: only the
+first model's seeds vary. Failing: a tenth of the training runs lose ten standard deviations of the seeds.
 
-Counted, where nominally it is 95 %:
+Coverage, nominally 95 %:
 
 - `interval`, `interval_per_frame`, `bca`: the interval over sequences, and scipy's BCa bootstrap of the same
-  differences, hold the difference of these trained models over all sequences;
-- `joint`, `joint_per_frame`: the joint interval holds the difference over all sequences and seeds.
+  differences, contain the difference of these trained models over all sequences;
+- `joint`, `joint_per_frame`: the joint interval contains the difference over all sequences and seeds.
 
-Where it should be at most 5 %:
+False positives, at most 5 % each:
 
-- `permutation`: the sign-flip test calls two trained models different that are equal over all sequences;
-- `unpaired`, `sequences_only`, `joint_test`, `verdict`: a test calls two models different that differ by their seeds
-  alone: Welch's of two columns of scores, the sign-flip test, the joint test, the latter two together;
-- `uncorrected`, `sequences_only`, `summed`, `joint_test`, `verdict` of a family: at least one pair of five equal models
-  on five corpora, of 50, is called different; by both tests as they are, then after Holm's correction by the sign-flip
-  test, a t test of the summed variance with Satterthwaite's degrees of freedom, the joint test, the first and the last.
+- `permutation`: the sign-flip test rejects for two trained models that are equal over all sequences;
+- `unpaired`, `sequences_only`, `joint_test`, `verdict`: a test rejects for two models that differ by their seeds alone:
+  Welch's test of two columns of scores, the sign-flip test, the joint test, and the last two together;
+- `uncorrected`, `sequences_only`, `summed`, `joint_test`, `verdict` of a family: a test rejects for at least one of the
+  50 pairs of five equal models on five corpora. `uncorrected` is both tests without a correction; the others are after
+  Holm's correction: the sign-flip test, a t test of the summed variance with Satterthwaite's degrees of freedom, the
+  joint test, and the sign-flip and joint tests together.
 
-And `power_2`, `power_4`, how often `verdict` finds a difference of 2 or 4 true standard errors. Who knew the standard
-error would find 52 and 98 %. `unpaired_power_4` is Welch's.
+Power: `power_2` and `power_4`, how often `verdict` finds a difference of 2 or 4 true standard errors (with a known
+standard error it would be 52 and 98 %). `unpaired_power_4` is that of Welch's test.
 """
 
 import argparse
@@ -65,25 +66,25 @@ _SPEAKER, _SHARE = 8, 1 / 3
 _FAILING, _LOSS = 0.1, 10.0
 _SEQUENCE = 10.0
 _SCALES = (1.0, 0.5)
-"""Of the interactions of every other model: were they equal, differences would be symmetric, which is the easy case."""
+"""Scales of the interactions, alternating over models: equal ones would make differences symmetric, the easy case."""
 
 Shape = Literal["normal", "exponential", "lognormal"]
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What is simulated; see the module's text.
+    """What is simulated; see the description of the module.
 
     Attributes:
         sequences: N.
-        seeds: S, of each model.
+        seeds: S, seeds per model.
         seed: variance of a difference from seeds over its variance from sequences.
-        shape: of the interactions.
+        shape: distribution of the interactions.
         lengths: standard deviation of log f.
         clustered: whether sequences have speakers in common.
         unequal: whether only the first model's seeds vary.
-        failing: whether trainings fail.
-        noise: standard deviation.
+        failing: whether some training runs fail.
+        noise: standard deviation of the noise.
     """
 
     sequences: int
@@ -98,22 +99,22 @@ class Setting:
 
     @property
     def variance(self) -> float:
-        """Of the seed-averaged difference of a sequence of length 1, without seeds."""
+        """Variance of the seed-averaged difference of a sequence of length 1, without the seeds' part."""
         return sum(scale**2 for scale in _SCALES) + 2 * self.noise**2 / self.seeds
 
     @property
     def seed_std(self) -> float:
-        """Of `seed_ms`, on average of both models, failures apart."""
+        """Standard deviation of `seed_ms`, averaged over both models, without failures."""
         return float(np.sqrt(self.seed * self.standard_error_over_sequences**2 * self.seeds / 2))
 
     @property
     def standard_error_over_sequences(self) -> float:
-        """Of the difference per unit of length."""
+        """Standard error of the difference per unit of length, without the seeds' part."""
         return float(np.sqrt(self.variance * np.exp(self.lengths**2) / self.sequences))
 
     @property
     def standard_error(self) -> float:
-        """Of the difference per unit of length, seeds included."""
+        """Standard error of the difference per unit of length, seeds included."""
         return self.standard_error_over_sequences * float(np.sqrt(1 + self.seed))
 
 
@@ -139,7 +140,7 @@ class _Draws:
 
     Attributes:
         scores: averaged over seeds, `[R, M, N]`.
-        means: of each seed over sequences, `[R, M, S]`.
+        means: the mean of each seed over sequences, `[R, M, S]`.
         lengths: f, `[R, N]`.
         trained: the average of `seed_ms` over seeds, `[R, M]`.
     """
@@ -180,7 +181,7 @@ _SHAPES: Mapping[Shape, Callable[[np.random.Generator, tuple[int, ...]], Array]]
         (generator.lognormal(size=shape) - np.exp(0.5)) / np.sqrt(np.expm1(1.0) * np.exp(1.0))
     ),
 }
-"""Mean 0, variance 1."""
+"""Distributions with mean 0 and variance 1."""
 
 
 def _interaction(setting: Setting, shape: tuple[int, ...], generator: np.random.Generator) -> Array:
@@ -192,7 +193,7 @@ def _interaction(setting: Setting, shape: tuple[int, ...], generator: np.random.
 
 
 def calibrate(setting: Setting, repetitions: int = 2000, seed: int = 0) -> dict[str, float]:
-    """Shares of the repetitions, as the module's text names them, of one pair of models."""
+    """The shares that the description of the module lists, for one pair of models."""
     draws = _draw(setting, 2, repetitions, np.random.default_rng(seed))
     first, second = draws.scores[:, 0], draws.scores[:, 1]
     paired, lengths = first - second, draws.lengths
@@ -200,26 +201,26 @@ def calibrate(setting: Setting, repetitions: int = 2000, seed: int = 0) -> dict[
     over_sequences, per_frame = mean_spread(paired), ratio_spread(paired, lengths)
     effect = setting.standard_error * lengths
     found = {
-        "interval": _holds(over_sequences, trained * np.exp(setting.lengths**2 / 2)),
-        "interval_per_frame": _holds(per_frame, trained),
-        "joint": _holds(_joint(over_sequences, draws, (0, 1)), 0.0),
-        "joint_per_frame": _holds(_joint(per_frame, draws, (0, 1), lengths.mean(axis=1)), 0.0),
-        "permutation": _rejects(_sign_flips(paired - trained[:, None] * lengths)),
-        "unpaired": _rejects(_welch(first, second)),
-        "sequences_only": _rejects(_sign_flips(paired)),
-        "joint_test": _rejects(_joint(over_sequences, draws, (0, 1)).p_value()),
-        "verdict": _rejects(_verdict_p(paired, draws)),
-        "power_2": _rejects(_verdict_p(paired + 2 * effect, draws)),
-        "power_4": _rejects(_verdict_p(paired + 4 * effect, draws)),
-        "unpaired_power_4": _rejects(_welch(first + 4 * effect, second)),
+        "interval": _coverage(over_sequences, trained * np.exp(setting.lengths**2 / 2)),
+        "interval_per_frame": _coverage(per_frame, trained),
+        "joint": _coverage(_joint(over_sequences, draws, (0, 1)), 0.0),
+        "joint_per_frame": _coverage(_joint(per_frame, draws, (0, 1), lengths.mean(axis=1)), 0.0),
+        "permutation": _rejection_rate(_sign_flips(paired - trained[:, None] * lengths)),
+        "unpaired": _rejection_rate(_welch(first, second)),
+        "sequences_only": _rejection_rate(_sign_flips(paired)),
+        "joint_test": _rejection_rate(_joint(over_sequences, draws, (0, 1)).p_value()),
+        "verdict": _rejection_rate(_verdict_p(paired, draws)),
+        "power_2": _rejection_rate(_verdict_p(paired + 2 * effect, draws)),
+        "power_4": _rejection_rate(_verdict_p(paired + 4 * effect, draws)),
+        "unpaired_power_4": _rejection_rate(_welch(first + 4 * effect, second)),
     }
     if setting.sequences <= _BCA_SEQUENCES and setting.seed == 0:
-        found["bca"] = _bca_holds(paired[:_BCA_REPETITIONS])
+        found["bca"] = _bca_coverage(paired[:_BCA_REPETITIONS])
     return found
 
 
 def calibrate_family(setting: Setting, repetitions: int = 400, seed: int = 0) -> dict[str, float]:
-    """Shares of the repetitions with a false claim among all pairs of five equal models on five corpora."""
+    """Shares of repetitions with a false positive among all pairs of five equal models on five corpora."""
     draws = _draw(setting, _MODELS, repetitions * _CORPORA, np.random.default_rng(seed))
     pairs = list(combinations(range(_MODELS), 2))
     tests: dict[str, list[Array]] = {"sequences_only": [], "summed": [], "joint_test": []}
@@ -233,7 +234,7 @@ def calibrate_family(setting: Setting, repetitions: int = 400, seed: int = 0) ->
     found = {name: holm(p_values) for name, p_values in plain.items()}
     found["verdict"] = np.maximum(found["sequences_only"], found["joint_test"])
     found["uncorrected"] = np.maximum(plain["sequences_only"], plain["joint_test"])
-    return {name: _rejects(p_values.min(axis=1)) for name, p_values in found.items()}
+    return {name: _rejection_rate(p_values.min(axis=1)) for name, p_values in found.items()}
 
 
 def _summed_p(joint: JointSpread) -> Array:
@@ -264,7 +265,7 @@ def _welch(first: Array, second: Array) -> Array:
     return np.asarray(p_values)
 
 
-def _bca_holds(paired: Array, truth: float = 0.0) -> float:
+def _bca_coverage(paired: Array, truth: float = 0.0) -> float:
     held: list[npt.NDArray[np.bool_]] = []
     for part in np.array_split(paired, max(1, paired.size // 2**13)):
         result = stats.bootstrap((part,), np.mean, axis=1, n_resamples=2000, rng=np.random.default_rng(0), batch=100)
@@ -272,20 +273,21 @@ def _bca_holds(paired: Array, truth: float = 0.0) -> float:
     return float(np.concatenate(held).mean())
 
 
-def _holds(spread: Spread | JointSpread, truth: Array | float) -> float:
+def _coverage(spread: Spread | JointSpread, truth: Array | float) -> float:
     low, high = spread.interval()
     return float(((low <= truth) & (truth <= high)).mean())
 
 
-def _rejects(p_values: Array) -> float:
+def _rejection_rate(p_values: Array) -> float:
     return float((p_values < LEVEL).mean())
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure all settings."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.statistics.calibration", description="See the module.")
-    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
-    parser.add_argument("--repetitions", type=int, default=2000, help="of a pair; a fifth of that of a family")
+    """Simulate all settings and print the shares."""
+    about = "Simulate the coverage, false positives and power of intervals and tests; see docs/statistics.md."
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.statistics.calibration", description=about)
+    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
+    parser.add_argument("--repetitions", type=int, default=2000, help="per pair of models; a fifth of it per family")
     options = parser.parse_args(arguments)
     measured = {
         "pairs": [asdict(setting) | calibrate(setting, options.repetitions) for setting in SETTINGS],
@@ -299,7 +301,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
-    """What was simulated, then what was counted, in percent."""
+    """One row per setting: the setting, then the shares in percent."""
     table, simulated = Table(title=f"{title}, shares in %"), set(Setting.__annotations__)
     columns = dict.fromkeys(name for row in rows for name in row)
     for column in columns:

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import pandas as pd
-
 from benchmarks.errors import StudyError
 from benchmarks.schema.comparison import PairedDifference
 from benchmarks.statistics.paired_differences import compare_pairs
@@ -30,9 +28,9 @@ class Change:
     """One model on one corpus, before and after.
 
     Attributes:
-        corpus, protocol, model: of what.
+        corpus, protocol, model: of both.
         identical: whether every sequence's score by every estimator has the same bits, seed by seed.
-        difference: after minus before; positive where it became better.
+        difference: after minus before; positive where the model became better.
     """
 
     corpus: str
@@ -48,8 +46,8 @@ class Changes:
 
     Attributes:
         before, after: their names.
-        changes: of the models that both have.
-        only_before, only_after: corpus, protocol and model of the others.
+        changes: one for each model that both have.
+        only_before, only_after: corpus, protocol and model of those that only one has.
     """
 
     before: str
@@ -71,7 +69,7 @@ def compare_two(before: str, after: str) -> Changes:
         StudyError: one of the two is not found, the store does not answer, or they have nothing in common.
     """
     if before == after:
-        raise StudyError(f"{before} is compared with itself; name two")
+        raise StudyError(f"{before} is compared with itself; name two studies or commits")
     old, new = _trials(before), _trials(after)
     if _is_commit(before) and _is_commit(after):
         shared = {trial.record.key for trial in old} & {trial.record.key for trial in new}
@@ -80,7 +78,7 @@ def compare_two(before: str, after: str) -> Changes:
 
 
 def _is_commit(text: str) -> bool:
-    """Whether a text can be the start of a commit's name."""
+    """Whether a text can be the beginning of a commit's hash."""
     return _SHORTEST_COMMIT <= len(text) <= 40 and set(text) <= set("0123456789abcdef")
 
 
@@ -94,10 +92,11 @@ def _trials(name: str) -> Sequence[StoredTrial]:
 
 
 def _changes(before: str, old: Sequence[ScoredTrial], after: str, new: Sequence[ScoredTrial]) -> Changes:
-    there, here = ({_place(trial): None for trial in side} for side in (old, new))
-    shared = [place for place in there if place in here]
+    in_old, in_new = ({_place(trial): None for trial in side} for side in (old, new))
+    shared = [place for place in in_old if place in in_new]
     if not shared:
         raise StudyError(f"{before} and {after} have no model in common on the same corpus under the same protocol")
+    # A model before and after is compared like two models of one study: "X in AFTER" with "X in BEFORE".
     claims = [(f"{model} in {after}", f"{model} in {before}") for model in {model: None for *_, model in shared}]
     renamed = [
         replace(trial, model=f"{trial.model} in {name}")
@@ -113,8 +112,8 @@ def _changes(before: str, old: Sequence[ScoredTrial], after: str, new: Sequence[
         before,
         after,
         changes,
-        ["/".join(place) for place in there if place not in here],
-        ["/".join(place) for place in here if place not in there],
+        ["/".join(place) for place in in_old if place not in in_new],
+        ["/".join(place) for place in in_new if place not in in_old],
     )
 
 
@@ -126,10 +125,6 @@ def _change(difference: PairedDifference, model: str, old: Sequence[ScoredTrial]
     place = (difference.corpus, difference.protocol, model)
     sides = [{trial.seed: trial.scores for trial in side if _place(trial) == place} for side in (old, new)]
     same_seeds = sides[0].keys() == sides[1].keys()
-    identical = same_seeds and all(_same(sides[0][seed], sides[1][seed]) for seed in sides[0])
-    return Change(*place, identical, difference)
-
-
-def _same(one: pd.DataFrame, other: pd.DataFrame) -> bool:
     columns = ["estimator", "num_samples", "id", "nats"]
-    return one[columns].equals(other[columns])
+    identical = same_seeds and all(sides[0][seed][columns].equals(sides[1][seed][columns]) for seed in sides[0])
+    return Change(*place, identical, difference)

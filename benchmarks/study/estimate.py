@@ -1,8 +1,8 @@
-"""What a study would take before any of it is run: trials, sizes, steps, memory and time.
+"""The plan of a study before it runs: trials, sizes, steps, memory and time.
 
-Sizes and steps are counted. Memory and time are estimates from a short piece of each model's training step, run here on
-random frames: its rate, and what it keeps of each frame for the way back. They hold for this machine and one process a
-trial. Early stopping can only make training shorter; reading data and validation are left out.
+Sizes and steps are counted. Memory and time are extrapolated from a short training step of each model on random frames:
+its rate, and the activations that it keeps of each frame for the backward pass. They hold for this machine and one
+process per trial. Early stopping can only make training shorter; reading data and validation are not included.
 """
 
 import time
@@ -25,33 +25,32 @@ from vrnn.device.device import computing_device
 from vrnn.device.peak import brief_peak, pass_operations, synchronise
 from vrnn.device.precision import Precision, parameter_dtype
 from vrnn.models import ModelConfig, SequenceModel, build_model
-from vrnn.training.objective import objective
-from vrnn.training.tbptt import planned_steps
+from vrnn.training.step import objective, planned_steps
 
 __all__ = ["Forecast", "TrialForecast", "forecast"]
 
-_BYTES_A_WEIGHT = 16
+_BYTES_PER_WEIGHT = 16
 """The weight, its gradient and Adam's two moments in float32."""
-_OF_WHAT_IS_KEPT = 3.0
-"""Memory of a step over what is kept for the way back, with the gradients that are under way: measured, 2.4 to 3.1."""
-_FRAMES, _FEWEST_FRAMES = 40, 2
-_PIECE_SECONDS = 0.5
-"""At the machine's peak: what a timed piece is made short for."""
+_STEP_MEMORY = 3.0
+"""Peak memory of a step over its kept activations, because of gradients in flight; measured as 2.4 to 3.1."""
+_MOST_FRAMES, _LEAST_FRAMES = 40, 2
+_STEP_SECONDS = 0.5
+"""The timed step is made this short, if it ran at the machine's peak."""
 
 
 @dataclass(frozen=True)
 class TrialForecast:
-    """What one trial would take.
+    """The plan of one trial.
 
     Attributes:
-        name, corpus, protocol, model, seed: which.
+        name, corpus, protocol, model, seed: of the trial.
         done: whether its result is on disk already.
-        parameters: of the model.
-        sequences, frames: of an epoch.
-        steps: of the optimiser, at most.
-        memory_gib: of weights, optimiser and the largest batch; without Python's own and the decoded data.
-        training_seconds: at most.
-        scoring_seconds: of all estimators and repetitions.
+        parameters: number of the model's parameters.
+        sequences, frames: in an epoch.
+        steps: the most steps of the optimiser.
+        memory_gib: memory of weights, optimiser and the largest batch, without Python and the decoded data.
+        training_seconds: time of training without early stopping.
+        scoring_seconds: time of all estimators and repetitions.
     """
 
     name: str
@@ -71,14 +70,15 @@ class TrialForecast:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a study would take.
+    """The plan of a study.
 
     Attributes:
         study: its name.
-        trials: in the order in which they would be run.
-        references: how many rows need no training.
-        concurrent: trials at once.
-        seconds_left: of the trials that are not done, one after another; divide by `concurrent` where cores allow.
+        trials: in the order in which they would run.
+        references: number of baselines without training.
+        concurrent: trials that run in parallel.
+        seconds_left: time of the trials that are not done, one after another; divide it by `concurrent` if there are
+            enough cores.
     """
 
     study: str
@@ -90,93 +90,99 @@ class Forecast:
 
 @dataclass(frozen=True)
 class _Cost:
-    """Of a training step: seconds and bytes kept for the way back, of a frame of one sequence."""
+    """The cost of a training step, per frame of one sequence: seconds, and bytes kept for the backward pass."""
 
     seconds: float
-    bytes_kept: float
+    kept_bytes: float
 
 
 @dataclass(frozen=True)
-class _Corpus:
-    """Lengths in frames of what is fitted on and of what is reported."""
+class _Lengths:
+    """Lengths in frames of the sequences that are trained on and of those that are reported."""
 
     fit: Positions
     report: Positions
 
 
 def forecast(suite: Suite) -> Forecast:
-    """Count and estimate what a suite would take.
+    """Plan a suite.
 
     Raises:
         StudyError, InputError, ModelError: the suite or its shards are wrong.
     """
-    trials, costs, corpora = expand(suite), {}, {}
-    found = tuple(_trial_forecast(suite, trial, costs, corpora) for trial in trials)
-    left = sum(trial.training_seconds + trial.scoring_seconds for trial in found if not trial.done)
-    return Forecast(suite.study, found, len(references(suite)), suite.concurrent, left)
+    # Trials share their corpus, and seeds of a model share its cost: both are computed once.
+    costs: dict[tuple[ModelConfig, int, Precision], tuple[int, _Cost]] = {}
+    corpora: dict[str, _Lengths] = {}
+    trials = tuple(_trial_forecast(suite, trial, costs, corpora) for trial in expand(suite))
+    left = sum(trial.training_seconds + trial.scoring_seconds for trial in trials if not trial.done)
+    return Forecast(suite.study, trials, len(references(suite)), suite.concurrent, left)
 
 
 def _trial_forecast(
     suite: Suite,
     trial: Trial,
     costs: dict[tuple[ModelConfig, int, Precision], tuple[int, _Cost]],
-    corpora: dict[str, _Corpus],
+    corpora: dict[str, _Lengths],
 ) -> TrialForecast:
     spec, rules = trial.spec, trial.spec.optimisation
     where = f"{trial.corpus.name}/{trial.corpus.protocol}"
     if where not in corpora:
-        corpora[where] = _corpus(trial)
+        corpora[where] = _lengths(trial)
     lengths = corpora[where].fit
-    at_once = min(rules.batch_size, len(lengths), suite.resources.micro_batch or rules.batch_size)
-    case = (spec.architecture, at_once, rules.precision)
+    micro_batch = min(rules.batch_size, len(lengths), suite.resources.micro_batch or rules.batch_size)
+    case = (spec.model, micro_batch, rules.precision)
     if case not in costs:
-        costs[case] = _measured(*case)
+        costs[case] = _measure(*case)
     parameters, cost = costs[case]
-    passes = sum(samples * suite.scoring.repeats for _, samples in estimators_of(suite.scoring, spec.architecture))
-    frames, held = int(lengths.sum()), _OF_WHAT_IS_KEPT * cost.bytes_kept * _largest(trial, lengths, at_once)
+    passes = sum(samples * suite.scoring.repeats for _, samples in estimators_of(suite.scoring, spec.model))
+    frames = int(lengths.sum())
+    step_bytes = _STEP_MEMORY * cost.kept_bytes * _largest_batch(trial, lengths, micro_batch)
     return TrialForecast(
         name=trial.name,
         corpus=trial.corpus.name,
         protocol=trial.corpus.protocol,
-        model=spec.architecture.name,
+        model=spec.model.name,
         seed=spec.seed,
         done=finished_outcome(task_of(suite, trial)) is not None,
         parameters=parameters,
         sequences=len(lengths),
         frames=frames,
         steps=planned_steps(lengths, rules, spec.seed),
-        memory_gib=(_BYTES_A_WEIGHT * parameters + held) / 2**30,
+        memory_gib=(_BYTES_PER_WEIGHT * parameters + step_bytes) / 2**30,
         training_seconds=cost.seconds * frames * rules.max_epochs,
+        # A third of a training step is its forward pass, which is all that scoring needs.
         scoring_seconds=cost.seconds / 3 * int(corpora[where].report.sum()) * passes,
     )
 
 
-def _corpus(trial: Trial) -> _Corpus:
+def _lengths(trial: Trial) -> _Lengths:
     shards, protocol = ShardSet(Location(trial.spec.shards)), trial.spec.protocol
     roles, framing = assign_roles(shards, protocol), Framing.fit(protocol, shards.manifest)
     reported = split_rows(shards, protocol, (roles.report_split,))
     fit, report = (FrameSource(shards, framing, rows).lengths for rows in (roles.fit, reported))
-    return _Corpus(fit, report)
+    return _Lengths(fit, report)
 
 
-def _largest(trial: Trial, lengths: Positions, at_once: int) -> int:
-    """Frames times sequences of the largest batch, or piece of one, that is on its way back at once."""
+def _largest_batch(trial: Trial, lengths: Positions, micro_batch: int) -> int:
+    """Frames times sequences of the largest batch, or part of one, whose activations are in memory at once."""
     rules = trial.spec.optimisation
     longest = rules.truncate_frames or int(lengths.max())
     return max(
-        min(int(lengths[batch].max()), longest) * min(len(batch), at_once)
+        min(int(lengths[batch].max()), longest) * min(len(batch), micro_batch)
         for batch in plan_epoch(lengths, rules.batch_size, trial.spec.seed, 0)
     )
 
 
-def _measured(config: ModelConfig, sequences: int, precision: Precision) -> tuple[int, _Cost]:
-    """The number of a model's parameters, and the cost of its training step on so many sequences."""
+def _measure(config: ModelConfig, sequences: int, precision: Precision) -> tuple[int, _Cost]:
+    """The number of a model's parameters, and the cost of its training step on a batch of `sequences`."""
     device, dtype = computing_device(), parameter_dtype(precision)
     generator = torch.Generator().manual_seed(0)
     model = build_model(config, generator).to(device=device, dtype=dtype)
-    frames = _piece_frames(model, sequences, brief_peak(device, dtype))
+    affordable = _STEP_SECONDS * brief_peak(device, dtype) / pass_operations(model, sequences, backward=True)
+    frames = int(min(max(affordable, _LEAST_FRAMES), _MOST_FRAMES))
     x = torch.rand(frames, sequences, config.frame_size, generator=generator).round().to(device, dtype)
     noise = torch.randn(frames, sequences, config.latent, generator=generator).to(device, dtype)
+    # The first step warms up, and shows what is kept for the backward pass; the second is timed.
     kept = _step(model, x, noise if config.latent else None)
     synchronise(device)
     start = time.perf_counter()
@@ -187,13 +193,8 @@ def _measured(config: ModelConfig, sequences: int, precision: Precision) -> tupl
     return parameters, _Cost(seconds / (frames * sequences), kept / (frames * sequences))
 
 
-def _piece_frames(model: SequenceModel, sequences: int, peak: float) -> int:
-    affordable = _PIECE_SECONDS * peak / pass_operations(model, sequences, backward=True)
-    return int(min(max(affordable, _FEWEST_FRAMES), _FRAMES))
-
-
 def _step(model: SequenceModel, x: Tensor, noise: Tensor | None) -> int:
-    """Go forth and back once; the bytes that were kept for the way back, weights left out."""
+    """A forward and a backward pass; returns the bytes kept in between, without the weights."""
     storages = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
     kept: dict[int, int] = {}
 

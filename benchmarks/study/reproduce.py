@@ -25,8 +25,8 @@ from benchmarks.trials.trial import run_trial
 from pipelines.runtime.storage import Location
 from pipelines.shards.manifest import Manifest
 from vrnn.training import TrialSpec
-from vrnn.training.checkpointing import Saving
-from vrnn.training.checkpoints import EpochRecord
+from vrnn.training.checkpoints import CheckpointPolicy
+from vrnn.training.epoch_metrics import EpochRecord
 from vrnn.training.resources import Resources
 
 __all__ = ["Check", "Reproduction", "reproduce"]
@@ -48,7 +48,7 @@ _PACKAGES_NAMED = 5
 
 @dataclass(frozen=True)
 class Check:
-    """Whether something is as it was when the trial was recorded."""
+    """Whether one property of the environment is the same as in the recorded run."""
 
     what: str
     same: bool
@@ -58,16 +58,16 @@ class Check:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What came of running a trial again.
+    """The result of running a trial again.
 
     Attributes:
         run_id: of the recorded run.
         name: of the trial.
-        verdict: `identical` to the bit; `within tolerance`: the mean score by every estimator is; or `different`.
+        verdict: `identical`: every bit is; `within tolerance`: the mean score by every estimator is; or `different`.
         tolerance: in nats per frame.
-        first_difference: where the two first differ, in the order of training and scoring; None where nowhere.
-        largest_difference: of the mean scores by any estimator, in nats per frame; None where one has no scores.
-        sequences: scored.
+        first_difference: the first one in the order of training and scoring; None if there is none.
+        largest_difference: of the mean scores by any estimator, in nats per frame; None if they did not score the same.
+        sequences: number of scored sequences.
         checks: of code, packages and machine.
     """
 
@@ -102,20 +102,20 @@ def reproduce(
         out: where its checkpoints and scores go; it must hold no other result.
         shards: where the data are now, if they were moved.
         tolerance: in nats per frame, on the mean score by each estimator.
-        on_checked: called before the run with the trial's name and what is as it was.
-        on_epoch: called after each epoch, with the number of epochs allowed.
-        stop: asks to save the run and to end.
+        on_checked: called before the run with the trial's name and the comparison of the environments.
+        on_epoch: called after each epoch with its record and the number of epochs allowed.
+        stop: returns whether to save the run and stop.
 
     Returns:
-        The result; None where it was stopped.
+        The result; None if it was stopped.
 
     Raises:
-        StudyError: there is no such trial, it cannot be run again, or `out` is not free.
+        StudyError: there is no such trial, it cannot be run again, or `out` has a result already.
         InputError: there are no such shards.
-        FailedError: it diverged where the recorded one did not.
+        FailedError: it diverged and the recorded one did not.
     """
     if read_outcome(out) is not None:
-        raise StudyError(f"{out}: holds a result already; name another --out, or delete it")
+        raise StudyError(f"{out}: has a result already; give another --out, or delete it")
     recorded = open_trial(name)
     record, spec = recorded.record, _spec(recorded.record, shards)
     before = recorded.environment()
@@ -131,7 +131,7 @@ def reproduce(
     # Workers share a batch with the same result but for rounding, so one process repeats the trial.
     gpus = record.resources.gpus_per_worker if record.resources is not None else 0.0
     resources = Resources(gpus_per_worker=gpus)
-    task = TrialTask(record.name, spec, out, record.scoring or Scoring(), 0, resources, Saving())
+    task = TrialTask(record.name, spec, out, record.scoring or Scoring(), 0, resources, CheckpointPolicy())
     outcome = run_trial(task, on_event, stop)
     if outcome is None:
         return None
@@ -153,14 +153,14 @@ def _spec(record: TrialRecord, shards: str | None) -> TrialSpec:
     found = Manifest.load(place).fingerprint
     if found != record.fingerprint:
         raise StudyError(
-            f"{place}: holds data {found[:12]}, the run used {record.fingerprint[:12]}; "
-            "point --shards at the data it was trained on"
+            f"{place}: contains data {found[:12]}, the run used {record.fingerprint[:12]}; "
+            "set --shards to the data it was trained on"
         )
     return record.spec.model_copy(update={"shards": place.uri})
 
 
 def _checks(record: TrialRecord, before: Environment) -> tuple[Check, ...]:
-    """Whether code, packages and machine are as they were."""
+    """Whether code, packages and machine are the same as in the recorded run."""
 
     def check(what: str, recorded: str, here: str) -> Check:
         return Check(what, recorded == here, recorded, here)
@@ -205,7 +205,7 @@ def _compare(
 
 
 def _differences(recorded: StoredTrial, again: StoredTrial, before: pd.DataFrame, after: pd.DataFrame) -> Iterator[str]:
-    """Where the two differ, in the order of training and scoring."""
+    """The differences of the two, in the order of training and scoring."""
     curves = []
     for trial in (recorded, again):
         epochs = trial.curves()
@@ -218,6 +218,7 @@ def _differences(recorded: StoredTrial, again: StoredTrial, before: pd.DataFrame
 
 
 def _unequal(recorded: pd.DataFrame, again: pd.DataFrame, where: str) -> Iterator[str]:
+    """The values that differ; `where` describes a row from its index."""
     for row in recorded.index.union(again.index, sort=False):
         place = where.format(*(row if isinstance(row, tuple) else (row,)))
         if row not in again.index or row not in recorded.index:
@@ -230,7 +231,7 @@ def _unequal(recorded: pd.DataFrame, again: pd.DataFrame, where: str) -> Iterato
 
 
 def _largest(before: pd.DataFrame, after: pd.DataFrame) -> float | None:
-    """The largest difference of the estimators' means, nats per frame; None where they do not score the same."""
+    """The largest difference of the estimators' means, in nats per frame; None if they did not score the same."""
     means = [table.groupby(_SCORE_KEY[:2])[["nats", "frames"]].sum() for table in (before, after)]
     if not means[0].index.equals(means[1].index) or not means[0]["frames"].equals(means[1]["frames"]):
         return None

@@ -20,7 +20,7 @@ from pipelines.batches.protocol import Protocol, find_protocol
 from pipelines.runtime.storage import Location
 from pipelines.shards.manifest import Manifest
 from vrnn.training import TrialSpec
-from vrnn.training.trial_plan import plan_trial
+from vrnn.training.spec import plan_trial
 
 __all__ = ["CorpusEntry", "Reference", "Scoring", "Suite", "Trial", "expand", "load_suite", "override", "references"]
 
@@ -35,7 +35,7 @@ class Trial:
     @property
     def name(self) -> str:
         """Its name in messages and tables."""
-        return f"{self.corpus.name}/{self.corpus.protocol}/{self.spec.model['name']}/seed{self.spec.seed}"
+        return f"{self.corpus.name}/{self.corpus.protocol}/{self.spec.model.name}/seed{self.spec.seed}"
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from benchmarks.trials.events import (
 from benchmarks.trials.task import Outcome, TrialTask
 from tests.benchmarks.small_studies import small_suite, store_at
 from vrnn.training import Optimisation
-from vrnn.training.checkpoints import EpochRecord
+from vrnn.training.epoch_metrics import EpochRecord
 
 RECORD = EpochRecord(
     epoch=2,
@@ -121,10 +121,10 @@ def test_on_a_terminal_a_study_is_drawn_as_bars(ink_shards: Path, tmp_path: Path
     (tmp_path / "suite.json").write_text(suite.model_dump_json())
     code = (
         "import sys; from pathlib import Path; from benchmarks.suites.suite import Suite\n"
-        "from benchmarks.study.run import run_study; from benchmarks.store.mlflow_writer import open_record\n"
+        "from benchmarks.study.run import run_study; from benchmarks.store.mlflow_writer import open_writer\n"
         "from benchmarks.cli.progress import show_progress\n"
         "with show_progress() as progress:\n"
-        "    run_study(Suite.model_validate_json(Path('suite.json').read_text()), open_record,\n"
+        "    run_study(Suite.model_validate_json(Path('suite.json').read_text()), open_writer,\n"
         "              subscribers=[progress])\n"
     )
     ours, theirs = pty.openpty()

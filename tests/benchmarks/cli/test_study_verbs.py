@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmarks.store.mlflow_writer import REPORT, client_of_store
 from benchmarks.schema.suite import Suite
+from benchmarks.store.mlflow_writer import REPORT, store_client
 from pipelines.runtime.storage import Location
 from pipelines.shards.read import ShardSet
 from pipelines.shards.summary import describe
@@ -39,7 +39,7 @@ def test_a_dry_run_prints_the_plan_and_touches_nothing(recorded: Suite, tmp_path
     plan = json_of(bench("run", suite, "--dry-run", "--json", cwd=Path.cwd()))
     assert [trial["name"] for trial in plan["trials"]] == ["ink/clean/rnn-gauss/seed0", "ink/clean/vrnn-gauss/seed0"]
     assert not (tmp_path / "runs").exists()
-    assert client_of_store().get_experiment_by_name("planned") is None
+    assert store_client().get_experiment_by_name("planned") is None
     table = bench("run", suite, "--dry-run", cwd=Path.cwd())
     assert table.returncode == 0
     assert "2 trials, 0 of them done" in table.stdout
@@ -56,7 +56,7 @@ def test_a_study_is_repeated_beside_itself_and_found_identical(recorded: Suite, 
 
 
 def test_a_report_is_written_and_kept_beside_the_study_in_mlflow(recorded: Suite, tmp_path: Path) -> None:
-    client, study = client_of_store(), client_of_store().get_experiment_by_name("small")
+    client, study = store_client(), store_client().get_experiment_by_name("small")
     assert study is not None
     (parent,) = client.search_runs([study.experiment_id], "tags.role = 'study'")
 
@@ -75,12 +75,12 @@ def test_a_report_is_written_and_kept_beside_the_study_in_mlflow(recorded: Suite
 def test_a_run_leaves_its_report_in_mlflow(recorded: Suite, tmp_path: Path) -> None:
     suite = write_suite(recorded.model_copy(update={"models": ("rnn-gauss",), "study": "told"}), tmp_path)
     assert bench("run", suite, cwd=Path.cwd()).returncode == 0
-    study = client_of_store().get_experiment_by_name("told")
+    study = store_client().get_experiment_by_name("told")
     assert study is not None
-    (parent,) = client_of_store().search_runs([study.experiment_id], "tags.role = 'study'")
-    kept = {artifact.path for artifact in client_of_store().list_artifacts(parent.info.run_id)}
+    (parent,) = store_client().search_runs([study.experiment_id], "tags.role = 'study'")
+    kept = {artifact.path for artifact in store_client().list_artifacts(parent.info.run_id)}
     assert kept == {"study.json", "corpora.json", "comparison.json", REPORT}
-    place = client_of_store().download_artifacts(parent.info.run_id, "corpora.json", str(tmp_path))
+    place = store_client().download_artifacts(parent.info.run_id, "corpora.json", str(tmp_path))
     (corpus,) = recorded.corpora
     assert json.loads(Path(place).read_text()) == {corpus.name: describe(ShardSet(Location(corpus.shards)))}
     assert (parent.info.status, parent.data.tags["study"]) == ("FINISHED", "told")
@@ -100,7 +100,7 @@ def test_reproduce_says_identical_and_ends_with_1_where_it_is_not(altered: Alter
     other_id = altered("scores.parquet", lambda scores: scores.assign(nats=scores["nats"] + scores["frames"]))
     other = bench("reproduce", other_id, "--out", tmp_path / "other", cwd=Path.cwd())
     assert other.returncode == 1
-    assert f"run {other_id} is not reproduced: score of sequence " in other.stderr.splitlines()[-1]
+    assert f"{other_id} is not reproduced: score of sequence " in other.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

@@ -4,47 +4,47 @@ import pandas as pd
 import pytest
 
 from benchmarks.errors import StudyError
-from benchmarks.store.mlflow_sync import Kept, kept_results, send
-from benchmarks.store.mlflow_writer import open_record
-from benchmarks.schema.trial import TrialRecord
-from benchmarks.study.changes import compare_two
+from benchmarks.schema.corpus import CorpusDescriptions
 from benchmarks.schema.suite import Suite
-from benchmarks.trials.task import Outcome
+from benchmarks.store.mlflow_writer import open_writer
+from benchmarks.store.results import DiskArtifacts, StoredTrial, read_study_directory
+from benchmarks.study.changes import compare_two
 from pipelines.runtime.storage import Location
 
 OLD, NEW, NEWEST = "a" * 40, "b" * 40, "bc" * 20
 
 
-def resent(kept: Kept, study: str, commit: str, nats: float, directory: Location) -> None:
-    """The trial in another study, made by another commit, each sequence better by so many nats a frame."""
-    record: TrialRecord = kept.record.model_copy(
-        update={"tags": kept.record.tags | {"git_commit": commit, "study": study}}
-    )
-    for file in kept.directory.files():
-        if file.path.startswith("artifacts/"):
-            (directory / file.path).write_bytes((kept.directory / file.path).read_bytes())
+def send_copy(trial: StoredTrial, study: str, commit: str, nats: float, directory: Location) -> None:
+    """Send the trial as one of another study, made by another commit, each sequence better by so many nats per frame."""
+    code = trial.record.code.model_copy(update={"commit": commit})
+    record = trial.record.model_copy(update={"code": code, "study": study})
+    for name in trial.artifacts.names():
+        (directory / "artifacts" / name).write_bytes(trial.artifacts.read(name))
     scores = pd.read_parquet(f"{directory.path}/artifacts/scores.parquet")
     scores["nats"] += nats * scores["frames"]
     scores.to_parquet(f"{directory.path}/artifacts/scores.parquet", index=False)
-    outcome: Outcome = kept.outcome
-    list(send(open_record(study), [Kept(record, outcome, directory)]))
+    list(open_writer(study).send([StoredTrial(record, trial.outcome, DiskArtifacts(directory))]))
 
 
 @pytest.fixture(scope="session")
-def _resent() -> list[str]:
+def _sent() -> list[str]:
     return []
 
 
 @pytest.fixture
-def commits(recorded: Suite, tmp_path_factory: pytest.TempPathFactory, _resent: list[str]) -> Suite:
+def commits(recorded: Suite, tmp_path_factory: pytest.TempPathFactory, _sent: list[str]) -> Suite:
     """Study `old` by commit OLD as it was recorded; `new` by NEW, rnn-gauss as it was and vrnn-gauss better."""
-    if not _resent:
-        root = tmp_path_factory.mktemp("resent")
-        for kept in kept_results(Location(recorded.runs) / "small"):
-            better = 0.25 if kept.record.tags["model"] == "vrnn-gauss" else 0.0
-            for study, commit, nats in (("old", OLD, 0.0), ("new", NEW, better)):
-                resent(kept, study, commit, nats, Location(str(root / f"{study}-{kept.record.key}")))
-        _resent.append("done")
+    if not _sent:
+        root = tmp_path_factory.mktemp("copies")
+        small = read_study_directory(Location(recorded.runs) / "small")
+        for study, commit in (("old", OLD), ("new", NEW)):
+            suite = small.description.suite.model_copy(update={"study": study})
+            description = small.description.model_copy(update={"suite": suite})
+            open_writer(study).log_files(description, CorpusDescriptions(corpora=dict(small.corpora)))
+            for trial in small.trials:
+                better = 0.25 if (study, trial.record.model) == ("new", "vrnn-gauss") else 0.0
+                send_copy(trial, study, commit, better, Location(str(root / f"{study}-{trial.record.key}")))
+        _sent.append("done")
     return recorded
 
 
@@ -69,8 +69,8 @@ def test_the_order_is_from_before_to_after(commits: Suite) -> None:
     ]
 
 
-def test_what_is_neither_study_nor_commit_of_the_store_is_told(commits: Suite) -> None:
-    with pytest.raises(StudyError, match="no study 'nowhere' in the store; it has "):
+def test_what_is_neither_study_nor_commit_is_refused(commits: Suite) -> None:
+    with pytest.raises(StudyError, match="no study 'nowhere' in sqlite.*; it has "):
         compare_two("nowhere", "new")
     with pytest.raises(StudyError, match="no finished trial of commit ddddddd"):
         compare_two("old", "d" * 7)

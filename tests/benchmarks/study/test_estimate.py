@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.schema.suite import Suite
 from benchmarks.study.estimate import forecast
 from benchmarks.suites.suite import expand
-from benchmarks.schema.suite import Suite
 from benchmarks.trials.task import finished_outcome, task_of
 from tests.benchmarks.small_studies import FAST, small_suite
 from vrnn.models import preset

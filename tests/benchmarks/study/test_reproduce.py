@@ -6,11 +6,12 @@ import pandas as pd
 import pytest
 
 from benchmarks.errors import StudyError
+from benchmarks.schema.suite import Suite
+from benchmarks.store.locate import open_trial
 from benchmarks.store.mlflow_reader import find_run
-from benchmarks.store.mlflow_writer import client_of_store
+from benchmarks.store.mlflow_writer import store_client
 from benchmarks.study.reproduce import Check, reproduce
 from benchmarks.suites.suite import expand
-from benchmarks.schema.suite import Suite
 from benchmarks.trials.task import task_of
 from pipelines.runtime.storage import Location
 from tests.benchmarks.conftest import Alter
@@ -67,18 +68,18 @@ def test_scores_are_held_against_a_tolerance_in_nats_per_frame(
 
 
 def test_other_data_are_refused(recorded: Suite, speech_shards: Path, tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match="point --shards at the data it was trained on"):
+    with pytest.raises(StudyError, match="set --shards to the data it was trained on"):
         reproduce(run_of("small", "rnn-gauss"), Location(str(tmp_path / "again")), shards=str(speech_shards))
 
 
 def test_a_result_that_is_there_already_is_no_reproduction(recorded: Suite) -> None:
     place = task_of(recorded, expand(recorded)[0]).directory
-    with pytest.raises(StudyError, match="holds a result already"):
+    with pytest.raises(StudyError, match="has a result already"):
         reproduce(run_of("small", "rnn-gauss"), place)
 
 
 def test_what_is_no_finished_trial_is_told(recorded: Suite, tmp_path: Path) -> None:
-    client = client_of_store()
+    client = store_client()
     experiment = client.get_experiment_by_name("small")
     assert experiment is not None
     (parent,) = client.search_runs([experiment.experiment_id], "tags.role = 'study'")
@@ -93,3 +94,16 @@ def test_a_trial_goes_by_its_name_too(recorded: Suite) -> None:
     assert find_run("small/ink/clean/vrnn-gauss/seed0") == find_run(run_id) == run_id
     with pytest.raises(StudyError, match=r"did you mean small/ink/clean/vrnn-gauss/seed0\?"):
         find_run("small/ink/clean/vrnn-gaus/seed0")
+
+
+def test_a_trial_is_taken_from_disk_where_its_study_is_and_else_from_the_store(
+    recorded: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "small/ink/clean/vrnn-gauss/seed0"
+    disk = open_trial(name)
+    with pytest.raises(StudyError, match=r"did you mean small/ink/clean/vrnn-gauss/seed0\?"):
+        open_trial("small/ink/clean/vrnn-gaus/seed0")
+    monkeypatch.chdir(tmp_path)
+    store = open_trial(name)
+    assert (disk.run_id, store.run_id) == (None, run_of("small", "vrnn-gauss"))
+    assert (disk.record, disk.outcome) == (store.record, store.outcome)
