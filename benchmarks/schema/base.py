@@ -90,7 +90,8 @@ def read_file(kind: type[F], content: bytes, where: str) -> F:
         found = "no version" if version is None else f"version {version}"
         raise ResultFileError(f"{place} has {found}, this vrnn-bench reads version {expected}; {kind.remedy}")
     try:
-        return kind.model_validate(document)
+        # Strict: a number in quotes, or a true in place of a 1, is not what a writer meant.
+        return kind.model_validate_json(content, strict=True)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(map(str, problem["loc"])) or "the whole"

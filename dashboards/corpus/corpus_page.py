@@ -34,8 +34,8 @@ def build_corpus_report(corpus: CorpusDescription, samples: Sequence[Sample] = (
         "clips": clips(samples),
         "drawings": drawings(samples),
         "split": "train",
-        "examples": f"{counted(len(samples), 'sequence')} of the corpus, evenly spread over its ids. The corpus's "
-        f"licence applies to this page too: {corpus.licence or 'not stated'}.",
+        "examples": f"{counted(len(samples), 'sequence')} of the corpus, evenly spread over its ids. The "
+        f"licence of the corpus applies to this page too: {corpus.licence or 'not stated'}.",
         "wave_box": WAVE_BOX,
     }
     return render("corpus.html.j2", content, styles=STYLES, scripts=SCRIPTS)

@@ -1,7 +1,6 @@
-"""One MLflow store a session: an ordinary study, a hostile one, and one without a comparison."""
+"""The pages of an ordinary study and of a hostile one, an empty MLflow store, and a browser: once per session."""
 
 import os
-import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -14,33 +13,25 @@ from mlflow import MlflowClient
 
 from dashboards.report.study_report import build_report
 from tests.dashboards.browsers import ARGUMENTS, CHROMIUM
-from tests.dashboards.demo import write_hostile_study, write_study
-from tests.dashboards.studies import HOSTILE_STUDY, STUDY, UNFINISHED_STUDY, Store, Writer
+from tests.dashboards.demo import demo_study, hostile_study
 
 
 @pytest.fixture(scope="session")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    root = tmp_path_factory.mktemp("mlflow")
-    uri = f"sqlite:///{root / 'mlflow.db'}"
-    client = MlflowClient(uri)
-    client.search_experiments()
-    shutil.copy(root / "mlflow.db", root / "empty.db")
-    comparisons = {
-        STUDY: write_study(client, root / "demo"),
-        HOSTILE_STUDY: write_hostile_study(client, root / "hostile"),
-    }
-    Writer(client, UNFINISHED_STUDY, root / "unfinished").parent(None)
-    return Store(uri, f"sqlite:///{root / 'empty.db'}", comparisons)
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The address of an empty store, to be copied."""
+    uri = f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.db'}"
+    MlflowClient(uri).search_experiments()
+    return uri
 
 
 @pytest.fixture(scope="session")
-def page(store: Store) -> str:
-    return build_report(STUDY, store.uri)
+def page() -> str:
+    return build_report(*demo_study())
 
 
 @pytest.fixture(scope="session")
-def hostile_page(store: Store) -> str:
-    return build_report(HOSTILE_STUDY, store.uri)
+def hostile_page() -> str:
+    return build_report(*hostile_study())
 
 
 @pytest.fixture(scope="session")

@@ -1,16 +1,14 @@
-"""Summaries of corpora as `pipelines.shards.summary.describe` writes them."""
+"""Descriptions of corpora as `pipelines.shards.summary.describe` computes them, and a study with one trial."""
 
-import json
 from typing import Any
 
-from dashboards.report.comparison_file import parse_comparison
-from dashboards.report.study_record import Study, Trial
-from tests.dashboards.studies import COMMIT, STUDY, comparison, curves
+from benchmarks.schema.corpus import CorpusDescription
+from benchmarks.schema.study import AppliedProtocol
+from benchmarks.schema.trial import Outcome
+from dashboards.report.study_data import StudyData, Trial
+from tests.dashboards.studies import PROTOCOL, compared, curves, description, record
 
 FINGERPRINT = "sha256:91b0c4e8a77d"
-LOCK = "ab" * 32
-PROTOCOL = {"kind": "speech", "frame_size": 200, "normalisation": "per_channel", "dequantise": False, "flip_y": False}
-PROTOCOL |= {"split_column": "split_by_sequence", "window_frames": 40, "rest_kept": False, "rule": "fit on train"}
 
 
 def document(**changes: Any) -> dict[str, Any]:
@@ -51,16 +49,20 @@ def document(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def pen_document(**changes: Any) -> dict[str, Any]:
-    """The same of handwriting."""
-    lengths, writers = document()["lengths"], document()["by_speaker"]
+def corpus(**changes: Any) -> CorpusDescription:
+    """The description of `document`, as an object."""
+    return CorpusDescription.model_validate(document(**changes))
+
+
+def pen_corpus(**changes: Any) -> CorpusDescription:
+    """The same for handwriting."""
+    writers = document()["by_speaker"]
     values: dict[str, Any] = {
         "corpus": "iamondb",
         "kind": "pen",
         "fingerprint": "sha256:0c57aa19de02",
         "sample_rate": None,
         "seconds": {"train": None, "test": None},
-        "lengths": lengths,
         "by_speaker": [writer | {"seconds": None} for writer in writers],
         "rejects": {},
         "reject_examples": {},
@@ -69,36 +71,24 @@ def pen_document(**changes: Any) -> dict[str, Any]:
         "std": [41.5, 37.25],
         "licence": "for research alone",
     }
-    return document(**(values | changes))
+    return corpus(**(values | changes))
+
+
+def protocol(**changes: Any) -> AppliedProtocol:
+    return AppliedProtocol.model_validate(PROTOCOL | changes)
 
 
 def trial(**changes: Any) -> Trial:
-    """A finished trial of a clean and known tree."""
-    tags = {"git_clean": "yes", "lock_sha256": LOCK, "dataset": "timit"} | changes.pop("tags", {})
-    values: dict[str, Any] = {
-        "run_id": "r0",
-        "status": "FINISHED",
-        "corpus": "speech",
-        "protocol": "paper",
-        "model": "RNN-GMM",
-        "seed": 0,
-        "trial_key": "k0",
-        "fingerprint": FINGERPRINT,
-        "git_commit": COMMIT,
-        "diverged_at_step": None,
-        "curves": curves("RNN-GMM", 0, 3, 1.0),
-        "metrics": {"train/seconds": 12.25},
-    }
-    return Trial(**(values | changes), tags=tags)
+    """A finished trial of a clean and known checkout; `outcome` changes how it ended."""
+    metrics = {"train/seconds": 12.25}
+    outcome = {"identity": "i", "metrics": metrics, "cut_off": False} | changes.pop("outcome", {})
+    parts = {"curves": curves("RNN-GMM", 0, 3, 1.0), "run_id": "r0"}
+    parts |= {name: changes.pop(name) for name in ("curves", "audit", "samples", "latent", "run_id") if name in changes}
+    return Trial(record(**({"key": "k0"} | changes)), Outcome.model_validate(outcome), "the trial", **parts)
 
 
-def study(**changes: Any) -> Study:
-    """A study with one trial that recorded what it knew of code and data."""
-    values: dict[str, Any] = {
-        "name": STUDY,
-        "run_id": "p0",
-        "status": "FINISHED",
-        "comparison": parse_comparison(json.dumps(comparison())),
-        "trials": (trial(),),
-    }
-    return Study(**(values | changes))
+def study(name: str = "demo", trials: tuple[Trial, ...] | None = None, **changes: Any) -> StudyData:
+    """A study with one trial; `changes` are of its description, its comparison or its corpora."""
+    comparison = changes.pop("comparison", None) or compared(name)
+    corpora = changes.pop("corpora", {})
+    return StudyData(comparison, description(**changes), corpora, (trial(),) if trials is None else trials)

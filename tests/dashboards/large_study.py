@@ -13,7 +13,8 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Param
 
-from benchmarks.audit.audit_warnings import Audit, BelowZero, Coverage, Floor, Part, PartName
+from benchmarks.audit.audit_warnings import Floor, Part
+from benchmarks.schema.audit import Audit, BelowZero, Coverage, PartName
 from tests.dashboards.studies import Writer, comparison, flac, row
 
 LARGE_STUDY = "large"

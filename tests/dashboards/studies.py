@@ -1,39 +1,48 @@
-"""Studies written into a real MLflow store as the project's tracking writes them."""
+"""Results of studies in memory, as the project writes them."""
 
 import io
 import json
 import math
-import tempfile
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import soundfile
-from mlflow import MlflowClient
+
+from benchmarks.schema.base import File
+from benchmarks.schema.comparison import Comparison
+from benchmarks.schema.samples import SampleEntry, SampleList
+from benchmarks.schema.study import StudyDescription
+from benchmarks.schema.trial import Outcome, TrialRecord
+from benchmarks.store.results import StoredTrial
 
 STUDY = "demo"
 HOSTILE_STUDY = "</title></script><script>window.hacked=1</script>'\"&{{7*7}}"
 HOSTILE_TEXT = "</script><img src=x onerror=window.hacked=1>\"'&"
-UNFINISHED_STUDY = "unfinished"
 MODELS = ("RNN-GMM", "VRNN-Gauss", "VRNN-GMM")
 COMMIT = "5f3c9a1e7b20d4c8f6a1b2c3d4e5f60718293a4b"
-
-
-@dataclass(frozen=True)
-class Store:
-    """The tracking URI, that of an empty store, and the comparison of each study as it was written."""
-
-    uri: str
-    empty_uri: str
-    comparisons: dict[str, dict[str, Any]]
+LOCK = "ab" * 32
+CODE = {"commit": COMMIT, "clean": "yes", "lock_sha256": LOCK}
+PROTOCOL: dict[str, Any] = {
+    "name": "paper",
+    "kind": "speech",
+    "frame_size": 200,
+    "normalisation": "per_channel",
+    "dequantise": False,
+    "split_column": "split_by_sequence",
+    "window_frames": 40,
+    "rest_kept": False,
+    "rule": "fit on train",
+}
 
 
 def row(**changes: Any) -> dict[str, Any]:
     """A row of `comparison.json`, valid unless `changes` make it otherwise."""
     return {
         "corpus": "speech",
+        "dataset": "timit",
         "kind": "speech",
         "protocol": "paper",
         "model": "RNN-GMM",
@@ -53,11 +62,12 @@ def row(**changes: Any) -> dict[str, Any]:
         "monte_carlo_error": None,
         "parameters": 1_234_567,
         "sigma_floor": 1e-4,
+        "training_sequences": 3696,
     } | changes
 
 
 def comparison(study: str = STUDY, **changes: Any) -> dict[str, Any]:
-    """A study of two corpora and three models, one of which lost a seed."""
+    """`comparison.json` of two corpora and three models, one of which lost a seed."""
     ink = {"corpus": "handwriting", "kind": "pen", "bits_per_sample": None, "seed_std": None, "seeds": 1}
     ink |= {"fingerprint": "sha256:0c57aa19de02", "sequences": 340, "frames": 209100}
     elbo, iwae = {"estimator": "elbo"}, {"estimator": "iwae", "num_samples": 40}
@@ -78,15 +88,100 @@ def comparison(study: str = STUDY, **changes: Any) -> dict[str, Any]:
         row(nats_per_sequence=1358.5, interval=[1301.1, 1415.0], nats_per_frame=2.209, **ink),
     ]
     for key, value in (("elbo", 1337.2), ("iwae", 1354.0)):
-        figures = {"interval": [value - 55.5, value + 55.5], "nats_per_frame": value / 615}
+        scores = {"interval": [value - 55.5, value + 55.5], "nats_per_frame": value / 615}
         estimator = {"estimator": key, "num_samples": 40 if key == "iwae" else 1}
-        rows.append(row(**(ink | gauss | estimator | figures | {"nats_per_sequence": value})))
+        rows.append(row(**(ink | gauss | estimator | scores | {"nats_per_sequence": value})))
     return {
+        "version": 1,
         "study": study,
         "rows": rows,
+        "differences": [],
+        "published": [],
         "diverged": [{"corpus": "speech", "model": "VRNN-GMM", "seed": 1, "step": 4210}],
-        "notes": ["Built-in corpora: figures say nothing about TIMIT or IAM-OnDB.", "sigma floor 1e-4"],
+        "warnings": [],
+        "notes": ["Built-in corpora: scores say nothing about TIMIT or IAM-OnDB.", "sigma floor 1e-4"],
+        "failed": {},
     } | changes
+
+
+def compared(study: str = STUDY, **changes: Any) -> Comparison:
+    """The comparison of `comparison`, as an object."""
+    return Comparison.model_validate(comparison(study, **changes))
+
+
+def suite(**changes: Any) -> dict[str, Any]:
+    """A suite of the models and corpora of `comparison`."""
+    corpora = [{"name": name, "protocol": "paper", "shards": f"shards/{name}"} for name in ("speech", "handwriting")]
+    return {"study": STUDY, "seeds": [0, 1], "corpora": corpora, "models": list(MODELS)} | changes
+
+
+def description(**changes: Any) -> StudyDescription:
+    """`study.json` without keys, valid unless `changes` make it otherwise."""
+    values = {"suite": suite(), "code": CODE, "protocols": {}, "keys": [], "leaks": {}, "warnings": []}
+    return StudyDescription.model_validate(values | changes)
+
+
+def record(**changes: Any) -> TrialRecord:
+    """The record of a trial; `code` changes only the given fields of the code."""
+    values: dict[str, Any] = {
+        "study": STUDY,
+        "identity": "i",
+        "corpus": "speech",
+        "dataset": "timit",
+        "kind": "speech",
+        "protocol": "paper",
+        "model": MODELS[0],
+        "seed": 0,
+        "fingerprint": "f",
+        "shards": "shards/speech",
+        "measure": "density",
+        "frame_size": 200,
+        "sample_std": 540.5,
+        "roles": "fit on train",
+    } | changes
+    name = f"{values['corpus']}/{values['protocol']}/{values['model']}/seed{values['seed']}"
+    key = f"{values['corpus']}-{values['model']}-{values['seed']}"
+    values = {"name": name, "key": key} | values | {"code": CODE | values.get("code", {})}
+    return TrialRecord.model_validate(values)
+
+
+@dataclass
+class MemoryArtifacts:
+    """The artifacts of a trial in memory."""
+
+    files: dict[str, bytes] = field(default_factory=dict)
+    where: str = "the trial"
+
+    def names(self) -> Collection[str]:
+        return self.files.keys()
+
+    def read(self, name: str) -> bytes:
+        return self.files[name]
+
+
+Samples = Sequence[tuple[SampleEntry, bytes]]
+
+
+def stored_trial(
+    curves: pd.DataFrame | None = None,
+    samples: Samples = (),
+    files: Sequence[tuple[str, File]] = (),
+    outcome: Mapping[str, Any] | None = None,
+    **changes: Any,
+) -> StoredTrial:
+    """A trial with these artifacts; `files` are named by their folder, which ends in a slash if it is not empty."""
+    content: dict[str, bytes] = {f"{folder}{file.file_name}": file.to_bytes() for folder, file in files}
+    if curves is not None:
+        buffer = io.BytesIO()
+        curves.to_parquet(buffer)
+        content["curves.parquet"] = buffer.getvalue()
+    if samples:
+        listed = SampleList(samples=tuple(entry for entry, _ in samples))
+        content["samples/samples.json"] = listed.to_bytes()
+        content |= {f"samples/{entry.file}": data for entry, data in samples}
+    made = record(**changes)
+    ended = Outcome.model_validate({"identity": made.identity, "cut_off": False} | dict(outcome or {}))
+    return StoredTrial(made, ended, MemoryArtifacts(content, made.name))
 
 
 def flac(seconds: float, seed: int) -> bytes:
@@ -133,67 +228,27 @@ def curves(model: str, seed: int, epochs: int, scale: float) -> pd.DataFrame:
     )
 
 
-class Writer:
-    """Writes runs of one experiment."""
-
-    def __init__(self, client: MlflowClient, study: str, root: Path) -> None:
-        self.client = client
-        self.study = study
-        self.experiment = client.create_experiment(study, artifact_location=root.as_uri())
-
-    def parent(self, document: dict[str, Any] | None, status: str = "FINISHED") -> str:
-        run = self.client.create_run(self.experiment, tags={"study": self.study}).info.run_id
-        if document is not None:
-            self.client.log_text(run, json.dumps(document), "comparison.json")
-        self.client.set_terminated(run, status)
-        return run
-
-    def child(self, parent: str, *, status: str = "FINISHED", **tags: Any) -> str:
-        identity = f"{tags['corpus']}-{tags['model']}-{tags['seed']}"
-        tags = {
-            "mlflow.parentRunId": parent,
-            "study": self.study,
-            "protocol": "paper",
-            "fingerprint": "f",
-            "git_commit": COMMIT,
-            "trial_key": identity,
-        } | {key: str(value) for key, value in tags.items()}
-        run = self.client.create_run(self.experiment, tags=tags).info.run_id
-        self.client.set_terminated(run, status)
-        return run
-
-    def beside(self, run: str, **files: Any) -> None:
-        """Log JSON artifacts of a run by their names without `.json`."""
-        for name, content in files.items():
-            self.client.log_text(run, json.dumps(content), f"{name}.json")
-
-    def curves(self, run: str, frame: pd.DataFrame) -> None:
-        with tempfile.TemporaryDirectory() as directory:
-            frame.to_parquet(Path(directory) / "curves.parquet")
-            self.client.log_artifact(run, str(Path(directory) / "curves.parquet"))
-
-    def samples(self, run: str, entries: list[tuple[dict[str, Any], bytes]]) -> None:
-        with tempfile.TemporaryDirectory() as directory:
-            for entry, content in entries:
-                (Path(directory) / entry["file"]).write_bytes(content)
-            listing = json.dumps([entry for entry, _ in entries])
-            (Path(directory) / "samples.json").write_text(listing)
-            self.client.log_artifacts(run, directory, "samples")
+def sample_entry(kind: str, role: str, file: str, caption: str, **changes: Any) -> SampleEntry:
+    """An entry of `samples.json`."""
+    values = {"kind": kind, "role": role, "file": file, "caption": caption, "source": None, "temperature": None}
+    return SampleEntry.model_validate(values | {"seed": 0, "prime_frames": 0, "prime_steps": 0} | changes)
 
 
-def speech_samples(seed: int, caption: str = "generated") -> list[tuple[dict[str, str], bytes]]:
-    entry = {"kind": "speech", "role": "real", "file": "real-0.flac", "caption": "dr1-fvmh0/sx206"}
-    made = {"kind": "speech", "role": "generated", "file": "generated-0.flac", "caption": caption}
-    return [(entry, flac(1.5, 0)), (made, flac(1.0, seed + 7))]
+def speech_samples(seed: int, caption: str = "generated") -> Samples:
+    return [
+        (sample_entry("speech", "real", "real-0.flac", "dr1-fvmh0/sx206"), flac(1.5, 0)),
+        (sample_entry("speech", "generated", "generated-0.flac", caption), flac(1.0, seed + 7)),
+    ]
 
 
-def pen_samples(seed: int, caption: str = "generated") -> list[tuple[dict[str, str], bytes]]:
-    entry = {"kind": "pen", "role": "real", "file": "real-0.json", "caption": "a01-000u-01"}
-    made = {"kind": "pen", "role": "generated", "file": "generated-0.json", "caption": caption}
-    return [(entry, strokes(0)), (made, strokes(seed + 3))]
+def pen_samples(seed: int, caption: str = "generated") -> Samples:
+    return [
+        (sample_entry("pen", "real", "real-0.json", "a01-000u-01"), strokes(0)),
+        (sample_entry("pen", "generated", "generated-0.json", caption), strokes(seed + 3)),
+    ]
 
 
-def samples_of_every_role(kind: str, seed: int = 0) -> list[tuple[dict[str, Any], bytes]]:
+def samples_of_every_role(kind: str, seed: int = 0) -> Samples:
     """A real sequence, its reconstruction, its continuation after a half, and a generated one.
 
     Args:
@@ -201,10 +256,10 @@ def samples_of_every_role(kind: str, seed: int = 0) -> list[tuple[dict[str, Any]
         seed: of all but the real one.
     """
     make, end, prime = (flac, "flac", 8000) if kind == "speech" else (strokes, "json", 120)
-    entries: list[tuple[dict[str, Any], bytes]] = []
+    samples: list[tuple[SampleEntry, bytes]] = []
     for number, role in enumerate(("real", "reconstruction", "continuation", "generated")):
-        entry = {"kind": kind, "role": role, "file": f"{role}-0.{end}", "caption": f"caption of {role}"}
-        entry |= {"prime_steps": prime if role == "continuation" else 0}
+        steps = prime if role == "continuation" else 0
+        entry = sample_entry(kind, role, f"{role}-0.{end}", f"caption of {role}", prime_steps=steps)
         own = number + 10 * seed if number else 0
-        entries.append((entry, make(1.0, own) if kind == "speech" else make(own)))
-    return entries
+        samples.append((entry, make(1.0, own) if kind == "speech" else make(own)))
+    return samples

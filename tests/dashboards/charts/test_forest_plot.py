@@ -1,18 +1,16 @@
-"""The forest plot draws what was recorded, and tells a settled comparison from one that is not without colour."""
+"""The forest plot draws what was recorded, and shows without colour whether a comparison is settled."""
 
-import json
 from typing import Any
 
 from dashboards.charts.forest_plot import forest_chart
-from dashboards.report.comparison_file import parse_comparison
 from tests.dashboards.report_cases import difference, gap
-from tests.dashboards.studies import HOSTILE_TEXT, comparison
+from tests.dashboards.studies import HOSTILE_TEXT, compared
 
 COLOURS = {"VRNN-Gauss": "#111111", "RNN-GMM": "#222222", HOSTILE_TEXT: "#333333"}
 
 
 def drawn(*records: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    chart = forest_chart(parse_comparison(json.dumps(comparison(differences=records))).differences, COLOURS)
+    chart = forest_chart(compared(differences=records).differences, COLOURS)
     return chart, chart["data"]["values"]
 
 
@@ -51,7 +49,7 @@ def test_an_interval_that_no_difference_has_is_no_layer():
     assert [field for field in lines if field] == ["zero", "low", "difference"]
 
 
-def test_shape_and_fill_tell_what_is_settled():
+def test_shape_and_fill_show_what_is_settled():
     dots = next(layer for layer in drawn(difference())[0]["layer"] if layer["mark"]["type"] == "point")
     assert dots["encoding"]["shape"]["scale"] == {"domain": [True, False], "range": ["circle", "diamond"]}
     assert dots["encoding"]["fill"]["value"] == "var(--paper)"

@@ -1,22 +1,19 @@
-"""Charts hold the figures that they draw; models differ by colour and dash."""
-
-import json
+"""Charts contain the values that they draw; models differ by colour and dash."""
 
 from dashboards.charts.specs import PALETTE, interval_chart, model_colours, model_styles
-from dashboards.report.comparison_file import parse_comparison
 from dashboards.report.conclusions import group_rows
-from tests.dashboards.studies import comparison, row
+from tests.dashboards.studies import compared, row
 
 
 def test_a_row_without_an_interval_is_drawn_as_a_dot_alone():
     whole_line = row(interval=[float("-inf"), float("inf")])
-    rows = parse_comparison(json.dumps(comparison(rows=[whole_line]))).rows
+    rows = compared(rows=[whole_line]).rows
     (drawn,) = interval_chart(rows, {"RNN-GMM": "c"})["data"]["values"]
     assert (drawn["nats"], drawn["low"], drawn["high"]) == (whole_line["nats_per_sequence"], None, None)
 
 
 def test_the_interval_chart_draws_every_row_in_the_order_of_the_table():
-    group = group_rows(parse_comparison(json.dumps(comparison())).rows)[0]
+    group = group_rows(compared().rows)[0]
     chart = interval_chart(group.rows, model_colours(row.model for row in group.rows))
     drawn = chart["data"]["values"]
     assert [(d["nats"], d["low"], d["high"]) for d in drawn] == [(r.nats_per_sequence, *r.interval) for r in group.rows]

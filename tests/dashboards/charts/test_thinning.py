@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 
 from dashboards.charts.thinning import LEAST_POINTS, MOST_POINTS, POINTS_PER_PAGE, points_per_curve, thin
 
-FIGURES = st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=400)
+VALUES = st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=400)
 
 
-@given(FIGURES, st.integers(4, 100))
-def test_order_ends_extremes_and_the_budget_are_kept(figures: list[float], budget: int):
-    values = np.array(figures)
+@given(VALUES, st.integers(4, 100))
+def test_order_ends_extremes_and_the_budget_are_kept(numbers: list[float], budget: int):
+    values = np.array(numbers)
     kept = thin([values], budget)
     assert len(kept) <= budget or len(kept) == len(values) <= budget
     assert (np.diff(kept) > 0).all()
@@ -20,9 +20,9 @@ def test_order_ends_extremes_and_the_budget_are_kept(figures: list[float], budge
     assert (values[kept].min(), values[kept].max()) == (values.min(), values.max())
 
 
-@given(FIGURES, st.integers(4, 100))
-def test_every_bucket_keeps_its_first_last_lowest_and_highest(figures: list[float], budget: int):
-    values = np.array(figures)
+@given(VALUES, st.integers(4, 100))
+def test_every_bucket_keeps_its_first_last_lowest_and_highest(numbers: list[float], budget: int):
+    values = np.array(numbers)
     kept = thin([values], budget)
     buckets = budget // 4 if len(values) > budget else len(values)
     for bucket in np.split(np.arange(len(values)), np.linspace(0, len(values), buckets + 1).astype(int)[1:-1]):
@@ -32,9 +32,9 @@ def test_every_bucket_keeps_its_first_last_lowest_and_highest(figures: list[floa
         assert values[inside].max() == values[bucket].max()
 
 
-@given(FIGURES)
-def test_a_curve_within_the_budget_is_untouched(figures: list[float]):
-    assert thin([np.array(figures)], max(4, len(figures))).tolist() == list(range(len(figures)))
+@given(VALUES)
+def test_a_curve_within_the_budget_is_untouched(numbers: list[float]):
+    assert thin([np.array(numbers)], max(4, len(numbers))).tolist() == list(range(len(numbers)))
 
 
 def test_a_band_keeps_the_extremes_of_both_edges():

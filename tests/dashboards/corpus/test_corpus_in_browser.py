@@ -6,9 +6,9 @@ import pytest
 from playwright.sync_api import Browser
 
 from dashboards.corpus.corpus_page import build_corpus_report
-from dashboards.report.study_record import Sample
+from dashboards.media.players import Sample
 from tests.dashboards.browsers import LOCAL, needs_chromium, opened, serious, until
-from tests.dashboards.corpora import document
+from tests.dashboards.corpora import corpus
 from tests.dashboards.studies import HOSTILE_TEXT, flac, strokes
 
 pytestmark = needs_chromium
@@ -18,11 +18,11 @@ pytestmark = needs_chromium
 def page() -> str:
     clip = Sample("0.flac", "speech", "real", "faks0-sx1, 1.00 s", flac(1.0, 0))
     drawing = Sample("1.json", "pen", "real", "a01-000u-01, 254 points", strokes(0))
-    return build_corpus_report(document(), [clip, drawing])
+    return build_corpus_report(corpus(), [clip, drawing])
 
 
 @pytest.mark.parametrize("width", [360, 1600])
-def test_it_fits_is_accessible_and_asks_nobody(browser: Browser, page: str, tmp_path: Path, width: int):
+def test_it_fits_is_accessible_and_sends_no_request(browser: Browser, page: str, tmp_path: Path, width: int):
     result = opened(browser, page, tmp_path / "corpus.html", width)
     assert result.page.evaluate("document.documentElement.scrollWidth") <= width
     assert serious(result.page) == []
@@ -52,7 +52,7 @@ def test_bars_stand_on_zero_and_tables_sort(browser: Browser, page: str, tmp_pat
 
 def test_hostile_text_is_not_executed(browser: Browser, tmp_path: Path):
     texts = dict.fromkeys(("corpus", "split_rule", "licence", "url"), HOSTILE_TEXT)
-    result = opened(browser, build_corpus_report(document(**texts)), tmp_path / "corpus.html")
+    result = opened(browser, build_corpus_report(corpus(**texts)), tmp_path / "corpus.html")
     assert result.page.evaluate("window.hacked") is None
     assert result.page.locator("img").count() == 0
     assert result.complaints == []

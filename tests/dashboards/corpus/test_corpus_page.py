@@ -1,4 +1,4 @@
-"""The page of a corpus, from a summary and from shards by the command line's own function."""
+"""The corpus report, from a description and from shards by the command line's own function."""
 
 import io
 import json
@@ -12,14 +12,12 @@ from benchmarks.cli.shard_verbs import inspect
 from benchmarks.samples.excerpts import EXCERPT_SECONDS, excerpts
 from dashboards.corpus.corpus_page import build_corpus_report, write_corpus_report
 from dashboards.errors import ReportError
-from dashboards.page import render
-from dashboards.report.comparison_file import parse_comparison
+from dashboards.media.players import Sample
+from dashboards.page import render, write_page
 from dashboards.report.data_section import data_section
-from dashboards.report.study_record import Sample
-from dashboards.writing import write_page
 from pipelines.shards.read import ShardSet
-from tests.dashboards.corpora import document, study
-from tests.dashboards.studies import HOSTILE_TEXT, comparison, flac, row
+from tests.dashboards.corpora import corpus, document, study
+from tests.dashboards.studies import HOSTILE_TEXT, PROTOCOL, compared, flac, row
 
 CLIP = Sample("excerpt-0.flac", "speech", "real", "faks0-sx1, 1.00 s", flac(1.0, 0))
 
@@ -32,9 +30,9 @@ def text_of(page: str) -> str:
     return " ".join(re.sub(r"<[^>]+>", " ", without_scripts(page)).split())
 
 
-def test_the_page_says_what_the_summary_does():
-    page = build_corpus_report(document(), [CLIP])
-    told = text_of(page)
+def test_the_page_says_what_the_description_does():
+    page = build_corpus_report(corpus(), [CLIP])
+    text = text_of(page)
     for part in (
         "3 sequences, 4.25 seconds",
         "no header",
@@ -43,11 +41,11 @@ def test_the_page_says_what_the_summary_does():
         "540.500",
         "faks0-sx1",
     ):
-        assert part in told
+        assert part in text
     assert 'href="https://catalog.ldc.upenn.edu/LDC93S1"' in page
-    assert "Its licence binds this page too: LDC User Agreement." in told
+    assert "The licence of the corpus applies to this page too: LDC User Agreement." in text
     assert page.count('class="chart"') == 2
-    assert page == build_corpus_report(document(), [CLIP])
+    assert page == build_corpus_report(corpus(), [CLIP])
 
 
 def test_hostile_text_is_escaped_and_no_script_is_linked():
@@ -59,18 +57,18 @@ def test_hostile_text_is_escaped_and_no_script_is_linked():
         "by_speaker": [speaker],
     }
     texts |= {"rejects": {HOSTILE_TEXT: 1}, "reject_examples": {HOSTILE_TEXT: HOSTILE_TEXT}, "reject_paths": {}}
-    page = without_scripts(build_corpus_report(document(url="javascript:alert(1)", **texts)))
+    page = without_scripts(build_corpus_report(corpus(url="javascript:alert(1)", **texts)))
     assert "<img" not in page
     assert page.count("&lt;img") > 10
     assert 'href="javascript' not in page
 
 
-def test_the_studys_section_escapes_what_a_corpus_and_a_study_are_called():
+def test_the_studys_section_escapes_the_names_of_a_corpus_and_a_study():
     texts = dict.fromkeys(("corpus", "fingerprint", "split_rule", "licence", "url"), HOSTILE_TEXT)
     hostile = study(
-        comparison=parse_comparison(json.dumps(comparison(rows=[row(corpus=HOSTILE_TEXT, protocol=HOSTILE_TEXT)]))),
-        corpora={HOSTILE_TEXT: document(**texts)},
-        about={"protocols": {f"{HOSTILE_TEXT}/{HOSTILE_TEXT}": {"rule": HOSTILE_TEXT}}},
+        comparison=compared(rows=[row(corpus=HOSTILE_TEXT, protocol=HOSTILE_TEXT)]),
+        corpora={HOSTILE_TEXT: corpus(**texts)},
+        protocols={f"{HOSTILE_TEXT}/{HOSTILE_TEXT}": PROTOCOL | {"rule": HOSTILE_TEXT}},
         trials=(),
     )
     page = without_scripts(render("sections/data.html.j2", {"data": data_section(hostile)}, styles=(), scripts=()))
@@ -78,15 +76,15 @@ def test_the_studys_section_escapes_what_a_corpus_and_a_study_are_called():
     assert page.count("&lt;img") > 10
 
 
-def test_the_studys_section_without_summaries_is_the_table_of_what_was_scored():
+def test_the_studys_section_without_descriptions_is_the_table_of_what_was_scored():
     page = render("sections/data.html.j2", {"data": data_section(study())}, styles=(), scripts=())
-    assert "was not recorded with this study" in page
+    assert "did not record what its corpora contain" in page
     assert (page.count("<article"), page.count("<table")) == (0, 1)
     assert "40,320" in page
 
 
 def test_without_examples_there_is_no_such_section():
-    assert 'id="examples"' not in build_corpus_report(document())
+    assert 'id="examples"' not in build_corpus_report(corpus())
 
 
 def test_a_page_that_cannot_be_written_is_one_line_and_leaves_what_was_there(tmp_path: Path):
@@ -94,7 +92,7 @@ def test_a_page_that_cannot_be_written_is_one_line_and_leaves_what_was_there(tmp
     (tmp_path / "folder").mkdir()
     for out in (tmp_path / "file" / "page.html", tmp_path / "folder"):
         with pytest.raises(ReportError, match="cannot be written") as caught:
-            write_corpus_report(document(), out)
+            write_corpus_report(corpus(), out)
         assert "\n" not in str(caught.value)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
     write_page("old", tmp_path / "new" / "page.html")
@@ -125,7 +123,7 @@ def test_excerpts_of_ink_hold_every_point(ink: ShardSet):
     assert len(strokes) == int(signal.pen_up.sum())  # type: ignore[union-attr]
 
 
-def test_inspect_writes_the_page_beside_its_json(
+def test_inspect_writes_the_page_and_its_json(
     speech_shards: Path, ink_shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     for shards, mark in ((speech_shards, "<audio"), (ink_shards, 'class="ink"')):

@@ -1,4 +1,4 @@
-"""Loudness is BS.1770's, the same for all, and bought with no clipping."""
+"""Loudness is that of BS.1770, equal for all clips, and nothing is clipped."""
 
 import numpy as np
 import pytest
@@ -55,12 +55,12 @@ def test_one_peak_lowers_the_target_of_all_and_nothing_is_clipped():
     assert first < TARGET_LUFS - 3
 
 
-def test_silence_and_scraps_stay_as_they_are_and_say_so():
+def test_silence_and_short_clips_stay_unchanged_and_say_so():
     silent, short, empty = Sound(np.zeros(16000), 16000), sine(500, 0.5, 0.3), Sound(np.zeros(0), 16000)
     for sound, level in zip((silent, short, empty), equalise([silent, short, empty]), strict=True):
         assert level.sound is sound
         assert (level.before, level.gain_db, level.after) == (None, None, None)
-    reasons = [level.left for level in equalise([silent, short, empty])]
+    reasons = [level.reason for level in equalise([silent, short, empty])]
     assert reasons == ["silent (below −70 LUFS)", "shorter than 0.4 s", "shorter than 0.4 s"]
 
 

@@ -1,4 +1,4 @@
-"""Waveforms and drawings show what the files hold, on one scale."""
+"""Waveforms and drawings show what the files contain, on one scale."""
 
 import base64
 import io
@@ -12,16 +12,16 @@ import soundfile
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from benchmarks.schema.samples import SampleRole
 from dashboards.errors import ReportError
-from dashboards.media.players import INK_UNITS, LEAST_EXTENT, WAVE_COLUMNS, WAVE_HEIGHT, clips, drawings
-from dashboards.report.study_record import Sample
+from dashboards.media.players import INK_UNITS, LEAST_EXTENT, WAVE_COLUMNS, WAVE_HEIGHT, Sample, clips, drawings
 
 
 def points(path: str) -> np.ndarray:
     return np.array([pair.split() for pair in re.findall(r"-?[\d.]+ -?[\d.]+", path)], float)
 
 
-def speech(signal: np.ndarray, role: str = "real") -> Sample:
+def speech(signal: np.ndarray, role: SampleRole = "real") -> Sample:
     buffer = io.BytesIO()
     soundfile.write(buffer, signal, 16000, format="FLAC", subtype="PCM_16")
     return Sample("s.flac", "speech", role, "caption", buffer.getvalue())
@@ -48,11 +48,11 @@ def test_what_cannot_be_levelled_is_played_byte_for_byte_and_says_why():
     for sample, why in ((short, "shorter than 0.4 s"), (silent, "silent (below −70 LUFS)")):
         (clip,) = clips([sample])
         assert base64.b64decode(clip.url.partition(",")[2]) == sample.content
-        assert clip.gain == f"{why}: left as it is"
+        assert clip.gain == f"{why}: not scaled"
         assert (clip.before, clip.after) == (None, None)
 
 
-def test_what_is_played_is_the_file_scaled_by_the_gain_that_is_told():
+def test_what_is_played_is_the_file_scaled_by_the_given_gain():
     loud, quiet = clips([speech(tone(1.0, 0.5)), speech(tone(1.0, 0.05))])
     assert loud.gain == "−13.9 dB to equal loudness"
     assert quiet.gain == "+6.1 dB to equal loudness"
@@ -69,10 +69,10 @@ def test_a_lowered_target_leaves_no_clip_clipped():
         assert "dB to equal loudness" in clip.gain
 
 
-def test_the_figures_of_a_clip_are_in_its_description():
+def test_the_values_of_a_clip_are_in_its_description():
     (clip,) = clips([speech(tone(1.0, 0.5, 1400))])
-    assert clip.seen == "1.00 s at −23.0 LUFS; 100% of the energy lies at 1000 to 2000 Hz"
-    assert clips([speech(np.zeros(1600))])[0].seen == "0.10 s not levelled; silence"
+    assert clip.description == "1.00 s at −23.0 LUFS; 100% of the energy is at 1000 to 2000 Hz"
+    assert clips([speech(np.zeros(1600))])[0].description == "0.10 s not scaled; silence"
 
 
 def test_a_single_click_is_never_lost_from_the_waveform():
@@ -101,13 +101,14 @@ def test_a_clip_of_any_length_fits_its_box(length: int):
     assert outline[:, 0].max() <= WAVE_COLUMNS
 
 
-def test_the_end_of_the_recorded_beginning_lies_on_the_time_axis_of_its_clip():
+def test_the_end_of_the_recorded_beginning_is_a_time_within_its_clip():
     plain = speech(np.full(8000, 0.5), "continuation")
-    continued, shorter = clips([replace(plain, prime=2000), replace(speech(np.full(4000, 0.5)), prime=2000)])
-    assert (continued.prime, continued.prime_seconds) == (WAVE_COLUMNS / 4, 0.125)
-    assert shorter.prime == WAVE_COLUMNS / 2
-    assert clips([plain])[0].prime is None
-    assert clips([replace(plain, prime=8000)])[0].prime is None
+    continued, shorter = clips(
+        [replace(plain, prime_steps=2000), replace(speech(np.full(4000, 0.5)), prime_steps=2000)]
+    )
+    assert (continued.prime_seconds, shorter.prime_seconds) == (0.125, 0.125)
+    assert clips([plain])[0].prime_seconds is None
+    assert clips([replace(plain, prime_steps=8000)])[0].prime_seconds is None
 
 
 def test_what_is_not_audio_is_refused_by_name():
@@ -140,7 +141,7 @@ def test_the_recorded_beginning_of_a_drawing_and_the_rest_are_the_whole(
     strokes: list[list[tuple[float, float]]], prime: int
 ):
     sample = pen([[list(point) for point in stroke] for stroke in strokes])
-    (whole,), (divided,) = drawings([sample]), drawings([replace(sample, prime=prime)])
+    (whole,), (divided,) = drawings([sample]), drawings([replace(sample, prime_steps=prime)])
     assert (divided.width, divided.height) == (whole.width, whole.height)
     ends = np.cumsum([len(stroke) for stroke in strokes])
     split = 0 < prime < ends[-1] and prime not in ends
@@ -180,5 +181,5 @@ def test_an_empty_drawing_is_drawn_empty(strokes: list):
 def test_points_and_strokes_are_counted_with_the_recorded_beginning():
     sample = pen([[[0, 0], [1, 1], [2, 0]], [[5, 5]]])
     for prime in (0, 2):
-        (drawing,) = drawings([replace(sample, prime=prime)])
+        (drawing,) = drawings([replace(sample, prime_steps=prime)])
         assert (drawing.points, drawing.strokes) == (4, 2)

@@ -38,7 +38,7 @@ def one(sound: Sound) -> Spectrogram:
 
 
 @pytest.mark.parametrize("hertz", [500, 1000, 2000, 4000])
-def test_a_tone_lies_beside_its_tick(hertz: int):
+def test_a_tone_lies_next_to_its_tick(hertz: int):
     picture = levels(one(tone(hertz)).url)
     assert picture.shape[0] == BANDS
     row = picture[:, 10:-10].mean(axis=1).argmax()
@@ -73,7 +73,7 @@ def test_the_dominant_octave_is_named_with_its_share(hertz: int, band: str):
     assert picture.share > 0.9
 
 
-def test_half_of_the_energy_is_told_as_half():
+def test_half_of_the_energy_is_given_as_half():
     both = Sound(tone(300).signal + tone(3000).signal, 16000)
     assert one(both).share == pytest.approx(0.5, abs=0.02)
 

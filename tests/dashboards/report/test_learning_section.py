@@ -1,4 +1,4 @@
-"""The learning section draws what the curves hold, says what is not drawn, and concludes only from figures."""
+"""The training section draws the curves, says what is not drawn, and concludes only from values."""
 
 import re
 from typing import Any
@@ -10,8 +10,9 @@ import vl_convert
 
 from dashboards.charts.specs import model_colours
 from dashboards.errors import ReportError
-from dashboards.report.learning_section import Learning, learning_of
-from dashboards.report.study_record import Trial
+from dashboards.report.learning_section import Training, learning_section
+from dashboards.report.study_data import Trial
+from tests.dashboards.corpora import trial as trial_of
 
 
 def trial(model: str, seed: int, valid: list[float], kl: list[float] | None = None, **changes: Any) -> Trial:
@@ -25,20 +26,11 @@ def trial(model: str, seed: int, valid: list[float], kl: list[float] | None = No
             "frames_per_second": 1000.0 * (seed + 1),
         }
     )
-    changes = {"diverged_at_step": None, "curves": frame} | changes
-    place: dict[str, Any] = {"corpus": "speech", "protocol": "paper", "model": model, "seed": seed}
-    known: dict[str, Any] = {
-        "run_id": "run",
-        "status": "FINISHED",
-        "trial_key": "k",
-        "fingerprint": "f",
-        "git_commit": "c",
-    }
-    return Trial(**(known | place | changes))
+    return trial_of(**({"model": model, "seed": seed, "curves": frame} | changes))
 
 
-def learn(*trials: Trial) -> Learning:
-    (part,) = learning_of(trials, model_colours(t.model for t in trials))
+def learn(*trials: Trial) -> Training:
+    (part,) = learning_section(trials, model_colours(t.model for t in trials))
     return part
 
 
@@ -62,13 +54,13 @@ def test_each_seed_is_a_line_and_the_band_is_from_their_lowest_to_their_highest(
     assert lines == [(0, [1, 2, 3], [1, 4, 3]), (1, [1, 2, 3, 4], [2, 3, 5, 4])]
     assert rows_of(chart, "bands") == [{"model": "A", "epoch": [1, 2, 3], "low": [1, 3, 3], "high": [2, 4, 5]}]
     assert [(row["epoch"], row["value"]) for row in rows_of(chart, "ends")] == [(2, 4), (3, 5)]
-    assert part.figures[0].remarks == ""
+    assert part.figures[0].note == ""
 
 
 def test_one_seed_has_no_band():
     part = learn(trial("A", 0, [1, 4, 3]))
     assert rows_of(part.figures[0].chart, "bands") == []
-    assert "band" not in part.figures[0].remarks
+    assert "band" not in part.figures[0].note
 
 
 def drawn_names(chart: dict[str, Any]) -> set[str]:
@@ -90,18 +82,17 @@ def test_no_layer_is_without_data():
 
 def test_the_reconstruction_is_the_elbo_and_the_kl_and_of_latent_models_alone():
     part = learn(trial("A", 0, [1, 2, 3]), trial("B", 0, [-1.0, 0.5, 2.0], [0.25, 0.5, 1.0]))
-    assert [figure.title.split(",")[0].split(":")[0] for figure in part.figures] == [
-        "Validation log-likelihood (its ELBO where there is a latent)",
+    assert [figure.title.split(",")[0].split(" (ELBO +")[0] for figure in part.figures] == [
+        "Validation log-likelihood (ELBO for models with a latent)",
         "KL of the posterior from the prior",
         "Reconstruction",
     ]
     kl, reconstruction = (rows_of(figure.chart, "lines") for figure in part.figures[1:])
     assert [(row["model"], row["value"]) for row in kl] == [("B", [0.25, 0.5, 1.0])]
     assert [(row["model"], row["value"]) for row in reconstruction] == [("B", [-0.75, 1.0, 3.0])]
-    assert part.figures[1].conclusion == "The latent carries a median of 1.00 nats per frame at the best epoch for B."
+    assert part.figures[1].conclusion == ("The KL at the best epoch has a median of 1.00 nats per frame for B.")
     assert (
-        part.figures[2].conclusion
-        == "The reconstruction reaches a median of 3.00 nats per frame at the best epoch for B."
+        part.figures[2].conclusion == "The reconstruction at the best epoch has a median of 3.00 nats per frame for B."
     )
 
 
@@ -110,18 +101,18 @@ def test_without_a_latent_there_is_one_chart_and_no_word_of_an_elbo():
     assert figure.title == "Validation log-likelihood, nats per frame by epoch"
 
 
-def test_the_conclusion_counts_best_epochs_rises_and_divergences():
+def test_the_conclusion_counts_best_epochs_improving_runs_and_divergences():
     part = learn(
         trial("A", 0, [1, 5, 3, 2]),
         trial("A", 1, [1, 2, 5, 2]),
         trial("B", 0, [1, 2, 3, 4]),
-        trial("B", 1, [1, 9, 2, 3], diverged_at_step=77),
+        trial("B", 1, [1, 9, 2, 3], outcome={"diverged_at_step": 77}),
     )
     assert part.figures[0].conclusion == (
-        "Best epoch: A after 2.5 (2 to 3) of 4, B after 4 of 4. "
-        "1 of 3 runs was still rising at the end: more epochs may bring more. 1 diverged (B seed 1)."
+        "Best epoch: A 2.5 (2 to 3) of 4, B 4 of 4. "
+        "1 of 3 runs was still improving at the end: more epochs may help. 1 diverged (B seed 1)."
     )
-    assert [(row.model, row.runs, row.diverged, row.still_rising) for row in part.outcomes] == [
+    assert [(row.model, row.runs, row.diverged, row.still_improving) for row in part.outcomes] == [
         ("A", 2, 0, 0),
         ("B", 2, 1, 1),
     ]
@@ -132,11 +123,10 @@ def test_the_conclusion_counts_best_epochs_rises_and_divergences():
     ]
 
 
-def test_with_many_models_only_the_soonest_and_the_latest_are_named():
+def test_with_many_models_only_the_earliest_and_the_latest_are_named():
     part = learn(*(trial(f"M{best}", 0, [float(epoch == best) for epoch in range(1, 7)]) for best in (3, 1, 5, 2)))
     assert part.figures[0].conclusion == (
-        "The best epoch came after 1 of 6 (M1, the soonest) to 5 of 6 epochs (M5, the latest). "
-        "None of 4 runs was still rising at its end."
+        "Best epochs range from 1 of 6 (M1) to 5 of 6 (M5). None of 4 runs was still improving at its end."
     )
 
 
@@ -144,7 +134,7 @@ def test_what_is_not_finite_is_neither_drawn_nor_best_and_is_counted():
     part = learn(trial("A", 0, [1, float("inf"), 3, float("nan"), 2]))
     (line,) = rows_of(part.figures[0].chart, "lines")
     assert (line["epoch"], line["value"]) == ([1, 3, 5], [1, 3, 2])
-    assert "2 of 5 figures are not finite and not drawn." in part.figures[0].remarks
+    assert "2 of 5 values are not finite and are not drawn." in part.figures[0].note
     assert part.outcomes[0].best_epoch is not None
     assert part.outcomes[0].best_epoch.median == 3
 
@@ -155,7 +145,7 @@ def test_the_axis_leaves_out_a_steep_start_and_says_so():
     low, high = map(float, re.findall(r"'domain': \[([-\d.]+), ([-\d.]+)\]", text)[0])
     assert 70 < low < 90
     assert high == 100
-    assert "1 of 41 figures lie below and are cut off." in part.figures[0].remarks
+    assert "1 of 41 values are below it." in part.figures[0].note
 
 
 def test_a_long_curve_keeps_its_spike():
@@ -170,8 +160,8 @@ def test_a_long_curve_keeps_its_spike():
 def test_gaps_and_speeds_are_medians_and_ranges():
     part = learn(trial("A", 0, [1, 2]), trial("A", 2, [1, 2]), trial("B", 1, [1, 2]))
     assert (
-        part.gaps
-        == "At the best epoch the training figure is 2.00 nats per frame above that of validation for every model."
+        part.gap_sentence
+        == "At the best epoch, the training score is 2.00 nats per frame above validation for every model."
     )
     (fast, slow) = part.speeds
     assert fast.frames_per_second is not None
@@ -181,27 +171,29 @@ def test_gaps_and_speeds_are_medians_and_ranges():
         3000,
     )
     assert (fast.wait, fast.peak, fast.seconds, slow.seconds) == (None, None, 40, 20)
-    assert part.pace == "The median was 2,000 frames per second for every model. Training steps took 60 s in all."
+    assert part.speed_sentence == (
+        "The median speed is 2,000 frames per second for every model. Training steps took 60 s in total."
+    )
 
 
 @pytest.mark.parametrize(
-    ("frame", "told"),
+    ("frame", "reason"),
     [
         ({"valid_nats_per_frame": [1.0]}, "lacks the column 'epoch'"),
         ({"epoch": [1]}, "lacks the column 'valid_nats_per_frame'"),
-        ({"epoch": [1], "valid_nats_per_frame": ["x"]}, "is not of numbers"),
+        ({"epoch": [1], "valid_nats_per_frame": ["x"]}, "does not contain numbers"),
         ({"epoch": [np.nan], "valid_nats_per_frame": [1.0]}, "an epoch has no number"),
     ],
 )
-def test_malformed_curves_are_refused_in_one_line(frame: dict[str, Any], told: str):
-    with pytest.raises(ReportError, match=told) as refused:
+def test_malformed_curves_are_refused_in_one_line(frame: dict[str, Any], reason: str):
+    with pytest.raises(ReportError, match=reason) as refused:
         learn(trial("A", 0, [1], curves=pd.DataFrame(frame)))
-    assert "MLflow run run" in str(refused.value)
+    assert str(refused.value).startswith("the trial: curves.parquet")
 
 
 def test_runs_without_an_epoch_are_left_out():
     without = [trial("A", 0, [], curves=None), trial("A", 1, [])]
-    assert learning_of(without, {"A": "c"}) == []
+    assert learning_section(without, {"A": "c"}) == []
 
 
 def test_forty_models_differ_by_colour_or_dash():

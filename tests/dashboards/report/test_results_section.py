@@ -1,4 +1,4 @@
-"""Who is ahead is what the paired tests say; published figures stand beside ours with what bars them."""
+"""The model ahead is the one the paired tests say; published scores are shown with the reasons that block them."""
 
 import html
 import json
@@ -7,17 +7,16 @@ from typing import Any
 
 import pytest
 
-from dashboards.report.comparison_file import parse_comparison
-from dashboards.report.results_section import Ahead, find_ahead, place_names
-from tests.dashboards.report_cases import beside, difference, leak, many, sections, side, study, trial
-from tests.dashboards.studies import HOSTILE_TEXT, comparison, row
+from dashboards.report.results_section import Results, place_names, results_section
+from tests.dashboards.report_cases import difference, leak, many, published, sections, side, study, trial
+from tests.dashboards.studies import HOSTILE_TEXT, compared, row
 
 MODELS = ("RNN-GMM", "RNN-Gauss", "VRNN-Gauss", "VRNN-GMM")
 COLOURS = dict.fromkeys(MODELS, "#111111")
 
 
-def found(**changes: Any) -> Ahead:
-    return find_ahead(parse_comparison(json.dumps(comparison(**changes))), COLOURS)
+def found(**changes: Any) -> Results:
+    return results_section(compared(**changes), COLOURS)
 
 
 def headline(*records: dict[str, Any]) -> tuple[str, tuple[str, ...]]:
@@ -26,7 +25,7 @@ def headline(*records: dict[str, Any]) -> tuple[str, tuple[str, ...]]:
     return result.sentence, result.cautions
 
 
-def test_the_lead_counts_the_verdicts_and_names_who_is_ahead():
+def test_the_lead_counts_the_verdicts_and_names_the_models_ahead():
     sentence, cautions = headline(
         difference(),
         difference(corpus="handwriting"),
@@ -43,46 +42,46 @@ def test_the_lead_counts_the_verdicts_and_names_who_is_ahead():
         "VRNN-GMM over VRNN-Gauss: behind on speech.",
         "VRNN-GMM over RNN-GMM: not settled on speech.",
         "RNN-GMM over RNN-Gauss: not enough seeds on speech.",
-        "1 not settled: other sequences or other seeds could turn the order round.",
-        "1 without a verdict: a trained model needs at least three seeds for one.",
+        "1 comparison is not settled: the order could change with other sequences or other seeds.",
+        "1 comparison has no verdict, which needs at least three seeds of a trained model.",
     )
 
 
-def test_orders_that_seeds_alone_could_turn_are_told_from_those_that_sequences_could():
+def test_orders_that_seeds_alone_could_reverse_are_distinguished_from_those_that_sequences_could():
     seeds = difference(verdict="not settled", p_sequences_corrected=0.01, p_joint_corrected=0.5)
     both = difference(verdict="not settled", p_sequences_corrected=0.2, p_joint_corrected=0.5)
     cautions = headline(seeds, seeds | {"corpus": "handwriting"}, both | {"corpus": "c"})[1]
     assert (
-        "3 not settled: orders that could be turned round, 2 by other seeds and 1 by other sequences or other seeds."
-        in cautions
+        "3 comparisons are not settled: the order could change with other seeds (2) and other sequences or other "
+        "seeds (1)." in cautions
     )
 
 
-def test_a_coder_stands_beside_the_best_model_in_bits_per_sample():
-    coder = row(model="flac", estimator="code", measure="mass", seeds=1, seed_std=None, bits_per_sample=7.5)
-    record = study(rows=[row(bits_per_sample=9.0), row(model="VRNN-GMM", bits_per_sample=8.25), coder])
+def test_a_codec_is_compared_with_the_best_model_in_bits_per_sample():
+    codec = row(model="flac", estimator="code", measure="mass", seeds=1, seed_std=None, bits_per_sample=7.5)
+    record = study(rows=[row(bits_per_sample=9.0), row(model="VRNN-GMM", bits_per_sample=8.25), codec])
     page = sections(record)
-    told = "speech, protocol paper: flac needs 7.500, the best model (VRNN-GMM, exact) 8.250, +0.750."
-    assert f"<li>{told}</li>" in page
+    sentence = "speech, protocol paper: flac needs 7.500, the best model (VRNN-GMM, exact) 8.250 (+0.750)."
+    assert f"<li>{sentence}</li>" in page
     assert "nothing to compare" not in page
     other = row(model="flac", estimator="code", measure="mass", seeds=1, seed_std=None, split="valid")
     page = sections(study(rows=[row(), row(model="VRNN-GMM"), other]))
-    assert "flac needs 8.299, and no model was scored beside it." in page
+    assert "flac needs 8.299; no model was scored on this split." in page
 
 
-def test_nothing_settled_names_nobody():
+def test_nothing_settled_names_no_model():
     assert headline(difference(verdict="not settled"))[0] == "0 of 1 comparison is settled."
 
 
-def test_a_settled_order_above_a_lower_bound_is_said_to_be_of_figures():
+def test_a_settled_order_above_a_lower_bound_is_said_to_be_of_scores():
     _, cautions = headline(difference(second=side("RNN-GMM", estimator="elbo")))
-    assert cautions[-1].startswith("In 1 of the 1 settled the model behind has a lower bound")
+    assert cautions[-1].startswith("In 1 of 1 settled comparison the score of the model behind is a lower bound")
     assert not any("lower bound" in caution for caution in headline(difference())[1])
 
 
 def test_without_differences_there_is_no_headline_and_the_page_says_so():
     assert found().headline is None
-    assert "Paired differences were not recorded" in sections(study())
+    assert "The study has no paired tests" in sections(study())
 
 
 def test_a_place_is_the_corpus_and_what_tells_it_apart():
@@ -94,18 +93,18 @@ def test_a_place_is_the_corpus_and_what_tells_it_apart():
 def test_there_is_a_panel_for_each_corpus_with_its_own_finding():
     panels = found(differences=[difference(), difference(corpus="ink", verdict="not settled")]).panels
     assert [(panel.corpus, panel.sentence) for panel in panels] == [
-        ("speech", "1 of 1 comparison settled: VRNN-Gauss is ahead of RNN-GMM."),
-        ("ink", "The one comparison is not settled."),
+        ("speech", "1 of 1 comparison is settled: VRNN-Gauss is ahead of RNN-GMM."),
+        ("ink", "0 of 1 comparison is settled."),
     ]
 
 
-def test_table_1_has_every_figure_of_every_model_and_the_published_ones_of_the_same_bound():
-    sheet = found(published=[beside(), beside(estimator="elbo"), beside(corpus="elsewhere")]).sheet
-    assert [(group.corpus, group.measure) for group in sheet.columns] == [
+def test_table_1_has_every_score_of_every_model_and_the_published_ones_of_the_same_bound():
+    table = found(published=[published(), published(estimator="elbo"), published(corpus="elsewhere")]).table
+    assert [(group.corpus, group.measure) for group in table.columns] == [
         ("speech", "density"),
         ("handwriting", "density"),
     ]
-    shown = {model: [[(f.row.label, len(f.published)) for f in cell] for cell in cells] for model, cells in sheet.lines}
+    shown = {model: [[(f.row.label, len(f.published)) for f in cell] for cell in cells] for model, cells in table.rows}
     assert shown == {
         "RNN-GMM": [[("exact", 1)], [("exact", 0)]],
         "VRNN-Gauss": [[("IWAE-40", 0), ("ELBO", 0)], [("IWAE-40", 0), ("ELBO", 0)]],
@@ -114,29 +113,29 @@ def test_table_1_has_every_figure_of_every_model_and_the_published_ones_of_the_s
 
 
 @pytest.mark.parametrize(
-    ("published", "sentence"),
+    ("records", "sentence"),
     [
-        ([], "No published figure is of these models and corpora."),
-        ([beside()], "The one published figure may not be compared with ours."),
-        ([beside()] * 2, "None of 2 published figures may be compared with ours."),
+        ([], "No published score matches these models and corpora."),
+        ([published()], "0 of 1 published score is comparable with ours."),
+        ([published()] * 2, "0 of 2 published scores are comparable with ours."),
         (
             [
-                beside(),
-                beside(comparable=True, difference=-0.5, unit="bits_per_sample"),
-                beside(comparable=True, difference=-0.5),
+                published(),
+                published(comparable=True, difference=-0.5, unit="bits_per_sample"),
+                published(comparable=True, difference=-0.5),
             ],
-            "2 of 3 published figures may be compared with ours; ours is better than 1 of them.",
+            "2 of 3 published scores are comparable with ours; ours is better than 1 of them.",
         ),
     ],
 )
-def test_the_finding_of_table_1_counts_what_may_be_compared(published: list[dict[str, Any]], sentence: str):
-    assert found(published=published).sheet.sentence == sentence
+def test_the_sentence_of_table_1_counts_what_is_comparable(records: list[dict[str, Any]], sentence: str):
+    assert found(published=records).table.sentence == sentence
 
 
-def test_the_reasons_why_a_figure_is_not_comparable_are_on_the_page():
-    page = sections(study(trial(), published=[beside()]))
+def test_the_reasons_why_a_score_is_not_comparable_are_on_the_page():
+    page = sections(study(trial(), published=[published()]))
     assert "26643 published, not comparable" in page
-    assert "which split theirs is of is not known" in page
+    assert "their split is not known" in page
     assert "their number is rounded to 1" in page
 
 
@@ -150,16 +149,16 @@ def test_the_table_of_differences_sorts_by_raw_values_and_keeps_small_p_values_h
 def test_hostile_text_stays_text_and_charts_stay_json():
     texts: dict[str, Any] = dict.fromkeys(("corpus", "protocol", "split"), HOSTILE_TEXT)
     record = study(
-        trial(HOSTILE_TEXT, corpus=HOSTILE_TEXT, protocol=HOSTILE_TEXT, status=HOSTILE_TEXT),
+        trial(HOSTILE_TEXT, corpus=HOSTILE_TEXT, protocol=HOSTILE_TEXT),
         about={"leaks": {HOSTILE_TEXT: leak(rule=HOSTILE_TEXT)}},
         rows=[row(model=HOSTILE_TEXT, **texts), row(model="B", **texts)],
         differences=[difference(HOSTILE_TEXT, "B", caution=HOSTILE_TEXT, **texts)],
         published=[
-            beside(
+            published(
                 model=HOSTILE_TEXT,
                 source=HOSTILE_TEXT,
                 published_model=HOSTILE_TEXT,
-                reasons=[{"code": "x", "sentence": HOSTILE_TEXT, "bar": True}],
+                reasons=[{"code": "x", "sentence": HOSTILE_TEXT, "blocks": True}],
                 **texts,
             )
         ],
@@ -177,7 +176,7 @@ def test_hostile_text_stays_text_and_charts_stay_json():
 
 
 def test_no_style_attribute_and_no_handler_gets_on_the_page():
-    page = sections(study(trial(), differences=[difference()], published=[beside()]))
+    page = sections(study(trial(), differences=[difference()], published=[published()]))
     assert not re.search(r"<[^>]*\s(style|on\w+)=", page)
 
 

@@ -3,25 +3,25 @@
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import soundfile
 
+from benchmarks.schema.samples import SampleRole
+from dashboards.media.players import Sample
 from dashboards.report.samples_section import (
-    FLAC_BYTES,
+    ONE_PER_ROLE,
     SAMPLES_SHOWN,
-    SPARING,
     Gallery,
     by_corpus,
-    container_for,
-    galleries,
+    samples_section,
 )
-from dashboards.report.study_record import Sample, Trial
+from dashboards.report.study_data import Trial
+from tests.dashboards.corpora import trial as trial_of
 
 
-def sound(role: str, amplitude: float, seconds: float = 0.5, file: str = "s.flac") -> Sample:
+def sound(role: SampleRole, amplitude: float, seconds: float = 0.5, file: str = "s.flac") -> Sample:
     buffer = io.BytesIO()
     time = np.arange(round(16000 * seconds)) / 16000
     signal = amplitude * np.sin(2 * np.pi * 1000 * time)
@@ -29,19 +29,18 @@ def sound(role: str, amplitude: float, seconds: float = 0.5, file: str = "s.flac
     return Sample(file, "speech", role, f"{role} {amplitude}", buffer.getvalue())
 
 
-def ink(role: str, *strokes: int) -> Sample:
+def ink(role: SampleRole, *strokes: int) -> Sample:
     """A drawing of strokes of so many points."""
     lines = [[[x, y] for x in range(points)] for y, points in enumerate(strokes)]
     return Sample("s.json", "pen", role, role, json.dumps({"strokes": lines}).encode())
 
 
 def trial(model: str, samples: Sequence[Sample], seed: int = 0, corpus: str = "speech") -> Trial:
-    plain = Trial(f"{model}-{seed}", "FINISHED", corpus, "paper", model, seed, "key", "f", "c", None, None)
-    return replace(plain, samples=tuple(samples))
+    return trial_of(model=model, seed=seed, corpus=corpus, samples=tuple(samples))
 
 
 def gallery(*trials: Trial) -> Gallery:
-    (made,) = galleries(trials, {each.model: f"colour of {each.model}" for each in trials})
+    (made,) = samples_section(trials, {each.model: f"colour of {each.model}" for each in trials})
     return made
 
 
@@ -60,7 +59,7 @@ def test_a_model_called_real_is_not_the_recordings():
     assert [(source.key, source.name) for source in made.shown] == [("real", "Real"), ("1", "Real, seed 0")]
 
 
-def test_what_is_generated_is_told_by_its_loudness_before_it_was_levelled():
+def test_generated_clips_are_described_by_their_loudness_before_levelling():
     trials = [
         trial("A", [sound("real", 0.5), sound("generated", 0.05), sound("reconstruction", 0.9)]),
         trial("B", [sound("generated", 0.6)]),
@@ -68,7 +67,7 @@ def test_what_is_generated_is_told_by_its_loudness_before_it_was_levelled():
         trial("D", [sound("generated", 0.5, 0.1)]),
     ]
     assert gallery(*trials).findings == (
-        "Before clips were levelled, the recordings shown measured −9.1 LUFS (mean); generated ones were "
+        "Before levelling, the recordings shown have a mean loudness of −9.1 LUFS; generated clips are "
         "20.0 dB quieter (A, seed 0), 1.6 dB louder (B, seed 0), as loud (C, seed 0).",
     )
 
@@ -76,13 +75,13 @@ def test_what_is_generated_is_told_by_its_loudness_before_it_was_levelled():
 def test_recordings_that_cannot_be_measured_are_compared_with_nothing():
     assert gallery(trial("A", [sound("real", 0.0), sound("generated", 0.5)])).findings == ()
     (finding,) = gallery(trial("A", [sound("real", 0.5), sound("generated", 0.0)])).findings
-    assert finding == "Before clips were levelled, the recordings shown measured −9.1 LUFS (mean)."
+    assert finding == "Before levelling, the recordings shown have a mean loudness of −9.1 LUFS."
 
 
-def test_drawings_are_told_by_how_often_the_pen_is_lifted():
+def test_drawings_are_described_by_how_often_the_pen_is_lifted():
     trials = [trial("A", [ink("real", 10, 20), ink("generated", 4, 4, 4), ink("continuation", 50)])]
     assert gallery(*trials).findings == (
-        "A stroke of the real drawings shown has 15.0 points on average; of the generated ones 4.0 (A, seed 0).",
+        "The real drawings shown have 15.0 points per stroke on average; generated drawings have 4.0 (A, seed 0).",
     )
 
 
@@ -113,8 +112,8 @@ def test_one_model_is_shown_however_many_samples_it_has():
 
 def test_a_corpus_without_samples_has_no_gallery():
     trials = [trial("A", []), trial("A", [ink("real", 3)], corpus="ink")]
-    assert [made.corpus for made in galleries(trials, {"A": "c"})] == ["ink"]
-    assert galleries([], {}) == []
+    assert [made.corpus for made in samples_section(trials, {"A": "c"})] == ["ink"]
+    assert samples_section([], {}) == []
 
 
 def test_corpora_keep_the_order_in_which_they_come():
@@ -124,30 +123,35 @@ def test_corpora_keep_the_order_in_which_they_come():
 
 
 @pytest.mark.parametrize("role", ["generated", "continuation"])
-def test_samples_without_a_recording_are_shown_alone(role: str):
+def test_samples_without_a_recording_are_shown_alone(role: SampleRole):
     made = gallery(trial("A", [sound(role, 0.5)]))
     assert [source.name for source in made.shown] == ["A, seed 0"]
 
 
-def test_sounds_are_flac_until_those_of_the_page_have_no_room_as_such():
-    half = Sample("s.flac", "speech", "real", "", bytes(FLAC_BYTES // 2))
-    drawing = Sample("s.json", "pen", "real", "", bytes(2 * FLAC_BYTES))
-    assert container_for([]) == "flac"
-    assert container_for([trial("A", [half, drawing]), trial("B", [half])]) == "flac"
-    more = Sample("t.flac", "speech", "real", "", bytes(1))
-    assert container_for([trial("A", [half]), trial("B", [half], corpus="ink"), trial("C", [more])]) == "ogg"
+def containers(*trials: Trial) -> set[str]:
+    shown = samples_section(trials, {each.model: "c" for each in trials})
+    clips = [clip for made in shown for source in made.shown for clip in source.clips]
+    return {clip.url.partition(";")[0].removeprefix("data:audio/") for clip in clips}
 
 
-def test_a_page_that_has_no_room_for_flac_plays_ogg_and_less_of_it_and_says_so(monkeypatch: pytest.MonkeyPatch):
+def test_sounds_are_flac_until_those_of_the_page_are_too_large(monkeypatch: pytest.MonkeyPatch):
+    real, other, drawing = sound("real", 0.5), sound("real", 0.3), ink("real", 500)
+    monkeypatch.setattr("dashboards.report.samples_section.FLAC_BYTES", len(real.content) + len(other.content))
+    assert containers(trial("A", [real, drawing]), trial("B", [other])) == {"flac"}
+    more = sound("real", 0.1, 0.01)
+    assert containers(trial("A", [real]), trial("B", [other], corpus="ink"), trial("C", [more])) == {"ogg"}
+
+
+def test_a_page_without_room_for_flac_plays_ogg_and_fewer_samples_and_says_so(monkeypatch: pytest.MonkeyPatch):
     made = trial("A", [sound("real", 0.5), sound("generated", 0.3), sound("generated", 0.2)])
     whole = gallery(made)
     assert [len(source.clips) for source in whole.shown] == [1, 2]
     assert whole.shown[0].clips[0].url.startswith("data:audio/flac;")
-    assert SPARING not in whole.findings
+    assert ONE_PER_ROLE not in whole.findings
     monkeypatch.setattr("dashboards.report.samples_section.FLAC_BYTES", 100)
-    sparing = gallery(made)
-    assert [[clip.digest for clip in source.clips] for source in sparing.shown] == [
+    small = gallery(made)
+    assert [[clip.digest for clip in source.clips] for source in small.shown] == [
         [clip.digest for clip in source.clips[:1]] for source in whole.shown
     ]
-    assert sparing.shown[0].clips[0].url.startswith("data:audio/ogg;")
-    assert SPARING in sparing.findings
+    assert small.shown[0].clips[0].url.startswith("data:audio/ogg;")
+    assert ONE_PER_ROLE in small.findings

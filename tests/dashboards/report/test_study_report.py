@@ -1,4 +1,4 @@
-"""The page says what the store holds, escapes all of it, and refers to nothing outside itself."""
+"""The page shows the results, escapes all of them, and refers to nothing outside itself."""
 
 import json
 import re
@@ -7,13 +7,14 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from mlflow import MlflowClient
 
-from dashboards.errors import ReportError
+from benchmarks.schema.base import ResultFileError
+from benchmarks.schema.comparison import Comparison
+from benchmarks.store.results import StoredStudy
 from dashboards.report.study_report import build_report, write_report
 from tests.dashboards.corpora import document as speech_document
-from tests.dashboards.demo import HOSTILE_PLACES, hostile
-from tests.dashboards.studies import COMMIT, HOSTILE_STUDY, MODELS, STUDY, UNFINISHED_STUDY, Store, Writer, comparison
+from tests.dashboards.demo import HOSTILE_PLACES, demo_study, hostile
+from tests.dashboards.studies import COMMIT, HOSTILE_STUDY, MODELS, STUDY, compared, description, stored_trial
 
 
 class Document(HTMLParser):
@@ -53,10 +54,15 @@ def document(page: str) -> Document:
     return Document(page)
 
 
-def test_every_row_of_the_comparison_is_in_the_table(store: Store, document: Document):
+@pytest.fixture(scope="module")
+def comparison() -> Comparison:
+    return demo_study()[1]
+
+
+def test_every_row_of_the_comparison_is_in_the_table(comparison: Comparison, document: Document):
     cells = {tuple(" ".join(cell.split()) for cell in row) for row in document.rows}
     signs = {"exact": ("exact", "="), "elbo": ("ELBO", "≥"), "iwae": ("IWAE-40", "~")}
-    for row in store.comparisons[STUDY]["rows"]:
+    for row in comparison.model_dump()["rows"]:
         label, sign = signs[row["estimator"]]
         low, high = row["interval"]
         expected = [
@@ -82,32 +88,31 @@ def test_the_sections_come_in_the_readers_order(document: Document):
     ]
 
 
-def test_the_page_says_how_to_check_it(store: Store, document: Document):
+def test_the_page_says_how_to_check_it(comparison: Comparison, document: Document):
     text = "".join(document.text)
     assert COMMIT in text
     assert f"vrnn-bench run {STUDY}.toml" in text
     assert "sha256:91b0c4e8a77d" in text
     assert "VRNN-GMM on speech, seed 1, at step 4210" in text
-    for note in store.comparisons[STUDY]["notes"]:
+    for note in comparison.notes:
         assert note in text
 
 
-def test_a_recent_study_shows_what_it_recorded(store: Store, document: Document):
+def test_a_study_shows_what_it_recorded(comparison: Comparison, document: Document):
     text = " ".join("".join(document.text).split())
-    comparison = store.comparisons[STUDY]
     assert "1 of 3 comparisons is settled: VRNN-Gauss is ahead of RNN-GMM on speech." in text
     assert "26643 published, not comparable" in text
-    for reason in comparison["published"][0]["reasons"]:
-        assert reason["sentence"] in text
-    for warning in comparison["warnings"]:
+    for reason in comparison.published[0].reasons:
+        assert reason.sentence in text
+    for warning in comparison.warnings:
         assert warning.partition(": ")[2] in text
-    assert "2 corpora, 1 of speech, 1 of handwriting, with 6 sequences in all." in text
+    assert "2 corpora (1 speech, 1 handwriting) with 6 sequences in total." in text
     assert "LDC User Agreement" in text
     assert 'study = "demo"' in text
-    assert "Each of the suite's 8 trials and references has a run." in text
+    assert "Each of the suite's 8 trials and codec baselines has a result." in text
 
 
-def test_a_real_sample_is_shown_once_and_what_a_model_makes_stands_with_the_model(document: Document):
+def test_a_real_sample_is_shown_once_and_generated_ones_with_their_model(document: Document):
     audio = [attrs["aria-label"] for tag, attrs in document.tags if tag == "audio"]
     roles = {"RNN-GMM": ("generated",), "VRNN-Gauss": ("reconstruction", "continuation", "generated")}
     roles["VRNN-GMM"] = ("generated",)
@@ -133,7 +138,7 @@ def test_where_the_recorded_beginning_ends_is_drawn_and_said(document: Document)
     assert text.count("the ring marks where the recorded part ends") == 1
 
 
-def test_nothing_outside_the_page_is_loaded_and_a_link_tells_nobody_where_it_is_from(document: Document):
+def test_nothing_outside_the_page_is_loaded_and_a_link_sends_no_referrer(document: Document):
     addresses = [
         (tag, value)
         for tag, attrs in document.tags
@@ -187,38 +192,38 @@ def test_a_command_with_a_hostile_name_is_quoted_for_the_shell(hostile_page: str
     assert shlex.split(line) == ["vrnn-bench", "report", HOSTILE_STUDY, "--out", "report.html"]
 
 
-def test_a_comparison_of_a_study_that_did_not_finish_is_marked(store: Store, page: str, tmp_path: Path):
-    Writer(MlflowClient(store.uri), "stopped", tmp_path).parent(comparison("stopped"), "KILLED")
-    html = build_report("stopped", store.uri)
-    assert "run is killed, not finished" in html
-    assert "not finished" not in page
+def test_a_study_that_is_not_complete_is_marked(page: str):
+    stored = StoredStudy(description(keys=["a", "b"]), {}, (stored_trial(key="a"),), "here")
+    html = build_report(stored, compared())
+    assert "The study is incomplete: 1 of its trials has no result." in html
+    assert "study is incomplete" not in page
     assert 'id="learning"' not in html
     assert 'id="samples"' not in html
 
 
-def test_the_report_is_written_whole_and_the_same_study_gives_the_same_bytes(store: Store, page: str, tmp_path: Path):
+def test_the_report_is_written_whole_and_the_same_study_gives_the_same_bytes(page: str, tmp_path: Path):
     out = tmp_path / "new" / "report.html"
-    write_report(STUDY, out, store.uri)
+    write_report(*demo_study(), out)
     assert out.read_text(encoding="utf-8") == page
     assert list(out.parent.iterdir()) == [out]
 
 
-def test_a_report_that_cannot_be_built_leaves_the_last_one(store: Store, tmp_path: Path):
+def test_a_report_that_cannot_be_built_leaves_the_last_one(tmp_path: Path):
     out = tmp_path / "report.html"
     out.write_text("the last one")
-    with pytest.raises(ReportError):
-        write_report(UNFINISHED_STUDY, out, store.uri)
+    broken = stored_trial()
+    broken.artifacts.files["audit.json"] = b"{"  # type: ignore[attr-defined]
+    with pytest.raises(ResultFileError, match=r"^speech/paper/RNN-GMM/seed0: audit\.json is not JSON"):
+        write_report(StoredStudy(description(), {}, (broken,), "here"), compared(), out)
     assert out.read_text() == "the last one"
     assert list(tmp_path.iterdir()) == [out]
 
 
-def test_whoever_reads_the_last_report_goes_on_reading_it_while_the_next_is_written(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-):
-    monkeypatch.setattr("dashboards.report.study_report.build_report", lambda study, tracking_uri: "the next one")
+def test_an_open_report_stays_readable_while_the_next_one_is_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr("dashboards.report.study_report.build_report", lambda stored, comparison: "the next one")
     out = tmp_path / "report.html"
     out.write_text("the last one")
     with out.open() as reader:
-        write_report(STUDY, out)
+        write_report(*demo_study(), out)
         assert reader.read() == "the last one"
     assert out.read_text() == "the next one"
