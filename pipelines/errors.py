@@ -1,6 +1,16 @@
 """The errors that `pipelines` raises for a caller to act on, by who can fix them."""
 
-__all__ = ["InputError", "PreparationError", "RejectedSourceError"]
+import difflib
+from collections.abc import Iterable
+
+__all__ = ["InputError", "PreparationError", "RejectedSourceError", "suggest"]
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """The end of a message on an unknown `name`: the most similar known name, or all of them."""
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
 
 
 class InputError(ValueError):

@@ -23,7 +23,6 @@ point t + 1. The first point is where the line begins; it is not scored, since i
 model could give a constant any density.
 """
 
-import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,7 +32,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
-from pipelines.errors import InputError
+from pipelines.errors import InputError, suggest
 from pipelines.shards.manifest import Manifest
 from pipelines.shards.moments import Moments
 from pipelines.signals import Ink, Kind, Signal
@@ -131,11 +130,7 @@ def find_protocol(name: str, kind: Kind, corpus: str) -> Protocol:
         if name == "paper" and corpus in _PAPER_WINDOW_FRAMES:
             return protocol.model_copy(update={"window_frames": _PAPER_WINDOW_FRAMES[corpus], "rest_kept": False})
         return protocol
-    known = sorted({protocol_name for protocol_name, _ in PROTOCOLS})
-    near = difflib.get_close_matches(name, known, n=1)
-    raise InputError(
-        f"no protocol named {name!r}; " + (f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}")
-    )
+    raise InputError(f"no protocol named {name!r}; {suggest(name, sorted({known for known, _ in PROTOCOLS}))}")
 
 
 def window_lengths(protocol: Protocol, length: int) -> list[int]:

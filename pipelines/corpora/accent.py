@@ -58,15 +58,10 @@ class Accent:
                 f"{raw}: not the Speech Accent Archive: no recordings/afrikaans1.mp3 or the like below it; "
                 "point --raw at the directory that holds recordings and the list of speakers"
             )
-        named = [(stem(file.path), file) for file in recordings]
-        remedy = "point --raw at one copy of the archive"
-        refuse_duplicates(raw, ((name, file.path) for name, file in named), what="recording", remedy=remedy)
         speakers = _speakers(raw, files)
-        items = [
-            SourceItem(name, file, "train", name, name, None, _attributes(speakers.get(name, {})))
-            for name, file in named
-        ]
-        return split_three_ways(items, "speaker", _missing(speakers, {name for name, _ in named}))
+        items = [_item(stem(file.path), file, speakers) for file in recordings]
+        refuse_duplicates(raw, items, what="recording", remedy="point --raw at one copy of the archive")
+        return split_three_ways(items, "speaker", _missing(speakers, {item.id for item in items}))
 
 
 def _speakers(raw: Location, files: list[FoundFile]) -> dict[str, dict[str, str]]:
@@ -85,8 +80,10 @@ def _speakers(raw: Location, files: list[FoundFile]) -> dict[str, dict[str, str]
     return speakers
 
 
-def _attributes(row: dict[str, str]) -> tuple[tuple[str, str], ...]:
-    return tuple((key, row[key]) for key in _ATTRIBUTES if row.get(key))
+def _item(name: str, file: FoundFile, speakers: dict[str, dict[str, str]]) -> SourceItem:
+    row = speakers.get(name, {})
+    attributes = tuple((key, row[key]) for key in _ATTRIBUTES if row.get(key))
+    return SourceItem(name, file, "train", name, name, attributes=attributes)
 
 
 def _missing(speakers: dict[str, dict[str, str]], found: set[str]) -> list[MissingItem]:

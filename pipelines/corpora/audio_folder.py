@@ -14,7 +14,7 @@ Split: not official; by speaker if known, else by file, 0.9 / 0.05 / 0.05.
 """
 
 from pipelines.corpora.base import Listing, Options, SourceItem
-from pipelines.corpora.files import fold, refuse_duplicates
+from pipelines.corpora.files import directory_at, fold, refuse_duplicates
 from pipelines.corpora.splits import split_three_ways
 from pipelines.errors import InputError
 from pipelines.runtime.storage import FoundFile, Location
@@ -48,20 +48,12 @@ class AudioFolder:
         if not files:
             raise InputError(f"{raw}: no files below it; point --raw at a directory of sound files")
         items = [_item(file, speaker_level, class_level) for file in files]
-        refuse_duplicates(
-            raw, ((item.id, item.file.path) for item in items), what="file", remedy="rename or remove one of them"
-        )
+        refuse_duplicates(raw, items, what="file", remedy="rename or remove one of them")
         return split_three_ways(items, "speaker where known, else by file")
 
 
 def _item(file: FoundFile, speaker_level: int, class_level: int) -> SourceItem:
-    folders = fold(file.path).split("/")[:-1]
     item_id = fold(file.path)
-    speaker = _at(folders, speaker_level)
-    class_name = _at(folders, class_level)
+    speaker, class_name = directory_at(file.path, speaker_level), directory_at(file.path, class_level)
     attributes = (("class", class_name),) if class_name else ()
     return SourceItem(item_id, file, "train", speaker, speaker or item_id, attributes=attributes)
-
-
-def _at(folders: list[str], level: int) -> str | None:
-    return folders[level - 1] if 0 < level <= len(folders) else None

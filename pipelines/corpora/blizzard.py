@@ -20,7 +20,7 @@ Defects of the original: chapters begin and end with the publisher's announcemen
 
 import re
 
-from pipelines.corpora.base import Listing, MissingItem, Options, SourceItem
+from pipelines.corpora.base import Listing, Options, SourceItem
 from pipelines.corpora.files import (
     base_name,
     common_directory,
@@ -32,6 +32,7 @@ from pipelines.corpora.files import (
     refuse_duplicates,
     stem,
     suffix,
+    unrecorded,
 )
 from pipelines.corpora.splits import split_three_ways
 from pipelines.errors import InputError
@@ -96,7 +97,7 @@ def _item(item_id: str, file: FoundFile, text: str | None = None) -> SourceItem:
 def _items_by_path(raw: Location, files: list[FoundFile]) -> list[SourceItem]:
     below = common_directory(directory(file.path) for file in files)
     items = [_item(path_id(file.path, below), file) for file in files]
-    refuse_duplicates(raw, ((item.id, item.file.path) for item in items), what="recording", remedy=_REMEDY)
+    refuse_duplicates(raw, items, what="recording", remedy=_REMEDY)
     return items
 
 
@@ -112,11 +113,10 @@ def _listed_texts(raw: Location, files: list[FoundFile]) -> dict[str, str] | Non
 
 
 def _listed(raw: Location, utterances: list[FoundFile], texts: dict[str, str]) -> Listing:
-    found = [(stem(file.path), file) for file in utterances if stem(file.path) in texts]
-    refuse_duplicates(raw, ((name, file.path) for name, file in found), what="utterance", remedy=_REMEDY)
-    if not found:
+    named = ((stem(file.path), file) for file in utterances)
+    items = [_item(name, file, texts[name] or None) for name, file in named if name in texts]
+    refuse_duplicates(raw, items, what="utterance", remedy=_REMEDY)
+    if not items:
         raise InputError(f"{raw}: none of the recordings that its metadata.csv lists exists; {_REMEDY}")
-    items = [_item(name, file, texts[name] or None) for name, file in found]
-    message = "metadata.csv lists it, but there is no such recording"
-    missing = [MissingItem(name, name, message) for name in sorted(texts.keys() - {item.id for item in items})]
+    missing = unrecorded(texts, items, "metadata.csv lists it, but there is no such recording")
     return split_three_ways(items, "utterance", missing)

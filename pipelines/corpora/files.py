@@ -7,10 +7,12 @@ list can lead out of the corpus.
 import csv
 import io
 import posixpath
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from pipelines.corpora.base import MissingItem, SourceItem
 from pipelines.errors import InputError
 from pipelines.runtime.storage import FoundFile, Location
 
@@ -18,6 +20,7 @@ __all__ = [
     "base_name",
     "common_directory",
     "directory",
+    "directory_at",
     "fold",
     "is_sound",
     "path_id",
@@ -27,25 +30,10 @@ __all__ = [
     "refuse_duplicates",
     "stem",
     "suffix",
+    "unrecorded",
 ]
 
-_SOUND_SUFFIXES = (
-    "aac",
-    "aif",
-    "aiff",
-    "au",
-    "caf",
-    "flac",
-    "m4a",
-    "mp3",
-    "oga",
-    "ogg",
-    "opus",
-    "sph",
-    "w64",
-    "wav",
-    "wma",
-)
+_SOUND = re.compile(r"\.(?:aac|aiff?|au|caf|flac|m4a|mp3|og[ag]|opus|sph|w64|wav|wma)")
 _READERS = 16
 
 
@@ -71,7 +59,7 @@ def suffix(path: str) -> str:
 
 def is_sound(path: str) -> bool:
     """Whether the suffix is one of sound files; decoding may find otherwise."""
-    return suffix(path)[1:] in _SOUND_SUFFIXES
+    return _SOUND.fullmatch(suffix(path)) is not None
 
 
 def directory(path: str) -> str:
@@ -92,23 +80,35 @@ def path_id(path: str, below: str = "") -> str:
     return posixpath.splitext(fold(path))[0][len(below) :]
 
 
-def refuse_duplicates(raw: Location, named: Iterable[tuple[str, str]], *, what: str, remedy: str) -> None:
-    """Refuse two files with one id.
+def directory_at(path: str, level: int) -> str | None:
+    """The folded name of the directory at `level` of a path, counted from 1; None if there is none."""
+    names = fold(path).split("/")[:-1]
+    return names[level - 1] if 0 < level <= len(names) else None
+
+
+def refuse_duplicates(raw: Location, items: Iterable[SourceItem], *, what: str, remedy: str) -> None:
+    """Refuse two items with one id.
 
     Args:
         raw: the raw root, for the message.
-        named: ids and paths of the files.
-        what: the noun for what an id names, such as `utterance`.
+        items: the items.
+        what: the noun for an item, such as `utterance`.
         remedy: how to fix it, for the message.
 
     Raises:
-        InputError: two files have one id; the message names both.
+        InputError: two items have one id; the message names both files.
     """
     seen: dict[str, str] = {}
-    for name, path in named:
-        if other := seen.get(name):
-            raise InputError(f"{raw}: two copies of {what} {name}: {other} and {path}; {remedy}")
-        seen[name] = path
+    for item in items:
+        place = item.file.path if item.length is None else f"{item.file.path} at byte {item.start}"
+        if other := seen.get(item.id):
+            raise InputError(f"{raw}: two copies of {what} {item.id}: {other} and {place}; {remedy}")
+        seen[item.id] = place
+
+
+def unrecorded(listed: Iterable[str], items: Iterable[SourceItem], message: str) -> list[MissingItem]:
+    """The listed ids without an item, in order, as missing items with `message`."""
+    return [MissingItem(name, name, message) for name in sorted(set(listed) - {item.id for item in items})]
 
 
 def read_text(raw: Location, file: FoundFile) -> str:

@@ -13,7 +13,7 @@ Split: not official; by writer if known, else by file, 0.9 / 0.05 / 0.05.
 """
 
 from pipelines.corpora.base import Listing, Options, SourceItem
-from pipelines.corpora.files import fold, path_id, refuse_duplicates, suffix
+from pipelines.corpora.files import directory_at, path_id, refuse_duplicates, suffix
 from pipelines.corpora.splits import split_three_ways
 from pipelines.errors import InputError
 from pipelines.runtime.storage import FoundFile, Location
@@ -47,8 +47,7 @@ class Inkml:
         items = [_item(file, level) for file in raw.files() if suffix(file.path) == ".inkml"]
         if not items:
             raise InputError(f"{raw}: no *.inkml below it; point --raw at a directory of InkML files")
-        named = ((item.id, item.file.path) for item in items)
-        refuse_duplicates(raw, named, what="file", remedy="rename or remove one of them")
+        refuse_duplicates(raw, items, what="file", remedy="rename or remove one of them")
         return split_three_ways(items, "writer where known, else by file")
 
 
@@ -65,7 +64,5 @@ def check_scale(corpus: str, options: Options) -> None:
 
 
 def _item(file: FoundFile, level: int) -> SourceItem:
-    folders = fold(file.path).split("/")[:-1]
-    writer = folders[level - 1] if 0 < level <= len(folders) else None
-    item_id = path_id(file.path)
+    writer, item_id = directory_at(file.path, level), path_id(file.path)
     return SourceItem(item_id, file, "train", writer, writer or item_id)

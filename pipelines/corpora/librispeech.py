@@ -20,8 +20,8 @@ Defects of the original: the speech was aligned to its text automatically; the `
 import re
 from dataclasses import dataclass
 
-from pipelines.corpora.base import Listing, MissingItem, Options, SourceItem, Split
-from pipelines.corpora.files import base_name, fold, is_sound, read_text, read_texts, refuse_duplicates
+from pipelines.corpora.base import Listing, Options, SourceItem, Split
+from pipelines.corpora.files import base_name, fold, is_sound, read_text, read_texts, refuse_duplicates, unrecorded
 from pipelines.errors import InputError
 from pipelines.runtime.storage import FoundFile, Location
 from pipelines.signals import Kind
@@ -69,12 +69,10 @@ class Librispeech:
                 f"{raw}: not a LibriSpeech tree: no dev-clean/84/121123/84-121123-0000.flac or the like below it; "
                 "point --raw at the directory LibriSpeech, which holds train-clean-100 and the other subsets"
             )
-        remedy = "point --raw at one copy of LibriSpeech"
-        refuse_duplicates(raw, ((u.id, u.file.path) for u in utterances), what="utterance", remedy=remedy)
         texts, sexes = _texts(raw, files), _sexes(raw, files)
         items = [_item(u, texts.get(u.id), sexes.get(u.speaker)) for u in utterances]
-        message = "its chapter's transcript lists it, but there is no recording"
-        missing = [MissingItem(name, name, message) for name in sorted(texts.keys() - {item.id for item in items})]
+        refuse_duplicates(raw, items, what="utterance", remedy="point --raw at one copy of LibriSpeech")
+        missing = unrecorded(texts, items, "its chapter's transcript lists it, but there is no recording")
         rule = "the corpus's own subsets: train-* is train, dev-* valid, test-* test"
         return Listing(sorted(items, key=lambda item: item.id), rule, missing)
 

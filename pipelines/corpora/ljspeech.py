@@ -18,8 +18,8 @@ Defects of the original: a sentence may continue in the next utterance; therefor
 
 import re
 
-from pipelines.corpora.base import Listing, MissingItem, Options, SourceItem
-from pipelines.corpora.files import base_name, fold, is_sound, read_text, refuse_duplicates
+from pipelines.corpora.base import Listing, Options, SourceItem
+from pipelines.corpora.files import base_name, fold, is_sound, read_text, refuse_duplicates, unrecorded
 from pipelines.corpora.splits import split_three_ways
 from pipelines.errors import InputError
 from pipelines.runtime.storage import FoundFile, Location
@@ -55,10 +55,8 @@ class Ljspeech:
                 f"{raw}: not LJ Speech: no wavs/LJ001-0001.wav or the like below it; "
                 "point --raw at the directory LJSpeech-1.1, which holds wavs and metadata.csv"
             )
-        remedy = "point --raw at one copy of LJ Speech"
-        refuse_duplicates(raw, ((item.id, item.file.path) for item in items), what="utterance", remedy=remedy)
-        message = "metadata.csv lists it, but there is no such recording"
-        missing = [MissingItem(name, name, message) for name in sorted(texts.keys() - {item.id for item in items})]
+        refuse_duplicates(raw, items, what="utterance", remedy="point --raw at one copy of LJ Speech")
+        missing = unrecorded(texts, items, "metadata.csv lists it, but there is no such recording")
         return split_three_ways(items, "section of a book", missing)
 
 

@@ -66,8 +66,7 @@ class Onomatopoeia:
             )
         below = common_directory(directory(directory(file.path)) for file in sounds)
         items = [_item(file, below) for file in sounds]
-        remedy = "keep one of them, or point --raw at one copy"
-        refuse_duplicates(raw, ((item.id, item.file.path) for item in items), what="sound", remedy=remedy)
+        refuse_duplicates(raw, items, what="sound", remedy="keep one of them, or point --raw at one copy")
         return split_three_ways(items, "speaker where known, else by file")
 
 

@@ -62,8 +62,7 @@ class Quickdraw:
         items = list(chain.from_iterable(islice(_drawings(raw, file), per_word or None) for file in files))
         if not items:
             raise InputError(f"{raw}: no *.ndjson with a drawing below it; point --raw at Quick, Draw!'s files")
-        named = ((item.id, f"{item.file.path} at byte {item.start}") for item in items)
-        refuse_duplicates(raw, named, what="drawing", remedy="remove one of them")
+        refuse_duplicates(raw, items, what="drawing", remedy="remove one of them")
         return split_three_ways(items, "drawing")
 
 

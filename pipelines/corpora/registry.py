@@ -1,7 +1,5 @@
 """The registry of corpora: every adapter by its name."""
 
-import difflib
-
 from pipelines.corpora.accent import Accent
 from pipelines.corpora.audio_folder import AudioFolder
 from pipelines.corpora.base import Corpus
@@ -14,7 +12,7 @@ from pipelines.corpora.onomatopoeia import Onomatopoeia
 from pipelines.corpora.quickdraw import Quickdraw
 from pipelines.corpora.timit import Timit
 from pipelines.corpora.vctk import Vctk
-from pipelines.errors import InputError
+from pipelines.errors import InputError, suggest
 
 __all__ = ["CORPORA", "find_corpus"]
 
@@ -42,6 +40,4 @@ def find_corpus(name: str) -> Corpus:
     """
     if corpus := CORPORA.get(name):
         return corpus
-    near = difflib.get_close_matches(name, CORPORA, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(CORPORA))}"
-    raise InputError(f"no corpus named {name!r}; {hint}")
+    raise InputError(f"no corpus named {name!r}; {suggest(name, sorted(CORPORA))}")

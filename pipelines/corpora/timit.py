@@ -75,23 +75,13 @@ class Timit:
                 f"{raw}: not a TIMIT tree: no TRAIN/DR?/SPKR/*.WAV (nor dr?-spkr/*.wav) below it; "
                 "point --raw at the directory that holds TRAIN and TEST"
             )
-        remedy = "point --raw at one copy of TIMIT"
-        refuse_duplicates(raw, ((u.id, u.file.path) for u in utterances), what="utterance", remedy=remedy)
         kept = [u for u in utterances if options["include_sa"] or not u.sentence.startswith("sa")]
         splits, rule = _splits(kept)
         labels = {file.path.lower(): file for file in files if file.path.lower().endswith((".txt", ".phn"))}
         items = [
-            SourceItem(
-                u.id,
-                u.file,
-                splits[u.speaker],
-                u.speaker,
-                u.speaker,
-                _transcript(raw, labels, u),
-                _phones(raw, labels, u),
-            )
-            for u in kept
+            SourceItem(u.id, u.file, splits[u.speaker], u.speaker, u.speaker, *_labels(raw, labels, u)) for u in kept
         ]
+        refuse_duplicates(raw, items, what="utterance", remedy="point --raw at one copy of TIMIT")
         return Listing(sorted(items, key=lambda item: item.id), rule)
 
 
@@ -113,19 +103,16 @@ def _splits(utterances: list[_Utterance]) -> tuple[dict[str, Split], str]:
     return splits, "TEST tree is test; 5 % of the TRAIN speakers by a hash, seed 0, are valid"
 
 
-def _transcript(raw: Location, labels: dict[str, FoundFile], utterance: _Utterance) -> str | None:
-    words = (_label_text(raw, labels, utterance, ".txt") or "").split(maxsplit=2)
-    return words[2].strip() if len(words) == 3 else None
+def _labels(
+    raw: Location, labels: dict[str, FoundFile], utterance: _Utterance
+) -> tuple[str | None, tuple[tuple[str, str], ...]]:
+    """The transcript and the attributes of an utterance; a malformed file counts as none."""
 
+    def read(suffix: str) -> str:
+        file = labels.get(utterance.file.path[: -len(".wav")].lower() + suffix)
+        return "" if file is None else (raw / file.path).read_bytes().decode("latin-1")
 
-def _phones(raw: Location, labels: dict[str, FoundFile], utterance: _Utterance) -> tuple[tuple[str, str], ...]:
-    """The attribute `phones`; empty if a line is not two numbers and a label."""
-    lines = (_label_text(raw, labels, utterance, ".phn") or "").strip().splitlines()
-    if not lines or not all(_PHONE.fullmatch(line.strip()) for line in lines):
-        return ()
-    return (("phones", "\n".join(line.strip() for line in lines)),)
-
-
-def _label_text(raw: Location, labels: dict[str, FoundFile], utterance: _Utterance, suffix: str) -> str | None:
-    file = labels.get(utterance.file.path[: -len(".wav")].lower() + suffix)
-    return None if file is None else (raw / file.path).read_bytes().decode("latin-1")
+    words = read(".txt").split(maxsplit=2)
+    phones = [line.strip() for line in read(".phn").strip().splitlines()]
+    well_formed = phones and all(_PHONE.fullmatch(line) for line in phones)
+    return words[2].strip() if len(words) == 3 else None, (("phones", "\n".join(phones)),) if well_formed else ()

@@ -76,14 +76,13 @@ class Vctk:
                 f"{raw}: not VCTK: neither wav48_silence_trimmed/p225/p225_001_mic1.flac nor wav48/p225/p225_001.wav "
                 "or the like below it; point --raw at the directory that holds wav48_silence_trimmed or wav48"
             )
-        remedy = "point --raw at one copy of VCTK"
-        refuse_duplicates(raw, ((one.id, one.file.path) for one in kept), what="utterance", remedy=remedy)
         ids = {one.id for one in kept}
         info, texts = _speaker_info(raw, files), _texts(raw, files, ids)
         items = [
             SourceItem(r.id, r.file, "train", r.speaker, r.speaker, texts.get(r.id), info.get(r.speaker, ()))
             for r in kept
         ]
+        refuse_duplicates(raw, items, what="utterance", remedy="point --raw at one copy of VCTK")
         message = f"microphone {microphone} did not record it, only the other"
         missing = [MissingItem(one.file.path, one.id, message) for one in recordings if one.id not in ids]
         return split_three_ways(items, "speaker", missing)

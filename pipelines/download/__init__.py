@@ -3,24 +3,7 @@
 May import `pipelines.errors` alone.
 """
 
-from pipelines.download.fetch import (
-    Part,
-    Source,
-    choose_parts,
-    fetch_archive,
-    find_source,
-    is_unpacked,
-    unpack,
-)
+from pipelines.download.fetch import Part, Source, choose_parts, fetch_archive, find_source, is_unpacked, unpack
 from pipelines.download.transfer import check_url
 
-__all__ = [
-    "Part",
-    "Source",
-    "check_url",
-    "choose_parts",
-    "fetch_archive",
-    "find_source",
-    "is_unpacked",
-    "unpack",
-]
+__all__ = ["Part", "Source", "check_url", "choose_parts", "fetch_archive", "find_source", "is_unpacked", "unpack"]

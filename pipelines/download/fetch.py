@@ -4,7 +4,6 @@ Each part of a corpus becomes a directory below the destination, which is rename
 directory that exists is complete, and a second run does only what is missing. The table is `downloads.toml`.
 """
 
-import difflib
 import logging
 import os
 import tomllib
@@ -17,7 +16,7 @@ import pooch
 
 from pipelines.download.archives import extract
 from pipelines.download.transfer import Progress, discard, download_file
-from pipelines.errors import InputError
+from pipelines.errors import InputError, suggest
 
 __all__ = ["Part", "Source", "choose_parts", "fetch_archive", "find_source", "is_unpacked", "unpack"]
 
@@ -77,7 +76,7 @@ def find_source(name: str) -> Source:
     """
     if source := _sources().get(name):
         return source
-    raise InputError(f"no download called {name!r}; {_hint(name, _sources())}")
+    raise InputError(f"no download called {name!r}; {suggest(name, _sources())}")
 
 
 def choose_parts(source: Source, names: Sequence[str]) -> list[Part]:
@@ -88,13 +87,8 @@ def choose_parts(source: Source, names: Sequence[str]) -> list[Part]:
     """
     for name in names:
         if name not in source.parts:
-            raise InputError(f"{source.name} has no part {name!r}; {_hint(name, source.parts)}")
+            raise InputError(f"{source.name} has no part {name!r}; {suggest(name, source.parts)}")
     return [source.parts[name] for name in dict.fromkeys(names or source.default)]
-
-
-def _hint(name: str, known: Mapping[str, object]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
 
 
 def is_unpacked(part: Part, out: Path) -> bool:

@@ -5,7 +5,7 @@ The column is a struct of a file's bytes and its name; the schema's metadata dec
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,6 +14,7 @@ from pipelines.export.source import SplitSource, encode_flac, file_key
 from pipelines.runtime.storage import Location
 from pipelines.shards.columns import INDEX_FIELDS, Row
 from pipelines.shards.read import ShardSet
+from pipelines.shards.write import groups_by_bytes
 from pipelines.signals import Kind
 
 __all__ = ["ROW_GROUP_BYTES", "HfAudio"]
@@ -39,7 +40,7 @@ class HfAudio:
                 (out / source.split / f"{number:05d}.parquet").atomic_writer() as stream,
                 pq.ParquetWriter(stream, schema, compression="zstd", use_dictionary=False) as writer,
             ):
-                for group in _row_groups(_rows(source, file)):
+                for group in groups_by_bytes(_rows(source, file), _flac_size, ROW_GROUP_BYTES):
                     writer.write_table(pa.Table.from_pylist(group, schema=schema), row_group_size=len(group))
 
     def finish(self, shards: ShardSet, out: Location, splits: list[str]) -> None:
@@ -64,16 +65,7 @@ def _rows(source: SplitSource, file: str) -> Iterator[Row]:
         yield {column.name: sequence.row[column.name] for column in _COLUMNS} | {"audio": sound}
 
 
-def _row_groups(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    group: list[Row] = []
-    size = 0
-    for row in rows:
-        sound = row["audio"]
-        assert isinstance(sound, dict)
-        if group and size + len(sound["bytes"]) > ROW_GROUP_BYTES:
-            yield group
-            group, size = [], 0
-        group.append(row)
-        size += len(sound["bytes"])
-    if group:
-        yield group
+def _flac_size(row: Row) -> int:
+    sound = row["audio"]
+    assert isinstance(sound, dict)
+    return len(sound["bytes"])

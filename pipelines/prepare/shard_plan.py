@@ -3,15 +3,16 @@
 The cut is a pure function of the list of items, by raw bytes, so the number of workers cannot change a byte.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pipelines.corpora import Corpus, Listing, Options, SourceItem
+from pipelines.corpora import Corpus, Listing, Options
 from pipelines.corpora.files import refuse_duplicates
 from pipelines.errors import InputError
 from pipelines.prepare.shard_task import ShardTask
 from pipelines.prepare.source_rows import PART_SAMPLES
 from pipelines.runtime.storage import Location
+from pipelines.shards.write import groups_by_bytes
 
 __all__ = ["SPLITS", "PrepareOptions", "plan_shards", "resolve_options"]
 
@@ -75,8 +76,7 @@ def plan_shards(
     Raises:
         InputError: two items have the same id.
     """
-    named = ((item.id, item.file.path) for item in listing.items)
-    refuse_duplicates(raw, named, what="source", remedy="remove one of them")
+    refuse_duplicates(raw, listing.items, what="source", remedy="remove one of them")
     values, rate = resolve_options(corpus, options.corpus_options), corpus.sample_rate
     # Part of every task's key: a change here makes all shards be written again.
     recipe: Mapping[str, object] = {
@@ -88,22 +88,10 @@ def plan_shards(
     }
     tasks: list[ShardTask] = []
     for split in SPLITS:
-        groups = list(_by_bytes((item for item in listing.items if item.split == split), options.shard_bytes))
+        items = (item for item in listing.items if item.split == split)
+        groups = list(groups_by_bytes(items, lambda item: item.bytes, options.shard_bytes))
         for number, group in enumerate(groups):
             name = f"{split}-{number:05d}-of-{len(groups):05d}.parquet"
             seconds = options.source_seconds
             tasks.append(ShardTask(raw.uri, out.uri, name, corpus.kind, rate, recipe, tuple(group), values, seconds))
     return tasks
-
-
-def _by_bytes(items: Iterator[SourceItem], limit: int) -> Iterator[list[SourceItem]]:
-    group: list[SourceItem] = []
-    size = 0
-    for item in items:
-        if group and size + item.bytes > limit:
-            yield group
-            group, size = [], 0
-        group.append(item)
-        size += item.bytes
-    if group:
-        yield group

@@ -15,15 +15,7 @@ from pipelines.runtime.storage import Location
 from pipelines.shards.moments import Moments
 from pipelines.signals import Kind
 
-__all__ = [
-    "INDEX_NAME",
-    "MANIFEST_NAME",
-    "REJECTS_NAME",
-    "Manifest",
-    "ShardEntry",
-    "SplitEntry",
-    "fingerprint",
-]
+__all__ = ["INDEX_NAME", "MANIFEST_NAME", "REJECTS_NAME", "Manifest", "ShardEntry", "SplitEntry", "fingerprint"]
 
 MANIFEST_NAME = "manifest.json"
 INDEX_NAME = "index.parquet"

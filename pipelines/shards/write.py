@@ -8,9 +8,9 @@ Integers are stored as packed differences (DELTA_BINARY_PACKED), which every Par
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -20,8 +20,9 @@ from pipelines.runtime.storage import Location
 from pipelines.shards.columns import SIGNAL_FIELDS, Row, shard_schema, signal_columns
 from pipelines.signals import Kind
 
-__all__ = ["BUFFER_BYTES", "ROW_GROUP_BYTES", "WrittenShard", "write_shard"]
+__all__ = ["BUFFER_BYTES", "ROW_GROUP_BYTES", "WrittenShard", "groups_by_bytes", "write_shard"]
 
+Item = TypeVar("Item")
 ROW_GROUP_BYTES = 16 * 2**20
 BUFFER_BYTES = 64 * 2**20
 _BYTES_PER_STEP: Mapping[Kind, int] = {"speech": 2, "pen": 17}
@@ -56,7 +57,7 @@ def write_shard(target: Location, kind: Kind, rows: Iterable[Row], metadata: Map
         _HashingFile(file) as stream,
         pq.ParquetWriter(stream, schema, **_storage_options(kind, schema)) as writer,
     ):
-        for group in _sorted_row_groups(rows, _BYTES_PER_STEP[kind]):
+        for group in _sorted_row_groups(rows, kind):
             count += len(group)
             sources.update("".join(str(row["source_sha256"]) for row in group).encode())
             writer.write_table(_table(group, schema), row_group_size=len(group))
@@ -117,21 +118,24 @@ def _list_array(parts: list, type_: pa.ListType) -> pa.ListArray:
     return pa.ListArray.from_arrays(pa.array(offsets), values, type=type_)
 
 
-def _sorted_row_groups(rows: Iterable[Row], bytes_per_step: int) -> Iterator[list[Row]]:
-    for run in _by_bytes(rows, bytes_per_step, BUFFER_BYTES):
+def _sorted_row_groups(rows: Iterable[Row], kind: Kind) -> Iterator[list[Row]]:
+    def row_bytes(row: Row) -> int:
+        return int(str(row["length"])) * _BYTES_PER_STEP[kind]
+
+    for run in groups_by_bytes(rows, row_bytes, BUFFER_BYTES):
         run.sort(key=lambda row: (row["length"], row["id"]))
-        yield from _by_bytes(run, bytes_per_step, ROW_GROUP_BYTES)
+        yield from groups_by_bytes(run, row_bytes, ROW_GROUP_BYTES)
 
 
-def _by_bytes(rows: Iterable[Row], bytes_per_step: int, limit: int) -> Iterator[list[Row]]:
-    group: list[Row] = []
+def groups_by_bytes(items: Iterable[Item], bytes_of: Callable[[Item], int], limit: int) -> Iterator[list[Item]]:
+    """Cut `items`, in their order, into groups of at most `limit` bytes; a larger item is a group of its own."""
+    group: list[Item] = []
     size = 0
-    for row in rows:
-        row_bytes = int(str(row["length"])) * bytes_per_step
-        if group and size + row_bytes > limit:
+    for item in items:
+        if group and size + bytes_of(item) > limit:
             yield group
             group, size = [], 0
-        group.append(row)
-        size += row_bytes
+        group.append(item)
+        size += bytes_of(item)
     if group:
         yield group

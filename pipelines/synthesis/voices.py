@@ -10,16 +10,7 @@ from pipelines.randomness import keyed_generator
 
 __all__ = ["ACCENTS", "PLAYBACK_RATES", "Speaker", "invent_speakers"]
 
-ACCENTS = (
-    "en-us",
-    "en",
-    "en-gb-scotland",
-    "en-gb-x-rp",
-    "en-gb-x-gbclan",
-    "en-us-nyc",
-    "en-029",
-    "en-gb-x-gbcwmd",
-)
+ACCENTS = ("en-us", "en", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbclan", "en-us-nyc", "en-029", "en-gb-x-gbcwmd")
 """The accents of English that espeak-ng has, one for each dialect region DR1 to DR8."""
 
 _VARIANTS = {"F": ("f1", "f2", "f3", "f4", "f5"), "M": ("m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8")}
