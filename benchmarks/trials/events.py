@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from benchmarks.schema.trial import Outcome
 from benchmarks.trials.task import TrialTask
-from vrnn.training.checkpoints import EpochRecord
+from vrnn.training.epoch_metrics import EpochRecord
 from vrnn.training.stopping import Stop
 
 __all__ = [

@@ -15,8 +15,7 @@ from benchmarks.trials.events import (
 from benchmarks.trials.task import TrialTask
 from benchmarks.trials.trial import run_trial
 from pipelines.errors import InputError
-from vrnn.errors import ModelError
-from vrnn.training.errors import CheckpointError, RunFailedError
+from vrnn.errors import CheckpointError, ModelError, RunFailedError
 from vrnn.training.stopping import Stop
 
 __all__ = ["failure_reason", "run_locally"]
@@ -48,15 +47,6 @@ def run_locally(tasks: Sequence[TrialTask], on_event: OnTrialEvent, stop: Stop) 
     Raises:
         KeyboardInterrupt: it was stopped while it scored.
     """
-    for task in tasks:
-        if stop():
-            return
-        on_event(TrialStarted(task))
-        on_event(_run(task, on_event, stop))
-
-
-def _run(task: TrialTask, on_event: OnTrialEvent, stop: Stop) -> TrialEvent:
-    """Run one trial; the event that ends it."""
 
     def publish(event: TrialEvent) -> None:
         on_event(event)
@@ -65,11 +55,16 @@ def _run(task: TrialTask, on_event: OnTrialEvent, stop: Stop) -> TrialEvent:
             stop.interrupts = True
             stop.interrupt()
 
-    try:
-        outcome = run_trial(task, publish, stop)
-    except (*_OUR_ERRORS, *_OTHER_ERRORS) as error:
-        return TrialFailed(task, failure_reason(error))
-    finally:
-        # The caller records the event that is returned: that must not be interrupted.
-        stop.interrupts = False
-    return TrialStopped(task) if outcome is None else TrialFinished(task, outcome)
+    for task in tasks:
+        if stop():
+            return
+        on_event(TrialStarted(task))
+        try:
+            outcome = run_trial(task, publish, stop)
+            ended: TrialEvent = TrialStopped(task) if outcome is None else TrialFinished(task, outcome)
+        except (*_OUR_ERRORS, *_OTHER_ERRORS) as error:
+            ended = TrialFailed(task, failure_reason(error))
+        finally:
+            # A subscriber may write the result elsewhere: that must not be interrupted.
+            stop.interrupts = False
+        on_event(ended)

@@ -21,7 +21,7 @@ __all__ = ["record_of_reference", "record_of_trial", "write_record"]
 
 def record_of_trial(suite: Suite, trial: Trial, task: TrialTask, shards: ShardSet) -> TrialRecord:
     """The record of a trial that the running code trains and scores."""
-    spec, config = task.spec, task.spec.architecture
+    spec, config = task.spec, task.spec.model
     roles = assign_roles(shards, spec.protocol)
     return TrialRecord(
         name=trial.name,

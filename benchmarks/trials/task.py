@@ -10,7 +10,7 @@ from benchmarks.store.results import read_outcome
 from benchmarks.suites.suite import Trial
 from pipelines.runtime.storage import Location
 from vrnn.training import TrialSpec
-from vrnn.training.checkpointing import Saving
+from vrnn.training.checkpoints import CheckpointPolicy
 from vrnn.training.resources import Resources
 
 __all__ = ["TrialTask", "finished_outcome", "task_of"]
@@ -30,7 +30,7 @@ class TrialTask:
         scoring: how the fitted model is scored.
         samples: how many sounds or drawings are kept.
         resources: the resources it takes.
-        saving: when its checkpoints are written.
+        policy: when its checkpoints are written.
     """
 
     name: str
@@ -39,7 +39,7 @@ class TrialTask:
     scoring: Scoring
     samples: int
     resources: Resources
-    saving: Saving
+    policy: CheckpointPolicy
 
     @property
     def identity(self) -> str:
@@ -58,7 +58,7 @@ def task_of(suite: Suite, trial: Trial) -> TrialTask:
         scoring=suite.scoring,
         samples=suite.samples,
         resources=suite.resources,
-        saving=Saving(suite.save_seconds, suite.keep),
+        policy=CheckpointPolicy(suite.save_seconds, suite.keep),
     )
 
 

@@ -24,6 +24,7 @@ from vrnn.models import ModelConfig
 from vrnn.training import Checkpoint, TrainResult, load_checkpoint
 from vrnn.training.checkpoints import TrainingState
 from vrnn.training.ray_train import train_with_ray
+from vrnn.training.retries import train_locally
 
 __all__ = ["estimators_of", "run_trial"]
 
@@ -48,12 +49,13 @@ def run_trial(task: TrialTask, on_event: OnTrialEvent, stop: Callable[[], bool])
     """
     if (outcome := finished_outcome(task)) is not None:
         return outcome
-    result = train_with_ray(
+    fit = train_with_ray if task.resources.most_workers else train_locally
+    result = fit(
         task.spec,
         task.directory,
         task.resources,
         on_epoch=lambda record: on_event(EpochFinished(task, record)),
-        saving=task.saving,
+        policy=task.policy,
         stop=stop,
     )
     if not result.state.finished:
@@ -92,7 +94,7 @@ def _finish(task: TrialTask, result: TrainResult) -> Outcome:
 def _score(task: TrialTask, checkpoint: Checkpoint, artifacts: Path) -> tuple[dict[str, ScoreSummary], Audit]:
     shards = ShardSet(Location(task.spec.shards))
     tables: dict[str, pd.DataFrame] = {}
-    for estimator, samples in estimators_of(task.scoring, checkpoint.spec.architecture):
+    for estimator, samples in estimators_of(task.scoring, checkpoint.spec.model):
         request = ScoreRequest(
             split=checkpoint.report_split,
             estimator=estimator,

@@ -1,10 +1,23 @@
-"""Training: the loop, its checkpoints, and the Ray Train driver around it.
+"""Training: the loop and its step, data loading, checkpoints, retries, and Ray Train around them.
 
-`python -m vrnn.training` runs the same loop without Ray.
+Imports `vrnn` and `pipelines`; Ray is imported in `ray_train` alone. `python -m vrnn.training` trains without Ray.
 """
 
-from vrnn.training.checkpoints import Checkpoint, load_checkpoint
+from vrnn.training.checkpoints import Checkpoint, CheckpointPolicy, load_checkpoint
+from vrnn.training.epoch_metrics import EpochRecord
 from vrnn.training.loop import TrainResult, train
-from vrnn.training.spec import Optimisation, TrialSpec
+from vrnn.training.resources import Resources
+from vrnn.training.spec import Optimisation, TrialSpec, plan_trial
 
-__all__ = ["Checkpoint", "Optimisation", "TrainResult", "TrialSpec", "load_checkpoint", "train"]
+__all__ = [
+    "Checkpoint",
+    "CheckpointPolicy",
+    "EpochRecord",
+    "Optimisation",
+    "Resources",
+    "TrainResult",
+    "TrialSpec",
+    "load_checkpoint",
+    "plan_trial",
+    "train",
+]

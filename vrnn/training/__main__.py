@@ -1,7 +1,7 @@
 """`python -m vrnn.training SPEC.json OUT`: the training loop without Ray, for a bare machine.
 
 SPEC.json is a trial's spec, as `vrnn-bench train --print-spec` writes it. Ctrl-C or SIGTERM saves the run and ends with
-128 + the signal; once more, it ends at once.
+128 + the signal; a second one ends at once.
 """
 
 import json
@@ -16,9 +16,8 @@ from pipelines.errors import InputError
 from pipelines.runtime.storage import Location
 from vrnn.device.device import computing_device, describe_path
 from vrnn.device.memory import keep_freed_memory
-from vrnn.errors import ModelError
-from vrnn.training.checkpoints import EpochRecord
-from vrnn.training.errors import CheckpointError
+from vrnn.errors import CheckpointError, ModelError
+from vrnn.training.epoch_metrics import EpochRecord
 from vrnn.training.loop import train
 from vrnn.training.spec import TrialSpec
 from vrnn.training.stopping import Stop, stopping_on_signals
@@ -27,7 +26,7 @@ _ARGUMENTS = 2
 
 
 def main(arguments: list[str]) -> int:
-    """Train the spec at the first argument into the second; one JSON line an epoch on stdout."""
+    """Train the spec in the first argument into the second, and write one JSON line an epoch on stdout."""
     if len(arguments) != _ARGUMENTS:
         sys.stderr.write("usage: python -m vrnn.training SPEC.json OUT\n")
         return 2
@@ -45,9 +44,9 @@ def main(arguments: list[str]) -> int:
 
 
 def _write_record(record: EpochRecord) -> None:
-    """Write what JSON can hold: a figure that is not finite is null."""
-    figures = {name: figure if math.isfinite(figure) else None for name, figure in asdict(record).items()}
-    sys.stdout.write(json.dumps(figures) + "\n")
+    # JSON has no nan or infinity: they are written as null.
+    values = {name: value if math.isfinite(value) else None for name, value in asdict(record).items()}
+    sys.stdout.write(json.dumps(values) + "\n")
 
 
 if __name__ == "__main__":

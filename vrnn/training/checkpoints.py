@@ -1,15 +1,17 @@
-"""Checkpoints: one file each, written whole, read without running any code in it.
+"""Checkpoints: what they hold, when they are written, and which one a run resumes from.
 
-`best.pt` holds what scoring and generation need: the trial's spec, its normalisation and the weights.
-`last.pt` holds the optimiser's state and the sums of the epoch under way beside it, so that a run goes on where it was.
-Where weights are averaged, the average is what both call the weights; those that are trained belong to the optimiser's
-state.
+A checkpoint is one file, written whole and read without running any code in it. `best.pt` holds what scoring and
+generation need: the trial's spec, its normalisation and the weights. `last.pt` adds the optimiser's state and the sums
+of the unfinished epoch, so that a run resumes where it was; `last-1.pt` is the one before it, and so on. Where weights
+are averaged, `weights` are the average in both, and the trained ones are in the optimiser's state.
 """
 
 import io
-import math
+import logging
 import pickle
+import re
 import struct
+import time
 import zipfile
 import zlib
 from dataclasses import asdict, dataclass, field
@@ -21,81 +23,46 @@ from pydantic import ValidationError
 from pipelines.batches.protocol import Framing
 from pipelines.errors import InputError
 from pipelines.runtime.storage import Location
-from vrnn.errors import ModelError
+from vrnn.errors import CheckpointError, ModelError
 from vrnn.models import SequenceModel, build_model
-from vrnn.training.epoch_metrics import Tally
-from vrnn.training.errors import CheckpointError
+from vrnn.training.epoch_metrics import EpochRecord, EpochSums
 from vrnn.training.spec import TrialSpec
 
-__all__ = ["BEST", "LAST", "Checkpoint", "EpochRecord", "TrainingState", "load_checkpoint", "save_checkpoint"]
+__all__ = [
+    "BEST",
+    "LAST",
+    "Checkpoint",
+    "CheckpointDirectory",
+    "CheckpointPolicy",
+    "TrainingState",
+    "load_checkpoint",
+    "save_checkpoint",
+]
 
 BEST = "best.pt"
 LAST = "last.pt"
-_FORMAT = 3
+_FORMAT = 4
+_LAST = re.compile(r"last(?:-([0-9]+))?\.pt")
+_MOST_KEPT = 100
 
-
-@dataclass(frozen=True)
-class EpochRecord:
-    """What one epoch did; nats are per frame, of the bound itself: neither KL warm-up nor free nats are in them.
-
-    Attributes:
-        epoch: counted from 1.
-        step: optimiser steps so far, those left out included.
-        train_nats_per_frame: mean over the epoch's steps, as the weights changed; nan if all were left out.
-        train_kl_nats_per_frame: the KL part of it; nan without a latent.
-        valid_nats_per_frame: at the epoch's end, over the sequences that choose the checkpoint.
-        valid_kl_nats_per_frame: the KL part of it; nan without a latent.
-        gradient_norm_mean: before clipping, over the epoch's steps.
-        gradient_norm_max: the largest of them.
-        clipped_share: of the steps, how many were clipped.
-        skipped_steps: left out, since bound or gradient was not finite; in no other figure of the epoch.
-        learning_rate: of the step that would follow.
-        kl_factor: on the KL in the training objective of the step that would follow.
-        seconds: wall time of the epoch's training steps.
-        frames_per_second: real frames over that time.
-        data_wait_share: of that time, spent waiting for batches; nan in records of versions that did not know.
-        fraction_of_peak: operations that no implementation can skip (`vrnn.device.peak.pass_operations`) over that
-            time, as
-            a share of those of large matrix products, measured briefly, of all workers; nan as above.
-        peak_memory_gib: the largest of a worker so far, of its device or, on a CPU, resident; nan as above.
-        workers: that shared the batches at the epoch's end.
-    """
-
-    epoch: int
-    step: int
-    train_nats_per_frame: float
-    train_kl_nats_per_frame: float
-    valid_nats_per_frame: float
-    valid_kl_nats_per_frame: float
-    gradient_norm_mean: float
-    gradient_norm_max: float
-    clipped_share: float
-    skipped_steps: int
-    learning_rate: float
-    kl_factor: float
-    seconds: float
-    frames_per_second: float
-    data_wait_share: float = math.nan
-    fraction_of_peak: float = math.nan
-    peak_memory_gib: float = math.nan
-    workers: int = 1
+_log = logging.getLogger(__name__)
 
 
 @dataclass
 class TrainingState:
-    """Where a run stands.
+    """The progress of a run.
 
     Attributes:
-        epoch: epochs finished.
-        step: optimiser steps so far, those left out included.
-        best_valid: best validation figure so far, nats per frame.
-        best_epoch: its epoch, 0 before the first.
-        diverged_at_step: the first of the steps in a row that were not finite and ended the run, or the last step
-            before a validation that was not; else None.
-        finished: nothing is left to do.
-        history: one record an epoch.
-        under_way: the sums of the epoch that is not finished, over the batches of its plan so far.
-        micro_batch: sequences that a rank computes on at once; 0 for all of its share.
+        epoch: number of finished epochs.
+        step: optimiser steps so far, skipped ones included.
+        best_valid: best validation score so far, in nats per frame.
+        best_epoch: the epoch that reached it; 0 before the first validation.
+        diverged_at_step: the first of the skipped steps in a row that ended the run, or the last step before a
+            validation that was not finite; None where the run has not diverged.
+        finished: whether the run is complete.
+        history: one record for each finished epoch.
+        epoch_sums: the sums of the unfinished epoch, over the batches of its plan so far.
+        micro_batch: sequences that a rank computes at once; 0 for all of its share.
     """
 
     epoch: int = 0
@@ -105,22 +72,22 @@ class TrainingState:
     diverged_at_step: int | None = None
     finished: bool = False
     history: list[EpochRecord] = field(default_factory=list)
-    under_way: Tally = field(default_factory=Tally)
+    epoch_sums: EpochSums = field(default_factory=EpochSums)
     micro_batch: int = 0
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint, read.
+    """The content of a checkpoint.
 
     Attributes:
         spec: the trial.
-        corpus: the corpus's name.
+        corpus: name of the corpus.
         framing: protocol and normalisation constants.
-        report_split: the split whose score the roles report.
-        roles_rule: the roles in words.
+        report_split: the split whose score is reported.
+        roles_rule: the roles of the splits in words.
         weights: the `state_dict` of the model that is validated and scored.
-        state: the run at this point.
+        state: the progress of the run.
         optimiser: `Optimiser.state_dict()`, in `last.pt` only.
     """
 
@@ -135,7 +102,7 @@ class Checkpoint:
 
     def model(self, device: torch.device | None = None, dtype: torch.dtype = torch.float32) -> SequenceModel:
         """The model with these weights, in evaluation mode."""
-        model = build_model(self.spec.architecture, torch.Generator().manual_seed(self.spec.seed))
+        model = build_model(self.spec.model, torch.Generator().manual_seed(self.spec.seed))
         model.to(device=device, dtype=dtype).load_state_dict(self.weights)
         return model.eval()
 
@@ -172,7 +139,7 @@ def load_checkpoint(place: Location) -> Checkpoint:
     except FileNotFoundError as error:
         raise CheckpointError(f"{place}: no such checkpoint; train makes one under its --out") from error
     damaged = CheckpointError(f"{place}: not a checkpoint of vrnn-bench, or damaged; train again")
-    if not _is_whole(stored):
+    if not _checksums_match(stored):
         raise damaged
     try:
         content = torch.load(io.BytesIO(stored), map_location="cpu", weights_only=True)
@@ -186,8 +153,8 @@ def load_checkpoint(place: Location) -> Checkpoint:
         raise CheckpointError(f"{place}: damaged ({type(error).__name__}); train again") from error
 
 
-def _is_whole(stored: bytes) -> bool:
-    """Whether every part agrees with its checksum, which torch writes and does not look at."""
+def _checksums_match(stored: bytes) -> bool:
+    # torch writes the checksums of the archive's members and does not compare them when it reads.
     try:
         with zipfile.ZipFile(io.BytesIO(stored)) as archive:
             return archive.testzip() is None
@@ -206,6 +173,87 @@ def _from_content(content: dict[str, Any]) -> Checkpoint:
         report_split=content["report_split"],
         roles_rule=content["roles_rule"],
         weights=content["weights"],
-        state=TrainingState(**(state | {"history": history, "under_way": Tally(**state["under_way"])})),
+        state=TrainingState(**(state | {"history": history, "epoch_sums": EpochSums(**state["epoch_sums"])})),
         optimiser=content["optimiser"],
     )
+
+
+@dataclass(frozen=True)
+class CheckpointPolicy:
+    """When a run writes checkpoints and how many it keeps; no result and no trial's key depends on it.
+
+    Attributes:
+        seconds: a checkpoint is written within an epoch after so many seconds; one is written at its end anyway.
+        keep: how many of the last checkpoints are kept, apart from the best.
+    """
+
+    seconds: float = 600.0
+    keep: int = 2
+
+    def __post_init__(self) -> None:
+        if not self.seconds > 0:
+            raise CheckpointError(f"checkpoints every {self.seconds} seconds: more than 0 are needed")
+        if not 1 <= self.keep <= _MOST_KEPT:
+            raise CheckpointError(f"{self.keep} checkpoints to keep: from 1 to {_MOST_KEPT} are possible")
+
+
+class CheckpointDirectory:
+    """Writes and reads the checkpoints of one run."""
+
+    def __init__(self, out: Location, policy: CheckpointPolicy) -> None:
+        """Use the directory `out`."""
+        self._out = out
+        self._policy = policy
+        self._saved_at = time.monotonic()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the last checkpoint is so old that another should be written."""
+        return time.monotonic() - self._saved_at >= self._policy.seconds
+
+    def save_best(self, checkpoint: Checkpoint) -> None:
+        """Write the checkpoint that is scored."""
+        save_checkpoint(self._out / BEST, checkpoint)
+
+    def save_last(self, checkpoint: Checkpoint) -> None:
+        """Write the checkpoint to resume from; the ones before it are renamed, and the oldest deleted."""
+        # The oldest is moved first: killed at any moment, this leaves the newest checkpoint or the one before it.
+        for age, place in reversed(self._last_ones()):
+            if age + 1 < self._policy.keep:
+                place.move(self._out / _name(age + 1))
+            elif age >= self._policy.keep:
+                place.delete()
+        save_checkpoint(self._out / LAST, checkpoint)
+        self._saved_at = time.monotonic()
+
+    def load_newest(self) -> Checkpoint | None:
+        """The newest readable checkpoint to resume from; None where there is none at all.
+
+        An unreadable one, which only a fault of the storage leaves behind, is renamed to `damaged-last.pt`. The run
+        then repeats some steps and ends with the same bits.
+
+        Raises:
+            CheckpointError: there are some, and none can be read.
+        """
+        last_ones = self._last_ones()
+        for _, place in last_ones:
+            try:
+                return load_checkpoint(place)
+            except CheckpointError as error:
+                _log.warning("%s; resuming from the checkpoint before it", error)
+                place.move(self._out / f"damaged-{place.path.rpartition('/')[2]}")
+        if last_ones:
+            raise CheckpointError(
+                f"{self._out}: none of its {len(last_ones)} checkpoints can be read; choose another --out"
+            )
+        return None
+
+    def _last_ones(self) -> list[tuple[int, Location]]:
+        """The checkpoints to resume from, each with its age, the newest first."""
+        found = (_LAST.fullmatch(file.path) for file in self._out.files(recursive=False))
+        ages = sorted(int(match[1] or 0) for match in found if match)
+        return [(age, self._out / _name(age)) for age in ages]
+
+
+def _name(age: int) -> str:
+    return f"last-{age}.pt" if age else LAST

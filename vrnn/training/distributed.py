@@ -1,7 +1,7 @@
-"""The ranks of a training run, and the sums they form together.
+"""The ranks of a training run, and sums over them.
 
-Gradients are summed, not averaged by rank: a step's loss is a sum over frames divided by the frames of the global
-batch, so that ragged or empty shares count for exactly what they hold.
+Gradients are summed, not averaged over ranks: a step's loss is a sum over frames divided by the frames of the global
+batch, so that every frame has the same weight, however unequal the ranks' shares are.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from vrnn.training.errors import CheckpointError
+from vrnn.errors import CheckpointError
 
 __all__ = ["Group"]
 
@@ -21,26 +21,26 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class Group:
-    """This process's place among the ranks; one process alone is rank 0 of 1."""
+    """The rank of this process and the number of ranks; a single process is rank 0 of 1."""
 
     rank: int = 0
     size: int = 1
 
     @classmethod
     def current(cls) -> "Group":
-        """The group that `torch.distributed` was initialised with, or one process alone."""
+        """The group that `torch.distributed` was initialised with, or a single process."""
         return cls(dist.get_rank(), dist.get_world_size()) if dist.is_available() and dist.is_initialized() else cls()
 
     @property
     def leads(self) -> bool:
-        """Whether this rank writes."""
+        """Whether this rank reads and writes checkpoints."""
         return self.rank == 0
 
     def from_leader(self, make: Callable[[], Value]) -> Value:
-        """What `make` returns on the leader, which alone calls it, on every rank.
+        """On every rank, the result of `make`, which only rank 0 calls.
 
         Raises:
-            CheckpointError: the leader's `make` did; every rank raises it.
+            CheckpointError: `make` raised it; then every rank raises it, since the others would wait for ever.
         """
         if self.size == 1:
             return make()
@@ -62,7 +62,7 @@ class Group:
         return values
 
     def largest(self, values: Tensor) -> Tensor:
-        """The largest of `values` over the ranks, element by element."""
+        """The largest of `values` over the ranks, for each element."""
         if self.size > 1:
             dist.all_reduce(values, dist.ReduceOp.MAX)
         return values
@@ -72,6 +72,7 @@ class Group:
         if self.size == 1:
             return
         parameters = list(model.parameters())
+        # One message for all gradients: many small ones would each pay the latency of the network.
         flat = torch.cat([(p.grad if p.grad is not None else torch.zeros_like(p)).flatten() for p in parameters])
         dist.all_reduce(flat)
         for parameter, part in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):

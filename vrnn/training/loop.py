@@ -1,23 +1,24 @@
 """The training loop: a plain function of a trial's spec and a directory.
 
-Ray Train runs it in each worker; `python -m vrnn.training` runs it alone. All randomness is keyed by what it is for,
-and an epoch's plan follows from seed and epoch, so a run that stopped goes on at any batch with nothing to restore but
-weights, optimiser, counters and sums.
+`python -m vrnn.training` and a local trial call it directly; Ray Train calls it in each worker. All randomness is keyed
+by its purpose, and an epoch's plan depends on seed and epoch alone. A run that stopped therefore resumes at any batch
+from its weights, optimiser, counters and sums, and ends with the bits of a run that did not stop.
 
-Training may maximise a modified bound (`vrnn.training.objective`) on pieces of sequences (`vrnn.training.tbptt`);
-validation is always the bound itself on whole sequences, and the only thing that chooses the checkpoint.
+Training may maximise a modified bound on segments of sequences (`vrnn.training.step`); validation always computes the
+bound itself on whole sequences, and alone chooses the checkpoint.
 """
 
 import math
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 
 import torch
+from torch import Tensor, nn
 
-from pipelines.batches.frames import FrameSource, Positions, plan_epoch, rank_share
+from pipelines.batches.epoch_plan import plan_epoch, plan_evaluation, rank_share
+from pipelines.batches.frames import FrameSource
 from pipelines.batches.protocol import Framing
 from pipelines.batches.roles import Roles, assign_roles
 from pipelines.errors import InputError
@@ -26,27 +27,19 @@ from pipelines.shards.read import ShardSet
 from vrnn.device.device import computing_device
 from vrnn.device.peak import brief_peak, pass_operations, peak_memory, reset_peak_memory
 from vrnn.device.precision import allow_tf32, arithmetic, parameter_dtype, product_dtype
-from vrnn.models import SequenceModel, build_model
+from vrnn.errors import CheckpointError
+from vrnn.likelihood.bounds import elbo, exact
+from vrnn.models import SequenceModel, State, build_model
 from vrnn.scan.packed_weights import unchanging_weights
-from vrnn.training.checkpointing import Keeper, Saving
-from vrnn.training.checkpoints import (
-    BEST,
-    Checkpoint,
-    EpochRecord,
-    TrainingState,
-)
-from vrnn.training.data_loading import Feeder, Portion
+from vrnn.training.checkpoints import BEST, Checkpoint, CheckpointDirectory, CheckpointPolicy, TrainingState
+from vrnn.training.data_loading import BatchLoader, LoadedBatch
 from vrnn.training.distributed import Group
-from vrnn.training.epoch_metrics import Tally
-from vrnn.training.errors import CheckpointError
-from vrnn.training.objective import kl_factor_at
+from vrnn.training.epoch_metrics import EpochRecord, EpochSums
 from vrnn.training.optimiser import Optimiser
 from vrnn.training.spec import TrialSpec
-from vrnn.training.step import Share
-from vrnn.training.tbptt import cut, planned_steps
-from vrnn.training.validation import validate
+from vrnn.training.step import kl_factor_at, planned_steps, split_segments, train_step
 
-__all__ = ["TrainResult", "Trainer", "train"]
+__all__ = ["OnEpoch", "Run", "TrainResult", "finish_epoch", "never", "open_run", "train", "train_epoch"]
 
 OnEpoch = Callable[[EpochRecord], None]
 
@@ -56,15 +49,16 @@ class TrainResult:
     """How a run ended.
 
     Attributes:
-        checkpoint: the best checkpoint's place; None before the first validation.
-        state: the run's end; not `finished` where it was asked to stop.
+        checkpoint: where the best checkpoint is; None before the first validation.
+        state: the progress of the run; not `finished` where it was asked to stop.
     """
 
     checkpoint: Location | None
     state: TrainingState
 
 
-def _never() -> bool:
+def never() -> bool:
+    """Never ask a run to stop."""
     return False
 
 
@@ -72,226 +66,88 @@ def train(
     spec: TrialSpec,
     out: Location,
     on_epoch: OnEpoch = lambda record: None,
-    saving: Saving | None = None,
+    policy: CheckpointPolicy | None = None,
     micro_batch: int = 0,
-    stop: Callable[[], bool] = _never,
+    stop: Callable[[], bool] = never,
 ) -> TrainResult:
-    """Fit a trial's model, or go on where an earlier run of the same trial ended, with the bits it would have had.
+    """Fit a trial's model; where an earlier run of the same trial stopped, resume it, with the same bits in the end.
 
     Args:
         spec: the trial.
-        out: where checkpoints go; one trial has one directory, which rank 0 alone reads and writes.
+        out: where checkpoints go; a directory belongs to one trial, and rank 0 alone reads and writes it.
         on_epoch: called on every rank after each epoch.
-        saving: how the run is saved.
-        micro_batch: sequences that a rank computes on at once, 0 for all of its share; a run that goes on keeps the
-            smaller of its own and this. Gradients are summed, so figures change by rounding alone.
-        stop: asked after every batch; once it says so on any rank, the run is saved and ends unfinished.
+        policy: when checkpoints are written.
+        micro_batch: sequences that a rank computes at once, 0 for all of its share; a run that resumes keeps the
+            smaller of its own and this. Gradients are summed, so results change by rounding alone.
+        stop: asked after every batch; once it is true on any rank, the run is saved and ends unfinished.
 
     Raises:
         InputError: the shards cannot be used, or are not those of the spec.
         CheckpointError: `out` holds another trial's run, or checkpoints of which none can be read.
     """
-    trainer = Trainer(spec, out, saving, micro_batch, stop)
-    while not trainer.state.finished:
-        record = trainer.run_epoch()
+    run = open_run(spec, out, policy, micro_batch)
+    while not run.state.finished:
+        stopped = train_epoch(run, stop)
+        record = None if stopped else finish_epoch(run, stop)
         if record is None:
+            run.save_last()
             break
         on_epoch(record)
-    return TrainResult(out / BEST if trainer.state.best_epoch else None, trainer.state)
+    return TrainResult(out / BEST if run.state.best_epoch else None, run.state)
 
 
-class Trainer:
-    """A run in progress."""
+@dataclass
+class Run:
+    """All that a run needs, on one rank.
 
-    def __init__(
-        self,
-        spec: TrialSpec,
-        out: Location,
-        saving: Saving | None = None,
-        micro_batch: int = 0,
-        stop: Callable[[], bool] = _never,
-    ) -> None:
-        """Open the data and build the model, or read both back from `out`; see `train`."""
-        self.spec = spec
-        self.out = out
-        self.keeper = Keeper(out, saving or Saving())
-        self.group = Group.current()
-        self.device = computing_device()
-        reset_peak_memory(self.device)
-        self.dtype = parameter_dtype(spec.optimisation.precision)
-        allow_tf32(spec.optimisation.precision)
-        shards = open_shards(spec)
-        self.corpus = shards.manifest.corpus
-        self.framing = Framing.fit(spec.protocol, shards.manifest)
-        self.roles: Roles = assign_roles(shards, spec.protocol)
-        self.fit_source = FrameSource(shards, self.framing, self.roles.fit)
-        self.select_source = FrameSource(shards, self.framing, self.roles.select)
-        self.model: SequenceModel = build_model(spec.architecture, torch.Generator().manual_seed(spec.seed))
-        self.model.to(self.device, self.dtype)
-        latent = self.model.latent_size
-        self._fit_feeder = Feeder(self.fit_source, latent, self.device, self.dtype)
-        self._select_feeder = Feeder(self.select_source, latent, self.device, self.dtype)
-        rules = spec.optimisation
-        steps = planned_steps(self.fit_source.lengths, rules, spec.seed) if rules.schedule != "constant" else 0
-        self.optimiser = Optimiser(self.model, rules, steps)
-        self.state = self._resume()
-        self.state.micro_batch = min(filter(None, (self.state.micro_batch, micro_batch)), default=0)
-        self._stop = stop
-        self._stopping = False
+    Attributes:
+        spec: the trial.
+        group: the ranks that share each batch.
+        device: where it computes.
+        framing: protocol and normalisation constants.
+        roles: what each split is used for.
+        corpus: name of the corpus.
+        train_source: the sequences to fit to.
+        valid_source: the sequences that choose the checkpoint.
+        train_loader: loads batches of `train_source`.
+        valid_loader: loads batches of `valid_source`.
+        model: the model that is trained.
+        optimiser: changes its weights, and averages them.
+        directory: its checkpoints.
+        state: its progress.
+        peak: operations a second that the ranks together reach with large matrix products; None until measured.
+    """
 
-    def _resume(self) -> TrainingState:
-        last = self.group.from_leader(self.keeper.newest)
-        if last is None:
-            return TrainingState()
-        if last.spec.key != self.spec.key:
-            raise CheckpointError(
-                f"{self.out}: holds a run of another trial ({last.spec.key}, not {self.spec.key}); choose another --out"
-            )
-        if last.optimiser is None:
-            raise CheckpointError(f"{self.out}: holds no training state to go on from; choose another --out")
-        self.optimiser.load_state_dict(last.optimiser)
-        return last.state
-
-    def run_epoch(self) -> EpochRecord | None:
-        """What is left of a pass over the training sequences, a validation, and the checkpoints.
-
-        Returns:
-            The epoch's record; None where the run was asked to stop, and was saved.
-        """
-        self._fit_pass()
-        stopped = self._stopping and self.state.diverged_at_step is None
-        figures = None if stopped else self._validate()
-        if figures is None:
-            self._save()
-            return None
-        tally = self.state.under_way
-        valid, valid_kl = figures
-        frames_per_second = tally.frames / tally.seconds
-        record = EpochRecord(
-            epoch=self.state.epoch + 1,
-            step=self.state.step,
-            train_nats_per_frame=tally.nats_per_frame,
-            train_kl_nats_per_frame=tally.kl_nats_per_frame,
-            valid_nats_per_frame=valid,
-            valid_kl_nats_per_frame=valid_kl,
-            gradient_norm_mean=tally.norm_mean,
-            gradient_norm_max=tally.norm_max,
-            clipped_share=tally.clipped_share(self.spec.optimisation.clip_norm),
-            skipped_steps=tally.skipped,
-            learning_rate=self.optimiser.learning_rate,
-            kl_factor=self._kl_factor,
-            seconds=tally.seconds,
-            frames_per_second=frames_per_second,
-            data_wait_share=tally.waited / tally.seconds,
-            fraction_of_peak=frames_per_second * self._operations / self._peak,
-            peak_memory_gib=self._memory(),
-            workers=self.group.size,
-        )
-        self._close_epoch(record)
-        return record
-
-    @cached_property
-    def _peak(self) -> float:
-        """Operations a second that the ranks reach together with large products."""
-        peak = brief_peak(self.device, product_dtype(self.spec.optimisation.precision))
-        return self.group.total(torch.tensor([peak], dtype=torch.float64, device=self.device)).item()
-
-    @cached_property
-    def _operations(self) -> float:
-        return pass_operations(self.model, 1, backward=True)
-
-    def _memory(self) -> float:
-        used = peak_memory(self.device)
-        gib = math.nan if used is None else used / 2**30
-        return self.group.largest(torch.tensor([gib], dtype=torch.float64, device=self.device)).item()
-
-    def _validate(self) -> tuple[float, float] | None:
-        if self.state.diverged_at_step is not None:
-            return math.nan, math.nan
-        rules = self.spec.optimisation
-        with arithmetic(self.device, rules.precision), unchanging_weights():
-            return validate(
-                self.optimiser.scored_model,
-                self._select_feeder,
-                self.select_source.lengths,
-                min(rules.evaluation_batch_size, self.state.micro_batch or rules.evaluation_batch_size),
-                self.group,
-                self._stop,
-            )
+    spec: TrialSpec
+    group: Group
+    device: torch.device
+    framing: Framing
+    roles: Roles
+    corpus: str
+    train_source: FrameSource
+    valid_source: FrameSource
+    train_loader: BatchLoader
+    valid_loader: BatchLoader
+    model: SequenceModel
+    optimiser: Optimiser
+    directory: CheckpointDirectory
+    state: TrainingState = field(default_factory=TrainingState)
+    peak: float | None = None
 
     @property
-    def _kl_factor(self) -> float:
+    def kl_factor(self) -> float:
+        """Beta of the next step's objective."""
         return kl_factor_at(self.state.step, self.spec.optimisation.kl_warmup_steps)
 
-    def _fit_pass(self) -> None:
-        """The batches of the epoch's plan that are not behind the run yet, with a checkpoint whenever one is due."""
-        tally, epoch = self.state.under_way, self.state.epoch
-        key = ("train", self.spec.seed, epoch)
-        plan = plan_epoch(self.fit_source.lengths, self.spec.optimisation.batch_size, self.spec.seed, epoch)
-        plan = plan[tally.batches :]
-        shares = (rank_share(positions, self.group.rank, self.group.size) for positions in plan)
-        with closing(self._fit_feeder.portions(shares, key, key)) as portions:
-            start, waited = time.perf_counter(), self._fit_feeder.waited
-            for positions, portion in zip(plan, portions, strict=True):
-                self._fit_batch(positions, portion, tally)
-                tally.batches += 1
-                tally.seconds += time.perf_counter() - start
-                tally.waited += self._fit_feeder.waited - waited
-                if self.optimiser.diverged:
-                    self._diverge()
-                    break
-                if self._stopping:
-                    break
-                if self.keeper.due:
-                    self._save()
-                start, waited = time.perf_counter(), self._fit_feeder.waited
-
-    def _fit_batch(self, positions: Positions, portion: Portion, tally: Tally) -> None:
-        """The steps of a global batch: one for each piece of it, until one is left out.
-
-        What follows a step that was not finite would start from a state that may not be.
-        """
-        share = Share(self.model, portion, self.state.micro_batch)
-        for piece in cut(self.fit_source.lengths[positions], self.spec.optimisation.truncate_frames):
-            self.optimiser.zero_grad()
-            figures = share.add_gradients(piece, self.spec.optimisation, self._kl_factor)
-            nats, kl_nats, stops = self.group.total(torch.cat([figures, figures.new_tensor([self._stop()])])).tolist()
-            self._stopping = self._stopping or stops > 0
-            self.group.sum_gradients(self.model)
-            self.state.step += 1
-            norm = self.optimiser.step(nats)
-            if norm is None:
-                tally.skipped += 1
-                break
-            tally.add(nats, kl_nats, piece.frames, norm)
-
-    def _save(self) -> None:
+    def save_last(self) -> None:
+        """Write a checkpoint to resume from, on rank 0."""
         if self.group.leads:
-            self.keeper.keep_last(self._checkpoint(with_optimiser=True))
+            self.directory.save_last(self._checkpoint(with_optimiser=True))
 
-    def _diverge(self) -> None:
-        """End the run at the first of the steps that were left out last, or at the last step where none was."""
-        self.state.diverged_at_step = self.state.step - max(self.optimiser.skipped_in_a_row - 1, 0)
-
-    def _close_epoch(self, record: EpochRecord) -> None:
-        state, optimisation = self.state, self.spec.optimisation
-        if state.diverged_at_step is None and not math.isfinite(record.valid_nats_per_frame):
-            self._diverge()
-        state.epoch = record.epoch
-        state.history.append(record)
-        state.under_way = Tally()
-        better = state.diverged_at_step is None and record.valid_nats_per_frame > state.best_valid
-        if better:
-            state.best_valid, state.best_epoch = record.valid_nats_per_frame, record.epoch
-        state.finished = (
-            state.diverged_at_step is not None
-            or state.epoch >= optimisation.max_epochs
-            or state.epoch - state.best_epoch >= optimisation.patience
-        )
-        if better and self.group.leads:
-            self.keeper.keep_best(self._checkpoint(with_optimiser=False))
-        self._save()
-        self.group.barrier()
+    def save_best(self) -> None:
+        """Write the checkpoint that is scored, on rank 0."""
+        if self.group.leads:
+            self.directory.save_best(self._checkpoint(with_optimiser=False))
 
     def _checkpoint(self, *, with_optimiser: bool) -> Checkpoint:
         return Checkpoint(
@@ -306,16 +162,210 @@ class Trainer:
         )
 
 
-def open_shards(spec: TrialSpec) -> ShardSet:
-    """The shards of a trial.
-
-    Raises:
-        InputError: they are not there, or not those of the spec.
-    """
+def open_run(spec: TrialSpec, out: Location, policy: CheckpointPolicy | None = None, micro_batch: int = 0) -> Run:
+    """Open the data and build the model, or resume from the newest checkpoint in `out`; see `train`."""
+    rules, device = spec.optimisation, computing_device()
+    dtype = parameter_dtype(rules.precision)
+    reset_peak_memory(device)
+    allow_tf32(rules.precision)
     shards = ShardSet(Location(spec.shards))
     if shards.manifest.fingerprint != spec.fingerprint:
         raise InputError(
             f"{spec.shards}: its fingerprint is {shards.manifest.fingerprint[:12]}, "
             f"the trial's is {spec.fingerprint[:12]}; point --shards at the data of the trial"
         )
-    return shards
+    framing, roles = Framing.fit(spec.protocol, shards.manifest), assign_roles(shards, spec.protocol)
+    train_source, valid_source = (FrameSource(shards, framing, rows) for rows in (roles.fit, roles.select))
+    model: SequenceModel = build_model(spec.model, torch.Generator().manual_seed(spec.seed))
+    model.to(device, dtype)
+    # The steps of a whole run are counted from the epoch plans, which takes a while: only a schedule needs them.
+    steps = planned_steps(train_source.lengths, rules, spec.seed) if rules.schedule != "constant" else 0
+    run = Run(
+        spec=spec,
+        group=Group.current(),
+        device=device,
+        framing=framing,
+        roles=roles,
+        corpus=shards.manifest.corpus,
+        train_source=train_source,
+        valid_source=valid_source,
+        train_loader=BatchLoader(train_source, model.latent_size, device, dtype),
+        valid_loader=BatchLoader(valid_source, model.latent_size, device, dtype),
+        model=model,
+        optimiser=Optimiser(model, rules, steps),
+        directory=CheckpointDirectory(out, policy or CheckpointPolicy()),
+    )
+    last = run.group.from_leader(run.directory.load_newest)
+    if last is not None:
+        if last.spec.key != spec.key:
+            raise CheckpointError(
+                f"{out}: holds a run of another trial ({last.spec.key}, not {spec.key}); choose another --out"
+            )
+        if last.optimiser is None:
+            raise CheckpointError(f"{out}: holds no training state to resume from; choose another --out")
+        run.optimiser.load_state_dict(last.optimiser)
+        run.state = last.state
+    # A run that once had too little memory keeps its smaller micro-batch.
+    run.state.micro_batch = min(filter(None, (run.state.micro_batch, micro_batch)), default=0)
+    return run
+
+
+def train_epoch(run: Run, stop: Callable[[], bool] = never) -> bool:
+    """Train on the batches of the epoch's plan that are left, and write a checkpoint whenever one is due.
+
+    Returns:
+        Whether any rank was asked to stop, so that the epoch is not complete.
+    """
+    rules, state, optimiser, lengths = run.spec.optimisation, run.state, run.optimiser, run.train_source.lengths
+    sums, loader = state.epoch_sums, run.train_loader
+    plan = plan_epoch(lengths, rules.batch_size, run.spec.seed, state.epoch)[sums.batches :]
+    shares = (rank_share(positions, run.group.rank, run.group.size) for positions in plan)
+    key = ("train", run.spec.seed, state.epoch)
+    stopped = False
+    with closing(loader.load(shares, key, key)) as batches:
+        start, waited = time.perf_counter(), loader.waited
+        for positions, loaded in zip(plan, batches, strict=True):
+            states: dict[int, State] = {}
+            for segment in split_segments(lengths[positions], rules.truncate_frames):
+                result = train_step(
+                    run.model,
+                    optimiser,
+                    run.group,
+                    rules,
+                    loaded,
+                    segment,
+                    states,
+                    micro_batch=state.micro_batch,
+                    kl_factor=run.kl_factor,
+                    stop=stop,
+                )
+                state.step += 1
+                stopped = stopped or result.stop
+                if result.norm is None:
+                    # The state at the segment's end may not be finite either: skip the rest of the batch.
+                    sums.skipped += 1
+                    break
+                sums.add(result.nats, result.kl_nats, segment.real_frames, result.norm)
+            sums.batches += 1
+            sums.seconds += time.perf_counter() - start
+            sums.waited += loader.waited - waited
+            if optimiser.diverged:
+                _mark_diverged(run)
+                break
+            if stopped:
+                break
+            if run.directory.is_due:
+                run.save_last()
+            start, waited = time.perf_counter(), loader.waited
+    return stopped and state.diverged_at_step is None
+
+
+def finish_epoch(run: Run, stop: Callable[[], bool] = never) -> EpochRecord | None:
+    """Validate after an epoch's training, record its metrics and write checkpoints.
+
+    Returns:
+        The epoch's record; None where any rank was asked to stop while it validated: the next run does it again.
+    """
+    state = run.state
+    valid = (math.nan, math.nan) if state.diverged_at_step is not None else validate(run, stop)
+    if valid is None:
+        return None
+    record = _epoch_record(run, *valid)
+    if state.diverged_at_step is None and not math.isfinite(record.valid_nats_per_frame):
+        _mark_diverged(run)
+    state.epoch = record.epoch
+    state.history.append(record)
+    state.epoch_sums = EpochSums()
+    is_better = state.diverged_at_step is None and record.valid_nats_per_frame > state.best_valid
+    if is_better:
+        state.best_valid, state.best_epoch = record.valid_nats_per_frame, record.epoch
+    state.finished = (
+        state.diverged_at_step is not None
+        or state.epoch >= run.spec.optimisation.max_epochs
+        or state.epoch - state.best_epoch >= run.spec.optimisation.patience
+    )
+    if is_better:
+        run.save_best()
+    run.save_last()
+    # No rank starts the next epoch, or ends, before the checkpoint is written.
+    run.group.barrier()
+    return record
+
+
+def _mark_diverged(run: Run) -> None:
+    """Note where the run diverged: at the first of the last skipped steps, or at the last step if none was skipped."""
+    run.state.diverged_at_step = run.state.step - max(run.optimiser.skipped_in_a_row - 1, 0)
+
+
+def _epoch_record(run: Run, valid: float, valid_kl: float) -> EpochRecord:
+    rules, state, sums = run.spec.optimisation, run.state, run.state.epoch_sums
+
+    def on_device(value: float) -> Tensor:
+        return torch.tensor([value], dtype=torch.float64, device=run.device)
+
+    if run.peak is None:
+        peak = brief_peak(run.device, product_dtype(rules.precision))
+        run.peak = run.group.total(on_device(peak)).item()
+    frames_per_second = sums.frames / sums.seconds
+    used = peak_memory(run.device)
+    return EpochRecord(
+        epoch=state.epoch + 1,
+        step=state.step,
+        train_nats_per_frame=sums.nats_per_frame,
+        train_kl_nats_per_frame=sums.kl_nats_per_frame,
+        valid_nats_per_frame=valid,
+        valid_kl_nats_per_frame=valid_kl,
+        gradient_norm_mean=sums.norm_mean,
+        gradient_norm_max=sums.norm_max,
+        clipped_share=sums.clipped_share(rules.clip_norm),
+        skipped_steps=sums.skipped,
+        learning_rate=run.optimiser.learning_rate,
+        kl_factor=run.kl_factor,
+        seconds=sums.seconds,
+        frames_per_second=frames_per_second,
+        data_wait_share=sums.waited / sums.seconds,
+        fraction_of_peak=frames_per_second * pass_operations(run.model, 1, backward=True) / run.peak,
+        peak_memory_gib=run.group.largest(on_device(math.nan if used is None else used / 2**30)).item(),
+        workers=run.group.size,
+    )
+
+
+def validate(run: Run, stop: Callable[[], bool]) -> tuple[float, float] | None:
+    """The exact log-likelihood or one-sample ELBO of whole sequences, and its KL part, in nats per frame.
+
+    The estimators are those of the scores, without what training modifies of the bound. The noise is the same after
+    every epoch, so that scores differ by the weights alone.
+
+    Returns:
+        Both over all ranks, the KL nan without a latent; None where any rank was asked to stop.
+    """
+    rules, model, lengths = run.spec.optimisation, run.optimiser.scored_model, run.valid_source.lengths
+    # A micro-batch that fits in training fits here too.
+    batch_size = min(rules.evaluation_batch_size, run.state.micro_batch or rules.evaluation_batch_size)
+    plan = plan_evaluation(lengths, batch_size)
+    shares = filter(len, (rank_share(positions, run.group.rank, run.group.size) for positions in plan))
+    sums = torch.zeros(3, dtype=torch.float64, device=run.device)  # nats, KL nats, ranks asked to stop
+    with (
+        torch.no_grad(),
+        arithmetic(run.device, rules.precision),
+        unchanging_weights(),
+        closing(run.valid_loader.load(shares, ("evaluate",), ("validate",))) as batches,
+    ):
+        for loaded in batches:
+            bound, kl = _bound(model, loaded)
+            sums[0] += bound.sum()
+            sums[1] += kl.sum() if kl is not None else math.nan
+            if stop():
+                sums[2] = 1
+                break
+    nats, kl_nats, stops = run.group.total(sums).tolist()
+    frames = int(lengths.sum())
+    return None if stops else (nats / frames, kl_nats / frames)
+
+
+def _bound(model: nn.Module, loaded: LoadedBatch) -> tuple[Tensor, Tensor | None]:
+    batch = loaded.batch
+    if loaded.noise is None:
+        return exact(model, batch.frames, batch.mask), None
+    bound = elbo(model, batch.frames, batch.mask, loaded.noise)
+    return bound.value, bound.kl

@@ -1,7 +1,7 @@
-"""Standard normal noise for the latents, that belongs to a sequence and a purpose.
+"""Noise for the latents, keyed by the sequence and its purpose.
 
-Drawn on the CPU by sequence: a score does not change with batch size, order, padding or device, a run
-needs no generator state to resume, and N workers draw what one would.
+It is drawn on the CPU for each sequence: a score therefore does not depend on batch size, order, padding or device, a
+run needs no generator state to resume, and N workers draw what one would.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ def latent_noise(batch: Batch, latent_size: int, *key: str | int) -> torch.Tenso
     Args:
         batch: the sequences.
         latent_size: Z.
-        key: what the noise is for, such as `("train", seed, epoch)` or `("score", seed, k)`.
+        key: the purpose of the noise, such as `("train", seed, epoch)` or `("score", seed, k)`.
     """
     noise = np.zeros((*batch.mask.shape, latent_size), dtype=np.float32)
     for column, (sequence, length) in enumerate(zip(batch.ids, batch.lengths.tolist(), strict=True)):
@@ -33,15 +33,16 @@ def latent_noise(batch: Batch, latent_size: int, *key: str | int) -> torch.Tenso
 
 
 def particle_noise(batch: Batch, latent_size: int, particles: int, *key: str | int) -> Iterator[torch.Tensor]:
-    """Noise `[K, B, Z]` for each frame in turn, drawn a few frames at a time; like the batch's frames.
+    """Noise `[K, B, Z]` for each frame in turn, on the device and in the precision of the batch's frames.
 
     Args:
-        batch: the sequences; a sequence's noise does not depend on the others.
+        batch: the sequences; the noise of one does not depend on the others.
         latent_size: Z.
         particles: K.
-        key: what the noise is for, such as `("score", seed, repetition)`.
+        key: the purpose of the noise, such as `("score", seed, repetition)`.
     """
     generators = [keyed_generator("particles", *key, sequence) for sequence in batch.ids]
+    # A few frames at a time: noise for all frames and particles would not fit into memory.
     for _ in range(0, len(batch.mask), _BLOCK_FRAMES):
         shape = (_BLOCK_FRAMES, particles, latent_size)
         block = np.stack([g.standard_normal(shape, dtype=np.float32) for g in generators], axis=2)
@@ -49,7 +50,7 @@ def particle_noise(batch: Batch, latent_size: int, particles: int, *key: str | i
 
 
 def resampling_uniforms(batch: Batch, *key: str | int) -> torch.Tensor:
-    """Uniform numbers on [0, 1), float64 `[T, B]`, one a frame and sequence; zeros where padded."""
+    """Uniform numbers on [0, 1), float64 `[T, B]`, one for each frame and sequence; zeros where padded."""
     uniforms = np.zeros(batch.mask.shape)
     for column, (sequence, length) in enumerate(zip(batch.ids, batch.lengths.tolist(), strict=True)):
         uniforms[:length, column] = keyed_generator("resample", *key, sequence).random(length)

@@ -1,7 +1,7 @@
-"""What a gradient does to the weights: clipping, Adam, the learning rate's schedule, and the average of the weights.
+"""From gradients to weights: clipping, Adam, the learning rate's schedule, and the average of the weights.
 
-A step whose figures are not finite is left out: weights, Adam's moments, schedule and average stay as they were. One
-such step is an accident; many in a row are a run that has diverged.
+A step whose bound or gradient is not finite is skipped: weights, Adam's moments, schedule and average stay as they
+were. More than `max_nonfinite` skipped steps in a row mean that the run has diverged.
 """
 
 import math
@@ -22,15 +22,15 @@ _Weights: TypeAlias = list[Tensor] | tuple[Tensor, ...]
 
 
 class Optimiser:
-    """The weights of one run, as they are trained and as they are scored."""
+    """The weights of one run: those that are trained and those that are scored."""
 
     def __init__(self, model: SequenceModel, rules: Optimisation, planned_steps: int) -> None:
-        """Begin with the model's weights.
+        """Start from the model's weights.
 
         Args:
-            model: its parameters are trained in place.
-            rules: how.
-            planned_steps: of the whole run, if nothing ends it early.
+            model: the model; its parameters are trained in place.
+            rules: how it is fitted.
+            planned_steps: steps of the whole run, if nothing ends it early.
         """
         self._model = model
         self._rules = rules
@@ -46,26 +46,26 @@ class Optimiser:
 
     @property
     def learning_rate(self) -> float:
-        """Of the next step."""
+        """Learning rate of the next step."""
         return float(self._adam.param_groups[0]["lr"])
 
     @property
     def diverged(self) -> bool:
-        """Whether more steps in a row were left out than a run may."""
+        """Whether more steps in a row were skipped than the rules allow."""
         return self.skipped_in_a_row > self._rules.max_nonfinite
 
     def zero_grad(self) -> None:
-        """Forget the gradients."""
+        """Clear the gradients."""
         self._adam.zero_grad(set_to_none=True)
 
     def step(self, bound: float) -> float | None:
-        """Take one step along the gradients that the parameters hold.
+        """Take one step with the parameters' gradients.
 
         Args:
-            bound: that they were formed from.
+            bound: the bound that they are the gradients of.
 
         Returns:
-            Their norm before clipping; None where it or the bound is not finite, and nothing was changed.
+            Their norm before clipping; None where it or the bound is not finite, and the step was skipped.
         """
         norm = float(nn.utils.clip_grad_norm_(self._model.parameters(), self._rules.clip_norm))
         if not (math.isfinite(bound) and math.isfinite(norm)):
@@ -79,7 +79,7 @@ class Optimiser:
         return norm
 
     def state_dict(self) -> dict[str, Any]:
-        """All that a later run needs to go on with the same bits, the weights as they are trained included."""
+        """All that a resumed run needs to end with the same bits, the trained weights included."""
         return {
             "model": self._model.state_dict(),
             "adam": self._adam.state_dict(),
@@ -89,7 +89,7 @@ class Optimiser:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` gave."""
+        """Restore what `state_dict` returned."""
         self._model.load_state_dict(state["model"])
         self._adam.load_state_dict(state["adam"])
         self._schedule.load_state_dict(state["schedule"])
@@ -99,7 +99,7 @@ class Optimiser:
 
 
 def _schedule(adam: Adam, rules: Optimisation, planned_steps: int) -> LRScheduler:
-    """Step s of the warm-up has the share s / warmup_steps; then the rate is constant or decays to its final share."""
+    """In step s of the warm-up the rate is s / warmup_steps of itself; then it is constant or decays to its end."""
     warmup = rules.warmup_steps
     rise = LinearLR(adam, start_factor=1 / max(warmup, 1), total_iters=max(warmup - 1, 0))
     if rules.schedule == "constant":
@@ -115,11 +115,11 @@ def _decay(adam: Adam, rules: Optimisation, steps: int) -> LRScheduler:
 
 
 def _debiased(decay: float) -> Callable[[_Weights, _Weights, Tensor | int], None]:
-    """The mean of the weights after every step, weighted by `decay` for each step since, the weights summing to 1.
+    """An exponential moving average of the weights after every step, without the bias to the first ones.
 
-    An average that starts at the first weights keeps them at a share of decay^n: for thousands of steps. Here the
-    n-th weights enter with the share (1 - decay) / (1 - decay^n), which is Adam's correction of its moments, worked
-    into the recursion: the first steps are averaged evenly, and late ones exponentially.
+    An average that starts at the initial weights keeps them with a share of decay^n, for thousands of steps. Here the
+    n-th weights enter with the share (1 - decay) / (1 - decay^n), which is Adam's bias correction as a recursion: the
+    first steps are averaged evenly, and late ones exponentially.
     """
 
     def update(averaged: _Weights, current: _Weights, so_far: Tensor | int) -> None:

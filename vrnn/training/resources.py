@@ -1,4 +1,4 @@
-"""What a run may take of a machine or a cluster. It changes figures by rounding at most: it is no part of the trial."""
+"""The resources of a run. They change results by rounding at most, so they are not part of the trial."""
 
 import math
 from typing import Any, Self
@@ -12,16 +12,16 @@ __all__ = ["Resources"]
 
 
 class Resources(BaseModel):
-    """What one run takes.
+    """The resources of one run.
 
     Attributes:
-        workers: processes that share each batch; 0 trains in the process that was asked to.
-        elastic: the least and the most workers, in place of a fixed number: the run goes on with those it can get.
+        workers: processes that share each batch; 0 trains in the calling process.
+        elastic: the least and the most workers, instead of a fixed number: the run uses those that it can get.
         cpus_per_worker: cores, and threads, of each worker.
-        gpus_per_worker: of each worker; a fraction lets several share one.
-        micro_batch: sequences that a worker computes on at once, their gradients summed; 0 takes all of its share.
-        max_failures: in a row, without a checkpoint between them, after which a run is given up; running out of memory
-            is not one while fewer sequences at once are left to try.
+        gpus_per_worker: GPUs of each worker; a fraction lets several share one.
+        micro_batch: sequences that a worker computes at once, with their gradients summed; 0 computes all of its share.
+        max_failures: failures in a row without progress after which a run is given up; running out of memory does not
+            count while fewer sequences at once are left to try.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -45,22 +45,22 @@ class Resources(BaseModel):
 
     @property
     def most_workers(self) -> int:
-        """That the run may have; 0 where it has no process of its own."""
+        """The most workers of the run; 0 where it trains in the calling process."""
         return self.elastic[1] if self.elastic else self.workers
 
     @property
     def per_worker(self) -> dict[str, float]:
-        """What Ray is asked for, for each worker."""
+        """The resources that Ray reserves for each worker."""
         gpus = {"GPU": self.gpus_per_worker} if self.gpus_per_worker else {}
         return {"CPU": self.cpus_per_worker, **gpus}
 
     @property
     def least_gpus(self) -> float:
-        """Without which it cannot begin."""
+        """The GPUs without which the run cannot start."""
         return self.gpus_per_worker * max(self.elastic[0] if self.elastic else self.workers, 1)
 
-    def demand_here(self) -> None:
-        """See that this process has the GPU that is asked for, if one is.
+    def check_gpu_here(self) -> None:
+        """Check that this machine has a GPU where one is asked for.
 
         Raises:
             InputError: it has none.
@@ -71,20 +71,20 @@ class Resources(BaseModel):
             )
 
     def sequences_at_once(self, batch_size: int) -> int:
-        """That a worker computes on, at most, of a global batch of so many."""
+        """The most sequences of a global batch that a worker computes at once."""
         share = math.ceil(batch_size / max(self.elastic[0] if self.elastic else self.workers, 1))
         return min(self.micro_batch or share, share)
 
     def halved(self, batch_size: int) -> "Resources":
-        """The same with half as many sequences at once, at least one."""
+        """These resources with half as many sequences at once, at least one."""
         return self.model_copy(update={"micro_batch": max(self.sequences_at_once(batch_size) // 2, 1)})
 
     def replaced(self, given: dict[str, Any]) -> "Resources":
-        """The same with those of `given` that are not None; of `workers` and `elastic`, the one given replaces both.
+        """These resources with the values of `given` that are not None; `workers` replaces `elastic` and vice versa.
 
         Raises:
-            ValidationError: pydantic's, where they do not go together.
+            ValidationError: the values do not go together.
         """
-        news = {name: value for name, value in given.items() if value is not None}
-        kept = self.model_dump(exclude={"workers", "elastic"} if news.keys() & {"workers", "elastic"} else None)
-        return Resources.model_validate(kept | news)
+        changes = {name: value for name, value in given.items() if value is not None}
+        kept = self.model_dump(exclude={"workers", "elastic"} if changes.keys() & {"workers", "elastic"} else None)
+        return Resources.model_validate(kept | changes)

@@ -1,16 +1,20 @@
-"""What defines a trial: data, protocol, model, optimisation and seed; and the key that names it."""
+"""The spec of a trial: its data, protocol, model, optimisation and seed, and the key that identifies it."""
 
 import hashlib
 import json
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator
 
-from pipelines.batches.protocol import Protocol
+from pipelines.batches.protocol import Framing, Protocol, find_protocol
+from pipelines.runtime.storage import Location
+from pipelines.shards.manifest import Manifest
 from vrnn.device.precision import Precision
-from vrnn.models import ModelConfig
+from vrnn.models import ModelConfig, preset
+from vrnn.nn.discretised import Quantisation
 
-__all__ = ["Optimisation", "TrialSpec"]
+__all__ = ["Optimisation", "TrialSpec", "plan_trial"]
 
 
 class _Frozen(BaseModel):
@@ -18,29 +22,29 @@ class _Frozen(BaseModel):
 
 
 class Optimisation(_Frozen):
-    """How a model is fitted: Adam on the bound in nats per frame, stopped early by validation.
+    """How a model is fitted: Adam on the bound in nats per frame, with early stopping by validation.
 
     Attributes:
-        max_epochs: at most this many passes over the training sequences.
+        max_epochs: the most passes over the training sequences.
         batch_size: sequences in a global batch, over all workers.
-        learning_rate: of Adam.
-        schedule: of the learning rate, after its warm-up, over all steps of max_epochs.
-        warmup_steps: over which the learning rate rises linearly from near 0.
+        learning_rate: learning rate of Adam.
+        schedule: schedule of the learning rate, after its warm-up, over all steps of max_epochs.
+        warmup_steps: steps over which the learning rate rises linearly from near 0.
         final_learning_rate: where linear and cosine end, as a share of learning_rate.
-        clip_norm: the gradient of a step is scaled down to this norm, before the step.
-        averaging: decay of an exponential moving average of the weights, which is validated, kept and scored in their
-            place; 0 is none.
-        kl_warmup_steps: over which the factor on the KL in the training objective rises linearly from 0 to 1.
-        free_nats: of KL in a frame that the training objective charges whether they are used or not.
-        truncate_frames: back-propagation is cut every so many frames, with one step a piece and the state carried on;
-            0 takes sequences whole.
-        max_nonfinite: steps in a row that may be left out because bound or gradient is not finite; one more ends the
+        clip_norm: a gradient with a larger norm is scaled down to this norm before the step.
+        averaging: decay of an exponential moving average of the weights, which is validated, kept and scored instead
+            of them; 0 is none.
+        kl_warmup_steps: steps over which the factor on the KL in the training objective rises linearly from 0 to 1.
+        free_nats: nats of KL that the training objective charges in each frame whether they are used or not.
+        truncate_frames: back-propagation is truncated every so many frames, with one step for each segment and the
+            state carried on; 0 takes sequences whole.
+        max_nonfinite: steps in a row that may be skipped because bound or gradient is not finite; one more ends the
             run as diverged.
-        patience: epochs without a better validation figure after which training ends.
-        evaluation_batch_size: sequences in a validation batch; it changes no figure.
-        precision: of parameters and products, as `vrnn.device.precision` says; sums over frames are float64 always.
-        held_frames: frames of a batch whose activations in the recurrence are held in memory at once; the others are
-            worked out again on the way back. 0 holds all.
+        patience: epochs without a better validation score after which training ends.
+        evaluation_batch_size: sequences in a validation batch; it changes no score.
+        precision: precision of parameters and products (`vrnn.device.precision`); sums over frames are always float64.
+        checkpointed_frames: activation checkpointing: frames of a batch whose activations in the recurrence are in
+            memory at once; the others are computed again in the backward pass. 0 keeps all.
     """
 
     model_config = ConfigDict(allow_inf_nan=False)
@@ -60,40 +64,61 @@ class Optimisation(_Frozen):
     patience: int = Field(default=5, ge=1)
     evaluation_batch_size: int = Field(default=64, ge=1)
     precision: Precision = "float32"
-    held_frames: int = Field(default=0, ge=0)
+    checkpointed_frames: int = Field(default=0, ge=0)
+
+
+def _read_config(value: ModelConfig | Mapping[str, Any]) -> ModelConfig:
+    return value if isinstance(value, ModelConfig) else ModelConfig.from_dict(value)
 
 
 class TrialSpec(_Frozen):
     """One trial, whole: equal specs give equal results on one machine.
 
     Attributes:
-        shards: where the data lie; not part of the key, the fingerprint is.
-        fingerprint: of the data.
+        shards: where the data are; not part of the key, their fingerprint is.
+        fingerprint: the fingerprint of the data.
         protocol: how signals become frames, in full.
-        model: `ModelConfig.to_dict()`.
+        model: the configuration of the model.
         optimisation: how it is fitted.
-        seed: of initialisation, epoch plans and noise.
+        seed: seed of initialisation, epoch plans and noise.
     """
 
     shards: str
     fingerprint: str
     protocol: Protocol
-    model: dict[str, Any]
+    # `ModelConfig` checks itself and knows no pydantic, since `vrnn.models` needs torch alone.
+    model: Annotated[ModelConfig, PlainValidator(_read_config), PlainSerializer(ModelConfig.to_dict)]
     optimisation: Optimisation
     seed: int = Field(default=0, ge=0)
 
-    @field_validator("model")
-    @classmethod
-    def _known_model(cls, value: dict[str, Any]) -> dict[str, Any]:
-        return ModelConfig.from_dict(value).to_dict()
-
-    @property
-    def architecture(self) -> ModelConfig:
-        """The model's configuration, typed."""
-        return ModelConfig.from_dict(self.model)
-
     @property
     def key(self) -> str:
-        """16 hex digits that name the trial: of everything but where the data lie."""
+        """16 hex digits that identify the trial; they depend on everything but where the data are."""
         content = self.model_dump(exclude={"shards"})
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def plan_trial(
+    shards: str, protocol: str, model: str, size: str, optimisation: Optimisation, seed: int = 0
+) -> TrialSpec:
+    """The spec of one trial from the names that a person gives.
+
+    Raises:
+        InputError: there are no shards, or no such protocol for their kind.
+        ModelError: no such model or size for their kind.
+    """
+    manifest = Manifest.load(Location(shards))
+    rules = find_protocol(protocol, manifest.kind, manifest.corpus)
+    framing = Framing.fit(rules, manifest)
+    config = preset(model, manifest.kind, size, Quantisation(framing.mean[0], framing.std[0]))
+    if config.quantisation is not None:
+        # A discretised emission gives probabilities to the recorded integers: noise must not be added to them.
+        rules = rules.model_copy(update={"dequantise": False})
+    return TrialSpec(
+        shards=shards,
+        fingerprint=manifest.fingerprint,
+        protocol=rules,
+        model=config,
+        optimisation=optimisation,
+        seed=seed,
+    )

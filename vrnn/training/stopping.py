@@ -1,8 +1,7 @@
-"""Asking a run to stop: a signal is noted, the run saves itself after the step it is at, and ends.
+"""Stopping a run by a signal: the run finishes its batch, saves itself and ends.
 
-Once asked politely, by Ctrl-C or by the SIGTERM of a scheduler that wants its machine back, a run loses nothing. A
-second signal of the same kind is what it always was: it ends the process at once, and the run goes on later from its
-last checkpoint.
+The first Ctrl-C, or SIGTERM of a scheduler, therefore loses nothing. A second one ends the process at once, and the run
+resumes later from its last checkpoint.
 """
 
 import signal
@@ -17,7 +16,7 @@ __all__ = ["Stop", "stopping_on_signals"]
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def _silently() -> None:
+def _do_nothing() -> None:
     pass
 
 
@@ -26,12 +25,12 @@ class Stop:
     """Whether to stop, and why.
 
     Attributes:
-        on_signal: called when the signal comes.
-        signal: that asked to stop; 0 while there was none.
-        interrupts: whether the work in hand has nothing to save and is to be interrupted where it is.
+        on_signal: called when the signal arrives.
+        signal: number of the signal that asked to stop; 0 while there was none.
+        interrupts: whether the current work has nothing to save, so that a signal interrupts it at once.
     """
 
-    on_signal: Callable[[], None] = _silently
+    on_signal: Callable[[], None] = _do_nothing
     signal: int = 0
     interrupts: bool = False
 
@@ -40,10 +39,10 @@ class Stop:
         return bool(self.signal)
 
     def interrupt(self) -> None:
-        """Interrupt the work in hand if that is what is wanted.
+        """Interrupt the current work if a signal arrived and the work has nothing to save.
 
         Raises:
-            KeyboardInterrupt: it is.
+            KeyboardInterrupt: both are true.
         """
         if self.signal and self.interrupts:
             raise KeyboardInterrupt
@@ -51,9 +50,9 @@ class Stop:
 
 @contextmanager
 def stopping_on_signals(stop: Stop) -> Iterator[Stop]:
-    """Within, the first SIGINT or SIGTERM is noted in `stop`; the next does what it did before.
+    """Within the context, the first SIGINT or SIGTERM sets `stop`; the next one does what it did before.
 
-    In a thread that is not the main one, where Python takes no signals, nothing is changed.
+    Outside the main thread, where Python handles no signals, nothing is changed.
     """
     if threading.current_thread() is not threading.main_thread():
         yield stop

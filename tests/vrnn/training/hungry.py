@@ -15,7 +15,7 @@ import torch
 from pipelines.runtime.storage import Location
 from vrnn.device.memory import release_memory
 from vrnn.training import TrialSpec
-from vrnn.training.ray_train import train_with_ray
+from vrnn.training.retries import train_locally
 
 
 def allocated() -> int:
@@ -29,10 +29,10 @@ def main(spec_file: str, out: str, mebibytes: str) -> None:
     logging.basicConfig(level=logging.WARNING)
     torch.set_num_threads(1)
     spec = TrialSpec.model_validate_json(Path(spec_file).read_text())
-    train_with_ray(spec, Location(f"{out}-before"))
+    train_locally(spec, Location(f"{out}-before"))
     release_memory()
     resource.setrlimit(resource.RLIMIT_DATA, (allocated() + int(mebibytes) * 2**20,) * 2)
-    assert train_with_ray(spec, Location(out)).state.finished
+    assert train_locally(spec, Location(out)).state.finished
 
 
 if __name__ == "__main__":

@@ -17,10 +17,10 @@ from ray.cluster_utils import Cluster
 
 from pipelines.runtime.storage import Location
 from tests.processes import wait_until
+from vrnn.errors import CheckpointError
 from vrnn.training import TrialSpec, load_checkpoint
-from vrnn.training.checkpointing import Saving
-from vrnn.training.checkpoints import LAST, EpochRecord
-from vrnn.training.errors import CheckpointError
+from vrnn.training.checkpoints import LAST, CheckpointPolicy
+from vrnn.training.epoch_metrics import EpochRecord
 from vrnn.training.ray_train import train_with_ray
 from vrnn.training.resources import Resources
 
@@ -48,7 +48,7 @@ def lose_a_node(cluster: Cluster, out: Path, facts: dict[str, Any]) -> None:
 
 
 def lose_and_regain(cluster: Cluster, out: Path, facts: dict[str, Any]) -> None:
-    """Take a node away, let the run go on without, and give one back."""
+    """Take a node away, let the run continue without it, and give one back."""
     wait_for_steps(out, 3)
     cluster.remove_node(cluster.list_all_nodes()[-1], allow_graceful=False)
     facts["step_when_the_node_was_lost"] = step_of(out)
@@ -70,9 +70,6 @@ def main(script: str, spec: str, out: str, result: str) -> None:
         "elastic": (lose_and_regain, Resources(elastic=(1, 2))),
     }[script]
 
-    def told(record: EpochRecord) -> None:
-        epochs.append(record)
-
     def regained() -> bool:
         given = facts.get("step_when_a_node_was_given", math.inf)
         return sum(record.step > given and record.workers == 2 for record in epochs) >= ENOUGH_EPOCHS
@@ -82,8 +79,8 @@ def main(script: str, spec: str, out: str, result: str) -> None:
             TrialSpec.model_validate_json(Path(spec).read_text()),
             Location(out),
             resources,
-            on_epoch=told,
-            saving=Saving(seconds=0.01),
+            on_epoch=epochs.append,
+            policy=CheckpointPolicy(seconds=0.01),
             stop=regained,
         )
         facts["finished"] = done.state.finished

@@ -48,9 +48,9 @@ class Runs:
 
 
 def end(process: subprocess.Popen[str], status: int = 0) -> str:
-    told = process.communicate(timeout=240)[1]
-    assert process.returncode == status, told
-    return told
+    stderr = process.communicate(timeout=240)[1]
+    assert process.returncode == status, stderr
+    return stderr
 
 
 @pytest.fixture(scope="module")
@@ -105,14 +105,14 @@ def test_a_killed_worker_costs_the_steps_since_the_last_checkpoint(
     process = runs.start(tmp_path, *TWO_WORKERS)
     wait_for_a_new_checkpoint(tmp_path)
     os.kill(named(process.pid, WORKER)[-1], signal.SIGKILL)
-    told = end(process)
-    assert "going on from step" in told
+    stderr = end(process)
+    assert "resuming from step" in stderr
     assert_same_end(whole_of_two, tmp_path)
     wait_until_gone(runs.marker)
 
 
 @pytest.mark.parametrize("options", [(), TWO_WORKERS])
-def test_a_killed_driver_leaves_no_process_and_the_same_command_goes_on(
+def test_a_killed_driver_leaves_no_process_and_the_same_command_resumes(
     runs: Runs, whole_of_one: Path, whole_of_two: Path, tmp_path: Path, options: tuple[str, ...]
 ) -> None:
     process = runs.start(tmp_path, *options)
@@ -134,10 +134,10 @@ def test_asked_to_stop_it_saves_itself_within_seconds(
     wait_for_a_new_checkpoint(tmp_path)
     asked = time.monotonic()
     process.send_signal(number)
-    told = end(process, 128 + number)
+    stderr = end(process, 128 + number)
     assert time.monotonic() - asked < 20
     step = step_of(tmp_path)
-    assert f"stopped at step {step}" in told
+    assert f"stopped at step {step}" in stderr
     assert not load_checkpoint(Location(str(tmp_path / LAST))).state.finished
     wait_until_gone(runs.marker)
     runs.finish(tmp_path, *options)

@@ -12,11 +12,12 @@ import pytest
 from pipelines.runtime.storage import Location
 from tests.conftest import MakeSpec
 from vrnn.training import TrialSpec, load_checkpoint, train
-from vrnn.training.checkpoints import LAST, EpochRecord
+from vrnn.training.checkpoints import LAST
+from vrnn.training.epoch_metrics import EpochRecord
 
 pytestmark = pytest.mark.slow
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 
 
 def play(script: str, spec: TrialSpec, tmp_path: Path) -> dict[str, Any]:
@@ -41,13 +42,13 @@ def assert_same_trajectory(spec: TrialSpec, tmp_path: Path) -> list[EpochRecord]
     history = load_checkpoint(Location(str(tmp_path / "out" / LAST))).state.history
     alone: list[EpochRecord] = []
     train(spec, Location(str(tmp_path / "one")), alone.append, stop=lambda: len(alone) == len(history))
-    for figure in ("train_nats_per_frame", "valid_nats_per_frame"):
-        expected = [getattr(record, figure) for record in alone]
-        assert [getattr(record, figure) for record in history] == pytest.approx(expected, abs=1e-9)
+    for metric in ("train_nats_per_frame", "valid_nats_per_frame"):
+        expected = [getattr(record, metric) for record in alone]
+        assert [getattr(record, metric) for record in history] == pytest.approx(expected, abs=1e-9)
     return history
 
 
-def test_a_run_that_loses_a_node_goes_on_with_another(make_spec: MakeSpec, tmp_path: Path) -> None:
+def test_a_run_that_loses_a_node_continues_on_another(make_spec: MakeSpec, tmp_path: Path) -> None:
     spec = make_spec(max_epochs=10, batch_size=2)
     facts = play("lost", spec, tmp_path)
     assert facts["finished"]
@@ -56,8 +57,8 @@ def test_a_run_that_loses_a_node_goes_on_with_another(make_spec: MakeSpec, tmp_p
     assert facts["step_when_the_node_was_lost"] < history[-1].step
 
 
-def test_an_elastic_run_goes_on_with_what_is_left_and_takes_what_comes(make_spec: MakeSpec, tmp_path: Path) -> None:
-    # It goes on for as long as a node takes to come back: in steps so small that rounding stays rounding.
+def test_an_elastic_run_continues_on_what_is_left_and_uses_what_is_added(make_spec: MakeSpec, tmp_path: Path) -> None:
+    # It runs for as long as a node takes to come back: with steps so small that rounding errors do not grow.
     spec = make_spec(max_epochs=10_000, batch_size=2, patience=10_000, learning_rate=1e-5)
     facts = play("elastic", spec, tmp_path)
     history = assert_same_trajectory(spec, tmp_path)

@@ -24,7 +24,7 @@ VALUES: dict[str, object] = {
     "patience": 2,
     "evaluation_batch_size": 9,
     "precision": "float64",
-    "held_frames": 12,
+    "checkpointed_frames": 12,
 }
 
 
@@ -56,17 +56,17 @@ def test_without_flags_it_is_the_default(ink_shards: Path, capsys: pytest.Captur
         ("--seed", "-1"),
     ],
 )
-def test_a_value_out_of_range_is_told_in_one_line(
+def test_a_value_out_of_range_is_reported_in_one_line(
     ink_shards: Path, capsys: pytest.CaptureFixture[str], flag: str, value: str
 ) -> None:
     assert train(ink_shards, flag, value) == 2
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1
-    assert flag in told
+    stderr = capsys.readouterr().err
+    assert stderr.count("\n") == 1
+    assert flag in stderr
 
 
 def test_the_help_has_the_docstring_and_the_choices(ink_shards: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert train(ink_shards, "--help") == 0
-    told = capsys.readouterr().out
-    assert "--schedule {constant,linear,cosine}" in told
-    assert "decay of an exponential moving average" in told
+    text = capsys.readouterr().out
+    assert "--schedule {constant,linear,cosine}" in text
+    assert "decay of an exponential moving average" in text

@@ -6,22 +6,25 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from pyarrow import NativeFile
 
+from pipelines.batches.epoch_plan import Positions
 from pipelines.runtime.storage import Location
 from tests.conftest import MakeSpec
+from tests.vrnn.training.epochs import run_epoch
 from tests.vrnn.training.options import ALL_OPTIONS
-from vrnn.training import checkpointing, load_checkpoint, train
-from vrnn.training.checkpointing import Saving
-from vrnn.training.checkpoints import BEST, LAST
-from vrnn.training.errors import CheckpointError
-from vrnn.training.loop import Trainer
+from vrnn.errors import CheckpointError
+from vrnn.training import checkpoints, load_checkpoint, loop, train
+from vrnn.training.checkpoints import BEST, LAST, CheckpointPolicy
+from vrnn.training.loop import open_run
+from vrnn.training.step import Segment
 
-ALWAYS = Saving(seconds=1e-9, keep=2)
+ALWAYS = CheckpointPolicy(seconds=1e-9, keep=2)
 EPOCHS = 2
 
 
@@ -54,20 +57,20 @@ def test_stopped_in_the_middle_of_any_batch_it_ends_with_the_same_bits(
     spec = make_spec(max_epochs=EPOCHS, **options | {"batch_size": 2})
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     train(spec, Location(str(whole)))
-    fit_batch, calls = Trainer._fit_batch, 0
+    split_segments, calls = loop.split_segments, 0
 
-    def dies_at_every_third(self: Trainer, *arguments: object) -> None:
+    def dies_at_every_third(lengths: Positions, truncate_frames: int) -> list[Segment]:
         nonlocal calls
         calls += 1
         if calls % 3 == 0:
             raise StoppedError
-        fit_batch(self, *arguments)
+        return split_segments(lengths, truncate_frames)
 
-    monkeypatch.setattr(Trainer, "_fit_batch", dies_at_every_third)
+    monkeypatch.setattr(loop, "split_segments", dies_at_every_third)
     deaths = 0
     for _ in range(100):
         try:
-            train(spec, Location(str(stopped)), saving=ALWAYS)
+            train(spec, Location(str(stopped)), policy=ALWAYS)
             break
         except StoppedError:
             deaths += 1
@@ -82,7 +85,7 @@ def test_stopped_while_it_is_saved_it_ends_with_the_same_bits(
     spec = make_spec(max_epochs=EPOCHS, batch_size=3)
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     train(spec, Location(str(whole)))
-    save, saved = checkpointing.save_checkpoint, 0
+    save, saved = checkpoints.save_checkpoint, 0
 
     def dies_once(place: Location, checkpoint: object) -> None:
         nonlocal saved
@@ -94,29 +97,29 @@ def test_stopped_while_it_is_saved_it_ends_with_the_same_bits(
         if ends_here:
             raise StoppedError
 
-    monkeypatch.setattr(checkpointing, "save_checkpoint", dies_once)
+    monkeypatch.setattr(checkpoints, "save_checkpoint", dies_once)
     with pytest.raises(StoppedError):
-        train(spec, Location(str(stopped)), saving=ALWAYS)
-    monkeypatch.setattr(checkpointing, "save_checkpoint", save)
-    train(spec, Location(str(stopped)), saving=ALWAYS)
+        train(spec, Location(str(stopped)), policy=ALWAYS)
+    monkeypatch.setattr(checkpoints, "save_checkpoint", save)
+    train(spec, Location(str(stopped)), policy=ALWAYS)
     assert_same_end(whole, stopped)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04junk", None])
-def test_a_damaged_newest_is_set_aside_and_told_and_the_one_before_it_taken(
+def test_a_damaged_newest_is_set_aside_with_a_warning_and_the_one_before_it_used(
     make_spec: MakeSpec, tmp_path: Path, content: bytes | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     spec = make_spec(max_epochs=EPOCHS, batch_size=3)
     whole, damaged = tmp_path / "whole", tmp_path / "damaged"
     train(spec, Location(str(whole)))
-    Trainer(spec, Location(str(damaged)), ALWAYS).run_epoch()
+    run_epoch(open_run(spec, Location(str(damaged)), ALWAYS))
     newest = damaged / LAST
     stored = newest.read_bytes()
     newest.write_bytes(stored[: len(stored) // 2] if content is None else content)
     with caplog.at_level(logging.WARNING):
-        train(spec, Location(str(damaged)), saving=ALWAYS)
+        train(spec, Location(str(damaged)), policy=ALWAYS)
     assert "last.pt" in caplog.text
-    assert "going on from the checkpoint before it" in caplog.text
+    assert "resuming from the checkpoint before it" in caplog.text
     assert (damaged / "damaged-last.pt").is_file()
     assert_same_end(whole, damaged)
 
@@ -144,25 +147,25 @@ def test_asked_to_stop_while_it_validates_it_is_saved_and_ends_with_the_same_bit
     spec = make_spec(max_epochs=EPOCHS, batch_size=3)
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     train(spec, Location(str(whole)))
-    asked, validate = [False], Trainer._validate
+    asked, validate = [False], loop.validate
 
-    def asked_meanwhile(self: Trainer) -> object:
+    def asked_meanwhile(run: loop.Run, stop: Callable[[], bool]) -> object:
         asked[0] = True
-        return validate(self)
+        return validate(run, stop)
 
-    monkeypatch.setattr(Trainer, "_validate", asked_meanwhile)
+    monkeypatch.setattr(loop, "validate", asked_meanwhile)
     result = train(spec, Location(str(stopped)), stop=lambda: asked[0])
     assert not result.state.finished
     assert result.state.epoch == 0, "the epoch's record waits for its validation"
     assert load_checkpoint(Location(str(stopped / LAST))).state.step == result.state.step > 0
-    monkeypatch.setattr(Trainer, "_validate", validate)
+    monkeypatch.setattr(loop, "validate", validate)
     train(spec, Location(str(stopped)))
     assert_same_end(whole, stopped)
 
 
-def test_where_none_can_be_read_it_does_not_begin_anew(make_spec: MakeSpec, tmp_path: Path) -> None:
+def test_where_none_can_be_read_it_does_not_start_again(make_spec: MakeSpec, tmp_path: Path) -> None:
     spec = make_spec(max_epochs=1)
-    train(spec, Location(str(tmp_path)), saving=ALWAYS)
+    train(spec, Location(str(tmp_path)), policy=ALWAYS)
     for place in tmp_path.glob("last*.pt"):
         place.write_bytes(b"")
     with pytest.raises(CheckpointError, match="none of its 2 checkpoints can be read"):
@@ -186,9 +189,9 @@ def test_one_that_a_run_moves_away_as_another_process_reads_it_is_missed_by_name
 
 def test_as_many_are_kept_as_were_asked_for(make_spec: MakeSpec, tmp_path: Path) -> None:
     for epochs, keep in ((2, 4), (3, 2), (4, 1)):
-        trainer = Trainer(make_spec(max_epochs=9), Location(str(tmp_path)), Saving(1e-9, keep))
-        while trainer.state.epoch < epochs:
-            trainer.run_epoch()
+        run = open_run(make_spec(max_epochs=9), Location(str(tmp_path)), CheckpointPolicy(1e-9, keep))
+        while run.state.epoch < epochs:
+            run_epoch(run)
         names = [LAST, *(f"last-{age}.pt" for age in range(1, keep))]
         assert {path.name for path in tmp_path.glob("last*")} == set(names)
         steps = [load_checkpoint(Location(str(tmp_path / name))).state.step for name in names]
@@ -199,30 +202,30 @@ def test_within_an_epoch_it_is_saved_only_when_due(
     make_spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [0.0]
-    monkeypatch.setattr(checkpointing.time, "monotonic", lambda: clock[0])
-    trainer, saved = Trainer(make_spec(batch_size=2), Location(str(tmp_path)), Saving(seconds=3.0)), []
-    fit_batch, keep_last = trainer._fit_batch, trainer.keeper.keep_last
+    monkeypatch.setattr(checkpoints.time, "monotonic", lambda: clock[0])
+    run, saved = open_run(make_spec(batch_size=2), Location(str(tmp_path)), CheckpointPolicy(seconds=3.0)), []
+    split_segments, save_last = loop.split_segments, run.directory.save_last
 
-    def takes_a_second(*arguments: object) -> None:
+    def takes_a_second(lengths: Positions, truncate_frames: int) -> list[Segment]:
         clock[0] += 1.0
-        fit_batch(*arguments)
+        return split_segments(lengths, truncate_frames)
 
     def noted(checkpoint: object) -> None:
         saved.append(clock[0])
-        keep_last(checkpoint)
+        save_last(checkpoint)
 
-    monkeypatch.setattr(trainer, "_fit_batch", takes_a_second)
-    monkeypatch.setattr(trainer.keeper, "keep_last", noted)
-    trainer.run_epoch()
+    monkeypatch.setattr(loop, "split_segments", takes_a_second)
+    monkeypatch.setattr(run.directory, "save_last", noted)
+    run_epoch(run)
     batches = int(clock[0])
     assert batches > 6
     assert saved == [*(float(t) for t in range(3, batches + 1, 3)), float(batches)]
 
 
 @pytest.mark.parametrize(("seconds", "keep"), [(0.0, 1), (float("nan"), 1), (1.0, 0), (1.0, 1000)])
-def test_saving_out_of_range_is_refused_in_one_line(seconds: float, keep: int) -> None:
+def test_a_policy_out_of_range_is_refused_in_one_line(seconds: float, keep: int) -> None:
     with pytest.raises(CheckpointError, match="checkpoints"):
-        Saving(seconds, keep)
+        CheckpointPolicy(seconds, keep)
 
 
 @pytest.mark.slow
@@ -234,9 +237,9 @@ def test_killed_and_started_again_until_it_is_done(make_spec: MakeSpec, tmp_path
     code = (
         "import sys, torch; torch.set_num_threads(int(sys.argv[3]))\n"
         "from pathlib import Path; from pipelines.runtime.storage import Location\n"
-        "from vrnn.training import TrialSpec, train; from vrnn.training.checkpointing import Saving\n"
+        "from vrnn.training import CheckpointPolicy, TrialSpec, train\n"
         "spec = TrialSpec.model_validate_json(Path(sys.argv[1]).read_text())\n"
-        "train(spec, Location(sys.argv[2]), saving=Saving(1e-9))\n"
+        "train(spec, Location(sys.argv[2]), policy=CheckpointPolicy(1e-9))\n"
     )
     killed = tmp_path / "killed"
     command = [sys.executable, "-c", code, str(tmp_path / "spec.json"), str(killed), str(torch.get_num_threads())]

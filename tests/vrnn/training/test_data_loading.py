@@ -1,4 +1,4 @@
-"""Batches made ahead of need: the same ones in the same order, a bounded number early, and no thread left behind."""
+"""Batches that are loaded ahead: the same ones in the same order, a bounded number, and no thread left."""
 
 import shutil
 import threading
@@ -13,16 +13,18 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.batches.frames import FrameSource, plan_epoch
+from pipelines.batches.epoch_plan import plan_epoch
+from pipelines.batches.frames import FrameSource
 from pipelines.batches.protocol import PROTOCOLS, Framing
 from pipelines.batches.roles import assign_roles
 from pipelines.errors import InputError
 from pipelines.runtime.storage import Location
 from pipelines.shards.read import ShardSet
+from tests.vrnn.training.epochs import run_epoch
 from vrnn.scan.cuda_graphs import bucketed
 from vrnn.training import TrialSpec, data_loading, train
-from vrnn.training.data_loading import Feeder, made_ahead
-from vrnn.training.loop import Trainer
+from vrnn.training.data_loading import BatchLoader, prefetch
+from vrnn.training.loop import open_run
 from vrnn.training.noise import latent_noise
 
 MakeSpec = Callable[..., TrialSpec]
@@ -30,8 +32,8 @@ CPU = torch.device("cpu")
 SOON = 20.0
 
 
-def feeding_threads_alive() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name.startswith("feeding")]
+def loading_threads_alive() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("loading")]
 
 
 def source_of(ink: ShardSet) -> FrameSource:
@@ -47,19 +49,19 @@ def test_order_and_content_are_those_of_map(items: list[int], threads: int, data
         time.sleep(delays[place])
         return items[place]
 
-    assert list(made_ahead(make, range(len(items)), threads)) == items
-    assert not feeding_threads_alive()
+    assert list(prefetch(make, range(len(items)), threads)) == items
+    assert not loading_threads_alive()
 
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_a_bounded_number_is_made_while_the_taker_is_busy(threads: int) -> None:
     made = [threading.Event() for _ in range(20)]
-    with closing(made_ahead(lambda n: made[n].set(), range(20), threads)) as ahead:
+    with closing(prefetch(lambda n: made[n].set(), range(20), threads)) as ahead:
         next(ahead)
         assert all(event.wait(SOON) for event in made[: threads + 2]), "nothing was made ahead"
         time.sleep(0.05)
         assert not any(event.is_set() for event in made[threads + 2 :])
-    assert not feeding_threads_alive()
+    assert not loading_threads_alive()
 
 
 def test_what_a_maker_raises_is_raised_in_its_turn_and_ends_the_threads() -> None:
@@ -68,41 +70,41 @@ def test_what_a_maker_raises_is_raised_in_its_turn_and_ends_the_threads() -> Non
             raise InputError("shard 2: its checksum differs")
         return n
 
-    ahead = made_ahead(make, range(9), 2)
+    ahead = prefetch(make, range(9), 2)
     assert [next(ahead), next(ahead)] == [0, 1]
     with pytest.raises(InputError, match="shard 2"):
         next(ahead)
-    assert not feeding_threads_alive()
+    assert not loading_threads_alive()
 
 
 @pytest.mark.parametrize("threads", [1, 4])
-def test_portions_are_the_batches_and_their_noise_bit_by_bit(
+def test_loaded_batches_are_the_batches_and_their_noise_bit_by_bit(
     ink: ShardSet, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(data_loading, "feeding_threads", lambda device: threads)
+    monkeypatch.setattr(data_loading, "loader_threads", lambda device: threads)
     source, key = source_of(ink), ("train", 3, 1)
     plan = [*plan_epoch(source.lengths, 5, 3, 1), np.zeros(0, dtype=np.int64)]
-    feeder = Feeder(source, 4, CPU, torch.float64)
-    portions = list(feeder.portions(plan, key, ("other", 1)))
-    assert len(portions) == len(plan)
-    for share, portion in zip(plan, portions, strict=True):
+    loader = BatchLoader(source, 4, CPU, torch.float64)
+    batches = list(loader.load(plan, key, ("other", 1)))
+    assert len(batches) == len(plan)
+    for share, loaded in zip(plan, batches, strict=True):
         alone = source.batch(share, *key)
-        assert portion.batch.ids == alone.ids
-        assert portion.batch.frames.dtype == torch.float64
-        assert portion.noise is not None
+        assert loaded.batch.ids == alone.ids
+        assert loaded.batch.frames.dtype == torch.float64
+        assert loaded.noise is not None
         for given_, expected in (
-            (portion.batch.frames, alone.frames.double()),
-            (portion.batch.mask, alone.mask),
-            (portion.batch.lengths, alone.lengths),
-            (portion.noise, latent_noise(alone, 4, "other", 1).double()),
+            (loaded.batch.frames, alone.frames.double()),
+            (loaded.batch.mask, alone.mask),
+            (loaded.batch.lengths, alone.lengths),
+            (loaded.noise, latent_noise(alone, 4, "other", 1).double()),
         ):
             torch.testing.assert_close(given_, expected, rtol=0, atol=0)
-    assert all(portion.noise is None for portion in feeder.portions(plan, key, None))
+    assert all(loaded.noise is None for loaded in loader.load(plan, key, None))
 
 
 def test_waiting_is_counted_and_nothing_else(ink: ShardSet, monkeypatch: pytest.MonkeyPatch) -> None:
     source = source_of(ink)
-    feeder = Feeder(source, 0, CPU, torch.float32)
+    loader = BatchLoader(source, 0, CPU, torch.float32)
     frames = source.frames
 
     def slowly(position: int, *key: str | int) -> np.ndarray:
@@ -111,23 +113,23 @@ def test_waiting_is_counted_and_nothing_else(ink: ShardSet, monkeypatch: pytest.
 
     monkeypatch.setattr(source, "frames", slowly)
     shares = [np.array([n % len(source)]) for n in range(4)]
-    assert len(list(feeder.portions(shares, ("evaluate",), None))) == 4
-    busy_maker = feeder.waited
+    assert len(list(loader.load(shares, ("evaluate",), None))) == 4
+    busy_maker = loader.waited
     assert busy_maker > 0.19
-    for _ in feeder.portions(shares, ("evaluate",), None):
+    for _ in loader.load(shares, ("evaluate",), None):
         time.sleep(0.3)
-    busy_taker = feeder.waited - busy_maker
+    busy_taker = loader.waited - busy_maker
     assert 0.04 < busy_taker < busy_maker, "the first batch is waited for, the others were made meanwhile"
 
 
 @pytest.mark.parametrize("truncate", [0, 16])
-def test_padding_to_a_bucket_changes_no_figure(
+def test_padding_to_a_bucket_changes_no_result(
     make_spec: MakeSpec, tmp_path: Path, truncate: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = make_spec("vrnn-i-gmm", truncate_frames=truncate)
-    plain = Trainer(spec, Location(str(tmp_path / "plain"))).run_epoch()
+    plain = run_epoch(open_run(spec, Location(str(tmp_path / "plain"))))
     monkeypatch.setattr(data_loading, "padded_frames", lambda device: lambda frames: bucketed(frames) + 8)
-    padded = Trainer(spec, Location(str(tmp_path / "padded"))).run_epoch()
+    padded = run_epoch(open_run(spec, Location(str(tmp_path / "padded"))))
     assert padded.step == plain.step
     for name in ("train_nats_per_frame", "valid_nats_per_frame", "gradient_norm_mean", "train_kl_nats_per_frame"):
         assert getattr(padded, name) == pytest.approx(getattr(plain, name), rel=1e-11)
@@ -142,7 +144,7 @@ def test_an_altered_shard_ends_training_with_its_own_error(make_spec: MakeSpec, 
     moved = spec.model_copy(update={"shards": str(copy)})
     with pytest.raises(InputError, match="checksum differs"):
         train(moved, Location(str(tmp_path / "run")))
-    assert not feeding_threads_alive()
+    assert not loading_threads_alive()
 
 
 def test_threads_may_read_shards_at_once(ink: ShardSet) -> None:
@@ -150,10 +152,10 @@ def test_threads_may_read_shards_at_once(ink: ShardSet) -> None:
     crowded = ShardSet(ink.location, cache_bytes=1)
     alone = [ink.signal(row) for row in range(len(ink.index))]
     order = np.random.default_rng(0).integers(0, len(alone), size=400)
-    for row, signal in zip(order, made_ahead(lambda row: crowded.signal(int(row)), order, 8), strict=True):
+    for row, signal in zip(order, prefetch(lambda row: crowded.signal(int(row)), order, 8), strict=True):
         assert (signal.x == alone[row].x).all()
 
 
 def test_a_record_says_how_long_training_waited(make_spec: MakeSpec, tmp_path: Path) -> None:
-    record = Trainer(make_spec(), Location(str(tmp_path))).run_epoch()
+    record = run_epoch(open_run(make_spec(), Location(str(tmp_path))))
     assert 0 < record.data_wait_share < 1

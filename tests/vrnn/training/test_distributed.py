@@ -11,8 +11,8 @@ from vrnn.training import load_checkpoint, train
 from vrnn.training.checkpoints import BEST, LAST
 
 
-def test_two_ranks_follow_the_trajectory_of_one_with_every_option(make_spec: MakeSpec, tmp_path: Path) -> None:
-    """Thirteen sequences in batches of six: a rank has none of the last batch, nor of some last pieces."""
+def test_two_ranks_take_the_steps_of_one_with_every_option(make_spec: MakeSpec, tmp_path: Path) -> None:
+    """Thirteen sequences in batches of six: a rank has none of the last batch, nor of some last segments."""
     spec = make_spec(max_epochs=2, **ALL_OPTIONS | {"truncate_frames": 56, "batch_size": 6})
     one = train(spec, Location(str(tmp_path / "one"))).state
     out = str(tmp_path / "two")
