@@ -1,5 +1,5 @@
 #!/bin/bash
-# A study on nodes that SLURM lends: one Ray across them, started and stopped with the job.
+# A study on the nodes of a SLURM job: one Ray over all of them, started and stopped with the job.
 #   sbatch docs/cluster/slurm.sh suite.toml
 #SBATCH --job-name=vrnn-bench
 #SBATCH --nodes=4
@@ -8,7 +8,7 @@
 #SBATCH --gpus-per-node=8
 #SBATCH --time=24:00:00
 #SBATCH --requeue
-# SIGTERM two minutes before the end: the study saves what is running, and the job asks for another turn.
+# SIGTERM two minutes before the end: the study saves its progress, and the job is queued again.
 #SBATCH --signal=B:TERM@120
 set -euo pipefail
 
@@ -17,7 +17,7 @@ head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 ray=$head:${RAY_PORT:-6379}
 driver=$PWD/.vrnn-bench-$SLURM_JOB_ID.pid
 export RAY_USAGE_STATS_ENABLED=0 MLFLOW_DISABLE_TELEMETRY=true
-# Whoever reaches Ray's ports could run anything as you: this job's Ray answers to its own token only.
+# Everyone who can reach Ray's ports could run code as you: this job's Ray accepts only its own token.
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN
 RAY_AUTH_TOKEN=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')
 
@@ -27,15 +27,15 @@ srun "${RAY:-ray}" symmetric-run \
   -- bash -c 'echo $$ > "$0"; exec "$@"' "$driver" "${VRNN_BENCH:-vrnn-bench}" run --address "$ray" "$suite" &
 step=$!
 
-saved_and_again() {
-  # The driver alone is told: Ray must outlive it, or nothing is saved.
+save_and_requeue() {
+  # Signal the driver alone: Ray must outlive it, or nothing is saved.
   kill -TERM "$(cat "$driver")"
   wait "$step" || true
   rm -f "$driver"
   scontrol requeue "$SLURM_JOB_ID"
   exit 0
 }
-trap saved_and_again TERM
+trap save_and_requeue TERM
 status=0
 wait "$step" || status=$?
 rm -f "$driver"
