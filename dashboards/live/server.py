@@ -57,7 +57,7 @@ class StudyServer(ThreadingHTTPServer):
             OSError: the server cannot listen there.
         """
         self.site, self._host = site, host
-        self._threads = threading.BoundedSemaphore(MOST_THREADS)
+        self._free_threads = threading.BoundedSemaphore(MOST_THREADS)
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         super().__init__((host, port), _Handler)
 
@@ -81,7 +81,7 @@ class StudyServer(ThreadingHTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
         """Start a thread for the request, or drop it if too many are busy."""
-        if self._threads.acquire(blocking=False):
+        if self._free_threads.acquire(blocking=False):
             super().process_request(request, client_address)
         else:
             self.shutdown_request(request)
@@ -91,7 +91,7 @@ class StudyServer(ThreadingHTTPServer):
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._threads.release()
+            self._free_threads.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
         """Print nothing: a closed connection is not an error, and other errors were answered with 500."""

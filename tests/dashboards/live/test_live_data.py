@@ -1,4 +1,4 @@
-"""The state of a running study: what it says at each point of a run, and that it stays small."""
+"""The state of a running study at each point of a run, and that it stays small."""
 
 import json
 import time
@@ -7,20 +7,20 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from dashboards.errors import ReportError
-from dashboards.live.bounded_cache import Recent
-from dashboards.live.follow_study import Follower
-from dashboards.live.live_data import Live, _rest, _thinned, state_of
-from dashboards.live.live_status import Epoch, Followed, Look
+from benchmarks.errors import StoreError, StudyError
+from benchmarks.schema.live_status import LiveEpoch, LiveStudy, LiveTrial, TrialStatus
+from benchmarks.schema.samples import SampleEntry
+from benchmarks.store.live_reader import LiveReader
+from dashboards.live.live_data import StateCache, _pace, _thinned, live_state
 from tests.dashboards.running import RunningStudy, copy_of
-from tests.dashboards.studies import HOSTILE_STUDY, HOSTILE_TEXT, Store, pen_samples, speech_samples
+from tests.dashboards.studies import HOSTILE_STUDY, HOSTILE_TEXT, pen_samples, sample_entry, speech_samples
 
 HOUR = 3_600_000
 
 
 @pytest.fixture
-def uri(store: Store, tmp_path: Path) -> str:
-    return copy_of(store.empty_uri, tmp_path)
+def uri(empty_store: str, tmp_path: Path) -> str:
+    return copy_of(empty_store, tmp_path)
 
 
 @pytest.fixture
@@ -28,18 +28,20 @@ def study(uri: str, tmp_path: Path) -> RunningStudy:
     return RunningStudy(uri, tmp_path)
 
 
-def test_a_study_is_followed_from_its_plan_to_its_end(study: RunningStudy, uri: str):
-    follower = Follower(uri)
-    state = state_of(follower, "growing")
-    assert state["phase"] == "quiet"
-    assert state["lead"] == "0 of 3 trials have ended; no trial is running: it is between two, or was stopped."
+def test_a_study_is_shown_from_its_plan_to_its_end(study: RunningStudy, uri: str):
+    reader = LiveReader(uri)
+    state = live_state(reader, "growing")
+    assert state["phase"] == "idle"
+    assert state["lead"] == (
+        "0 of 3 trials have ended. No trial is running: the next one is about to start, or the study was stopped."
+    )
     assert (state["counts"]["total"], state["counts"]["waiting"]) == (3, 3)
 
     study.begin("a")
     study.begin("b", model="vrnn-gauss")
     study.epoch("a", 1, -5.0)
     study.epoch("a", 2, -3.5, speed=1500.0)
-    state = state_of(follower, "growing", now=int(time.time() * 1000))
+    state = live_state(reader, "growing", now=int(time.time() * 1000))
     assert state["lead"] == "0 of 3 trials have ended, 2 running."
     bars = {bar["name"]: (bar["epoch"], bar["most"], bar["text"]) for bar in state["running"]}
     assert bars == {
@@ -47,7 +49,7 @@ def test_a_study_is_followed_from_its_plan_to_its_end(study: RunningStudy, uri: 
         "speech, paper, vrnn-gauss, seed 0": (0, 4, "no epoch has ended yet"),
     }
     (panel,) = state["panels"]
-    assert panel["told"] == "Highest so far: rnn-gmm, seed 0, −3.500 after epoch 2, of 1 drawn."
+    assert panel["sentence"] == "Best of 1 curve: rnn-gmm, seed 0, −3.500 at epoch 2."
     assert panel["lines"][0]["points"] == [[1, -5.0], [2, -3.5]]
     assert state["speed"]["now"] == 1500
 
@@ -56,11 +58,11 @@ def test_a_study_is_followed_from_its_plan_to_its_end(study: RunningStudy, uri: 
     study.begin("c", seed="1")
     study.end("c", "FAILED", failed="out of memory")
     study.finish()
-    state = state_of(follower, "growing")
+    state = live_state(reader, "growing")
     assert state["phase"] == "finished"
     assert state["lead"] == "The study is finished: 3 of 3 trials have ended."
     assert [state["counts"][o] for o in ("done", "diverged", "failed", "running", "waiting")] == [1, 1, 1, 0, 0]
-    assert {end["name"]: end["outcome"] for end in state["ends"]} == {
+    assert {end["name"]: end["status"] for end in state["ends"]} == {
         "speech, paper, rnn-gmm, seed 0": "done",
         "speech, paper, vrnn-gauss, seed 0": "diverged",
         "speech, paper, rnn-gmm, seed 1": "failed",
@@ -70,82 +72,96 @@ def test_a_study_is_followed_from_its_plan_to_its_end(study: RunningStudy, uri: 
 def test_a_stopped_trial_waits_and_its_new_run_takes_its_place(study: RunningStudy, uri: str):
     study.begin("a")
     study.end("a", "KILLED")
-    assert state_of(Follower(uri), "growing")["counts"]["waiting"] == 3
+    assert live_state(LiveReader(uri), "growing")["counts"]["waiting"] == 3
     study.begin("a")
     study.begin("of another suite")
-    counts = state_of(Follower(uri), "growing")["counts"]
+    counts = live_state(LiveReader(uri), "growing")["counts"]
     assert (counts["waiting"], counts["running"], counts["stopped"]) == (2, 1, 0)
 
 
-def test_silence_is_told(study: RunningStudy, uri: str):
+def test_silence_is_reported(study: RunningStudy, uri: str):
     study.begin("a")
-    lead = state_of(Follower(uri), "growing", now=int(time.time() * 1000) + 25 * 60_000)["lead"]
-    told = "0 of 3 trials have ended; nothing was heard for 25 minutes: a long epoch, or the study was killed."
-    assert lead == told
+    lead = live_state(LiveReader(uri), "growing", now=int(time.time() * 1000) + 25 * 60_000)["lead"]
+    assert lead == ("0 of 3 trials have ended. No update for 25 minutes: an epoch takes long, or the study was killed.")
 
 
 def test_curves_of_a_trial_that_logged_none_come_from_its_artifact(study: RunningStudy, uri: str):
     run = study.begin("a")
     study.epoch("a", 1, None)
-    follower = Follower(uri)
-    assert state_of(follower, "growing")["panels"] == []
-    study.writer.curves(run, pd.DataFrame({"epoch": [1, 2, 3], "valid_nats_per_frame": [1.0, float("nan"), 2.0]}))
+    reader = LiveReader(uri)
+    assert live_state(reader, "growing")["panels"] == []
+    study.curves(run, pd.DataFrame({"epoch": [1, 2, 3], "valid_nats_per_frame": [1.0, float("nan"), 2.0]}))
     study.end("a")
-    (panel,) = state_of(follower, "growing")["panels"]
+    (panel,) = live_state(reader, "growing")["panels"]
     assert panel["lines"][0]["points"] == [[1, 1.0], [3, 2.0]]
 
 
 def test_the_latest_samples_are_what_models_made_newest_first(study: RunningStudy, uri: str):
     for key, samples in (("a", speech_samples(1, "said")), ("b", pen_samples(2, "written"))):
         run = study.begin(key)
-        study.writer.samples(run, samples)
+        study.samples(run, samples)
         study.end(key)
         time.sleep(0.01)
-    pen, spoken = state_of(Follower(uri), "growing")["samples"]
+    pen, spoken = live_state(LiveReader(uri), "growing")["samples"]
     assert (pen["kind"], pen["role"], pen["caption"]) == ("pen", "Generated", "written")
     assert pen["path"].startswith("M")
     assert spoken["url"] == f"sample/{study.runs['a']}/generated-0.flac"
 
 
-def followed(key: str, outcome: str, started: int, ended: int) -> Followed:
-    return Followed(key, key, "speech", "paper", "rnn-gmm", "0", outcome, True, started, ended, 4)
+def trial(key: str, status: TrialStatus = "done", started: int = 0, ended: int = 0, name: str = "speech") -> LiveTrial:
+    return LiveTrial(
+        run_id=key,
+        key=key,
+        corpus=name,
+        protocol=name,
+        model=name,
+        seed="0",
+        status=status,
+        trained=True,
+        started=started,
+        ended=ended,
+        max_epochs=800,
+    )
+
+
+def live_study(planned: int, *trials: LiveTrial) -> LiveStudy:
+    return LiveStudy(status="RUNNING", planned=planned, models=(), trials=trials, version=())
 
 
 def test_the_pace_is_that_of_the_last_hour_at_most():
     now = 100 * HOUR
-    old = followed("old", "done", now - 9 * HOUR, now - 8 * HOUR)
-    new = [followed(str(i), "done", now - HOUR // 2, now - i * 60_000) for i in range(3)]
+    old = trial("old", "done", now - 9 * HOUR, now - 8 * HOUR)
+    new = [trial(str(i), "done", now - HOUR // 2, now - i * 60_000) for i in range(3)]
     counts = {"total": 75, "waiting": 70, "running": 1}
-    look = Look("RUNNING", 75, (), (old, *new), ())
-    told = "About 6 trials an hour over the last 30 minutes; 71 of 75 are left."
-    assert _rest(look, counts, now) == f"{told} Trials differ in length, so the pace may change."
-    few = Look("RUNNING", 75, (), (old, new[0]), ())
-    assert _rest(few, counts, now) == "Too few trials have ended lately to say how fast it goes."
+    pace = "About 6 trials per hour over the last 30 minutes; 71 of 75 are left."
+    expected = f"{pace} Trials differ in length, so the pace may change."
+    assert _pace(live_study(75, old, *new), counts, now) == expected
+    few = live_study(75, old, new[0])
+    assert _pace(few, counts, now) == "Too few trials ended in the last hour to estimate the pace."
 
 
 class ManyTrials:
     """Stands in for the reader of a store of 500 trials of 800 epochs, with names as long as they may be."""
 
-    def look(self, study: str) -> Look:
+    def study(self, study: str) -> LiveStudy:
         names = [f"{i:03d}" + HOSTILE_TEXT + "x" * 80 for i in range(500)]
-        trials = [
-            Followed(n[:32], n[:32], n[:80], n[:80], n[:80], "0", "running" if i < 60 else "done", True, 0, i, 800)
-            for i, n in enumerate(names)
-        ]
-        return Look("RUNNING", 600, (), tuple(trials), ())
+        statuses: list[TrialStatus] = ["running" if i < 60 else "done" for i in range(500)]
+        trials = [trial(n[:32], statuses[i], 0, i, n[:80]) for i, n in enumerate(names)]
+        return live_study(600, *trials)
 
-    def epochs(self, trial: Followed) -> tuple[Epoch, ...]:
-        return tuple(Epoch(i, i, 12345.678, -1000.123456 + i) for i in range(1, 801))
+    def epochs(self, trial: LiveTrial) -> tuple[LiveEpoch, ...]:
+        values = ((i, -1000.123456 + i) for i in range(1, 801))
+        return tuple(LiveEpoch(number=i, at=i, frames_per_second=12345.678, valid=value) for i, value in values)
 
-    def listing(self, trial: Followed) -> tuple[dict[str, str], ...]:
-        return ({"kind": "pen", "role": "generated", "file": "a.json", "caption": "c" * 5000},)
+    def samples(self, trial: LiveTrial) -> tuple[SampleEntry, ...]:
+        return (sample_entry("pen", "generated", "a.json", "c" * 5000),)
 
-    def drawing(self, trial: Followed, file: str) -> bytes:
+    def drawing(self, trial: LiveTrial, file: str) -> bytes:
         return json.dumps({"strokes": [[[i % 97, i % 89] for i in range(6_000)]]}).encode()
 
 
 def test_a_state_of_five_hundred_trials_is_small():
-    made = Live(ManyTrials()).state("big")  # type: ignore[arg-type]
+    made = StateCache(ManyTrials()).state("big")  # type: ignore[arg-type]
     state = json.loads(made)
     assert len(made) < 500_000
     assert len(state["running"]) == 40
@@ -156,7 +172,7 @@ def test_a_state_of_five_hundred_trials_is_small():
 
 
 def test_an_answer_is_used_again_for_a_while(study: RunningStudy, uri: str):
-    live = Live(Follower(uri))
+    live = StateCache(LiveReader(uri))
     before = live.state("growing")
     study.begin("a")
     assert live.state("growing") is before
@@ -173,17 +189,28 @@ def test_thinning_keeps_ends_and_peaks():
     assert _thinned(points[:200]) == points[:200]
 
 
-def test_a_cache_forgets_what_was_asked_for_longest_ago():
-    cache: Recent[int] = Recent(2)
-    assert [cache.get(key, lambda key=key: key) for key in (1, 2)] == [1, 2]
-    cache.get(1, lambda: 0)
-    cache.get(3, lambda: 3)
-    assert len(cache) == 2
-    assert cache.get(1, lambda: 10) == 1
-    assert cache.get(2, lambda: 20) == 20
+def test_an_unknown_study_is_an_error_of_one_line(uri: str, tmp_path: Path):
+    with pytest.raises(StudyError, match=r"^no study is named 'nowhere': the start page lists all studies$"):
+        LiveReader(uri).study("nowhere")
+    RunningStudy(uri, tmp_path, name=HOSTILE_STUDY)
+    assert live_state(LiveReader(uri), HOSTILE_STUDY)["study"] == HOSTILE_STUDY
 
 
-def test_an_unknown_study_is_an_error_of_one_line(store: Store):
-    with pytest.raises(ReportError, match=r"^no study is named 'nowhere': the first page lists them$"):
-        Follower(store.uri).look("nowhere")
-    assert state_of(Follower(store.uri), HOSTILE_STUDY)["study"] == HOSTILE_STUDY
+def test_a_store_that_cannot_be_read_is_an_error_of_one_line_without_its_address(tmp_path: Path):
+    reader = LiveReader(f"sqlite:///{tmp_path / 'secret.db'}")
+    (tmp_path / "secret.db").write_text("not a database")
+    for read in (reader.studies, lambda: reader.study("any"), lambda: reader.sample("any", "0" * 32, "a.flac")):
+        with pytest.raises(StoreError, match=r"^MLflow cannot be read .*; check MLFLOW_TRACKING_URI$") as caught:
+            read()
+        assert "\n" not in str(caught.value)
+
+
+def test_what_a_trial_that_ended_left_is_read_once(study: RunningStudy, uri: str, monkeypatch: pytest.MonkeyPatch):
+    study.begin("a")
+    study.epoch("a", 1, 2.0)
+    study.end("a")
+    reader = LiveReader(uri)
+    (ended,) = reader.study("growing").trials
+    first = reader.epochs(ended)
+    monkeypatch.setattr(reader, "_client", None)
+    assert reader.epochs(ended) is first

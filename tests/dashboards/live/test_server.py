@@ -1,10 +1,11 @@
-"""The server over real HTTP: what it shows, and each thing that it refuses."""
+"""The server over real HTTP: what it shows and what it refuses."""
 
 import json
 import re
 import socket
 import threading
 from collections.abc import Iterator
+from http import HTTPStatus
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from urllib.parse import quote
@@ -12,12 +13,13 @@ from urllib.parse import quote
 import pytest
 from mlflow import MlflowClient
 
+from benchmarks.schema.samples import SampleList
 from dashboards.errors import ReportError
 from dashboards.live.server import MOST_THREADS, StudyServer, is_loopback
 from dashboards.live.site import Site, study_path
 from dashboards.page import policy_of, render
 from tests.dashboards.running import RunningStudy, copy_of
-from tests.dashboards.studies import HOSTILE_STUDY, HOSTILE_TEXT, Store, speech_samples
+from tests.dashboards.studies import HOSTILE_STUDY, HOSTILE_TEXT, sample_entry, speech_samples
 
 BUILT: list[str] = []
 SAFE = {
@@ -36,9 +38,9 @@ def built(study: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def place(store: Store, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+def place(empty_store: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     directory = tmp_path_factory.mktemp("served")
-    return copy_of(store.empty_uri, directory), directory
+    return copy_of(empty_store, directory), directory
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +51,13 @@ def studies(place: tuple[str, Path]) -> dict[str, str]:
         study = RunningStudy(*place, name=name, keys=["a"])
         texts = dict.fromkeys(("corpus", "model"), HOSTILE_TEXT) if name == HOSTILE_STUDY else {}
         runs[name] = study.begin("a", **texts)
-        study.writer.samples(runs[name], speech_samples(1))
+        study.samples(runs[name], speech_samples(1))
         study.client.log_text(runs[name], "secret", "samples/unlisted.json")
         study.client.log_text(runs[name], "secret", "record.json")
         if name == "other":
-            entries = [{"file": file} for file in ("../record.json", "/etc/passwd.json", "absent.json", "page.html")]
-            study.client.log_text(runs[name], json.dumps(entries), "samples/samples.json")
+            files = ("../record.json", "/etc/passwd.json", "absent.json", "page.html")
+            listed = SampleList(samples=tuple(sample_entry("pen", "generated", file, "") for file in files))
+            study.client.log_text(runs[name], listed.to_bytes().decode(), "samples/samples.json")
             study.client.log_text(runs[name], "<script>", "samples/page.html")
     return runs
 
@@ -86,7 +89,7 @@ def raw(server: StudyServer, request: bytes) -> bytes:
         return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
-def test_the_first_page_links_every_study(server: StudyServer):
+def test_the_start_page_links_every_study(server: StudyServer):
     answer, body = ask(server, "/")
     assert answer.status == 200
     links = re.findall(r'href="(/study/[^"]*)"', body)
@@ -226,7 +229,7 @@ def test_a_request_without_a_host_or_with_two_is_forbidden(server: StudyServer):
     "request_", [b"\x16\x03\x01\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"GET / x y\r\n\r\n"]
 )
 def test_what_is_no_request_is_refused(server: StudyServer, request_: bytes):
-    assert b"this is no request that can be answered" in raw(server, request_)
+    assert b"the request is malformed" in raw(server, request_)
     assert ask(server, "/")[0].status == 200
 
 
@@ -267,3 +270,12 @@ def test_a_server_for_everybody_admits_addresses_and_its_own_name_but_no_other(s
     }
     public.server_close()
     assert named == {"192.0.2.7:80": True, socket.gethostname(): True, "evil.example": False, "[2001:db8::1]": True}
+
+
+def test_a_store_that_cannot_be_read_is_said_to_be_so(tmp_path: Path):
+    site = Site(f"sqlite:///{tmp_path / 'broken.db'}", built)
+    (tmp_path / "broken.db").write_text("not a database")
+    for path in ("/", "/study/any/live", "/study/any/state.json", "/study/any/report"):
+        answer = site.answer(path)
+        assert (path, answer.status) == (path, HTTPStatus.SERVICE_UNAVAILABLE)
+        assert b"MLflow cannot be read" in answer.body
