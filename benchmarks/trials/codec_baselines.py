@@ -1,7 +1,7 @@
-"""References that need no training: what a lossless coder makes of the very samples that models are scored on.
+"""Codec baselines: what lossless audio compression achieves on the samples that models are scored on.
 
-A code of b bits is a probability of 2^-b, so that a coder's row stands among the masses, in the same unit, and its bits
-per sample are what a model has to beat to have learned anything that a coder does not know.
+A code of b bits corresponds to a probability of 2^-b, so a codec's score is comparable with those of models that give
+probabilities to integers, in the same unit. A model that needs more bits a sample has learned less than a codec knows.
 """
 
 import io
@@ -26,21 +26,21 @@ from pipelines.batches.roles import assign_roles, split_rows
 from pipelines.runtime.storage import Location
 from pipelines.shards.read import ShardSet
 
-__all__ = ["REFERENCES", "flac", "score_reference"]
+__all__ = ["flac", "score_reference"]
 
 _MAGIC_BYTES, _BLOCK_HEADER_BYTES, _LAST_BLOCK = 4, 4, 0x80
 
 
 def flac(shards: ShardSet, protocol: Protocol, split: str) -> pd.DataFrame:
-    """FLAC at its highest compression; each scored sequence or window is a stream of its own, metadata left out.
+    """Score FLAC at its highest compression; each sequence or window is a stream of its own, without its metadata.
 
     Returns:
-        A table as `benchmarks.scoring.score.score` makes, with the estimator `code`: minus the code length in nats.
+        A table like that of `benchmarks.scoring.score.score`, with the estimator `code`: minus the code length in nats.
     """
     source = FrameSource(shards, Framing.fit(protocol, shards.manifest), split_rows(shards, protocol, (split,)))
     samples = source.lengths * protocol.frame_size
     sample_rate = shards.manifest.sample_rate
-    assert sample_rate is not None, "FLAC codes sound"
+    assert sample_rate is not None, "codec baselines are for speech"
     bits = [
         8 * _frames_bytes(np.asarray(source.signal(position))[:count], sample_rate)
         for position, count in enumerate(samples.tolist())
@@ -51,19 +51,20 @@ def flac(shards: ShardSet, protocol: Protocol, split: str) -> pd.DataFrame:
 
 
 def _frames_bytes(signal: npt.NDArray[np.int16], sample_rate: int) -> int:
-    """Bytes of the FLAC frames of a signal: the file without its magic number and metadata blocks."""
+    """Bytes of a signal's FLAC file without its magic number and metadata blocks."""
     stream = io.BytesIO()
     soundfile.write(stream, signal, sample_rate, format="FLAC", subtype="PCM_16", compression_level=1.0)
-    content, place = stream.getvalue(), _MAGIC_BYTES
+    content, offset = stream.getvalue(), _MAGIC_BYTES
     while True:
-        last = content[place] & _LAST_BLOCK
-        place += _BLOCK_HEADER_BYTES + int.from_bytes(content[place + 1 : place + _BLOCK_HEADER_BYTES], "big")
-        if last:
-            return len(content) - place
+        # A metadata block: a byte of type, whose top bit marks the last block, three bytes of length, and the content.
+        is_last = content[offset] & _LAST_BLOCK
+        offset += _BLOCK_HEADER_BYTES + int.from_bytes(content[offset + 1 : offset + _BLOCK_HEADER_BYTES], "big")
+        if is_last:
+            return len(content) - offset
 
 
-REFERENCES: Mapping[str, Callable[[ShardSet, Protocol, str], pd.DataFrame]] = {"flac": flac}
-"""The references by the name that a suite gives them; each is of speech."""
+_CODECS: Mapping[str, Callable[[ShardSet, Protocol, str], pd.DataFrame]] = {"flac": flac}
+"""The codecs by their names in a suite's `references`; all are for speech."""
 
 
 def score_reference(suite: Suite, reference: Reference) -> StoredTrial:
@@ -79,7 +80,7 @@ def score_reference(suite: Suite, reference: Reference) -> StoredTrial:
     shards = ShardSet(Location(reference.corpus.shards))
     split = assign_roles(shards, reference.protocol).report_split
     with tempfile.TemporaryDirectory() as artifacts:
-        table = REFERENCES[reference.model](shards, reference.protocol, split)
+        table = _CODECS[reference.model](shards, reference.protocol, split)
         table.to_parquet(Path(artifacts) / SCORES, index=False)
         bits = -math.fsum(table["nats"]) / (float(table["samples"].sum()) * math.log(2))
         write_file(directory, record_of_reference(suite, reference, shards))

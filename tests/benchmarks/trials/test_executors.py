@@ -1,5 +1,6 @@
 """Studies whose trials run several at once, that lose processes, are stopped, extended and kept in an object store."""
 
+import inspect
 import os
 import re
 import shutil
@@ -10,16 +11,17 @@ import threading
 import uuid
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from benchmarks.cli import study_verbs
 from benchmarks.errors import FailedError, StoppedError
-from benchmarks.schema.comparison import ComparisonRow
-from benchmarks.store.mlflow_writer import open_record
-from benchmarks.study.run import run_study
-from benchmarks.schema.comparison import Comparison
-from benchmarks.suites.suite import expand
+from benchmarks.schema.comparison import Comparison, ComparisonRow
 from benchmarks.schema.suite import Suite
+from benchmarks.store.mlflow_writer import open_writer
+from benchmarks.study.run import run_study
+from benchmarks.suites.suite import expand
 from benchmarks.trials import ray_executor
 from benchmarks.trials.events import EpochFinished, Event, TrialEvent, TrialFailed, TrialRetried
 from benchmarks.trials.task import task_of
@@ -31,9 +33,12 @@ from pipelines.shards.read import INDEX_NAME
 from tests.benchmarks.small_studies import FAST, EventLog, logged_steps, small_suite, store_at, trial_runs, write_suite
 from tests.pipelines.object_store import Store
 from tests.processes import RAY_AGENTS, kill_all, named, wait_until, wait_until_gone
+from vrnn.training import loop
+from vrnn.training.step import StepResult
 from vrnn.training.stopping import Stop
 
 BENCH = Path(sys.executable).parent / "vrnn-bench"
+REPOSITORY = Path(__file__).parents[3]
 TWO_AT_ONCE = {"concurrent": 2, "resources": {"cpus_per_worker": 0.5}}
 WORKER = "ray::TrialWorker.run"
 
@@ -50,7 +55,7 @@ def one_after_another(ink_shards: Path, tmp_path_factory: pytest.TempPathFactory
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", store_at(root))
         patch.chdir(root)
-        return run_study(small_suite(root, {"ink": ink_shards}), open_record)
+        return run_study(small_suite(root, {"ink": ink_shards}), open_writer)
 
 
 def assert_same_scores(rows: list[ComparisonRow], expected: list[ComparisonRow], within: float = 1e-9) -> None:
@@ -72,7 +77,7 @@ def test_two_at_once_share_two_processes_and_score_what_they_would_one_after_ano
 ) -> None:
     suite = small_suite(tmp_path, {"ink": ink_shards}, seeds=(0, 1), **TWO_AT_ONCE)
     events = EventLog()
-    comparison = run_study(suite, open_record, subscribers=[events])
+    comparison = run_study(suite, open_writer, subscribers=[events])
     assert set(events.epochs.values()) == {FAST["max_epochs"]}
     assert len(events.finished) == 4
     begun = processes_of(suite)
@@ -91,9 +96,35 @@ def test_two_at_once_share_two_processes_and_score_what_they_would_one_after_ano
         assert (Path(run.data.tags["logs"]) / "worker-0.txt").is_file()
     assert {row.seeds for row in comparison.rows} == {2}
     smaller = small_suite(tmp_path, {"ink": ink_shards}, seeds=(0,), **TWO_AT_ONCE)
-    again = run_study(smaller, open_record, subscribers=[(idle := EventLog())])
+    again = run_study(smaller, open_writer, subscribers=[(idle := EventLog())])
     assert idle.trained == []
     assert_same_scores(again.rows, one_after_another.rows)
+
+
+def test_from_the_command_to_a_training_step_are_few_calls(
+    ink_shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a reader has to follow: the step is the eighth call."""
+    walks: list[list[tuple[str, str]]] = []
+    step, packages = loop.train_step, tuple(str(REPOSITORY / name) for name in ("benchmarks", "vrnn", "pipelines"))
+
+    def noted(*arguments: Any, **named: Any) -> StepResult:
+        callers = [(frame.filename, frame.function) for frame in inspect.stack()]
+        walks.append([caller for caller in callers if caller[0].startswith(packages)])
+        return step(*arguments, **named)
+
+    monkeypatch.setattr(loop, "train_step", noted)
+    study_verbs.run(write_suite(small_suite(tmp_path, {"ink": ink_shards}, models=("rnn-gauss",)), tmp_path))
+    assert [function for _, function in walks[0]][::-1] == [
+        "run",
+        "_run",
+        "run_study",
+        "run_locally",
+        "run_trial",
+        "train_locally",
+        "train",
+        "train_epoch",
+    ]
 
 
 def spoil(shards: Path, out: Path) -> Path:
@@ -116,7 +147,7 @@ def test_a_trial_that_fails_leaves_the_others_alone_and_is_tried_again(
     spoilt = spoil(speech_shards, tmp_path / "spoilt")
     suite = small_suite(tmp_path, {"bad": spoilt, "ink": ink_shards}, **ways)
     events = EventLog()
-    comparison = run_study(suite, open_record, subscribers=[events])
+    comparison = run_study(suite, open_writer, subscribers=[events])
     bad = {"bad/clean/rnn-gauss/seed0", "bad/clean/vrnn-gauss/seed0"}
     assert set(comparison.failed) == set(events.failed) == bad
     assert {row.corpus for row in comparison.rows} == {"ink"}
@@ -131,7 +162,7 @@ def test_a_trial_that_fails_leaves_the_others_alone_and_is_tried_again(
     shutil.rmtree(spoilt)
     shutil.copytree(speech_shards, spoilt)
     again = EventLog()
-    fixed = run_study(suite, open_record, subscribers=[again])
+    fixed = run_study(suite, open_writer, subscribers=[again])
     assert fixed.failed == {}
     assert set(again.trained) == bad
     runs = trial_runs(tmp_path, "small")
@@ -146,14 +177,14 @@ def test_a_damaged_index_is_reported_before_any_trial_begins(
     (damaged / INDEX_NAME).write_bytes(b"")
     events = EventLog()
     with pytest.raises(InputError, match="run prepare again"):
-        run_study(small_suite(tmp_path, {"ink": ink_shards, "bad": damaged}), open_record, subscribers=[events])
+        run_study(small_suite(tmp_path, {"ink": ink_shards, "bad": damaged}), open_writer, subscribers=[events])
     assert events.trained == []
 
 
 def test_where_every_trial_fails_the_study_does(ink_shards: Path, tmp_path: Path) -> None:
     suite = small_suite(tmp_path, {"bad": spoil(ink_shards, tmp_path / "spoilt")})
     with pytest.raises(FailedError, match="no trial was finished, the first of them bad/clean/rnn-gauss/seed0: "):
-        run_study(suite, open_record)
+        run_study(suite, open_writer)
 
 
 def test_failures_are_reported_at_the_end_with_exit_1(ink_shards: Path, speech_shards: Path, tmp_path: Path) -> None:
@@ -171,9 +202,9 @@ def test_failures_are_reported_at_the_end_with_exit_1(ink_shards: Path, speech_s
 
 def test_a_study_grows_by_seeds_and_models_and_repeats_nothing(ink_shards: Path, tmp_path: Path) -> None:
     first, second = EventLog(), EventLog()
-    run_study(small_suite(tmp_path, {"ink": ink_shards}, models=("rnn-gauss",)), open_record, subscribers=[first])
+    run_study(small_suite(tmp_path, {"ink": ink_shards}, models=("rnn-gauss",)), open_writer, subscribers=[first])
     grown = small_suite(tmp_path, {"ink": ink_shards}, models=("rnn-gauss", "rnn-gmm"), seeds=(0, 1))
-    comparison = run_study(grown, open_record, subscribers=[second])
+    comparison = run_study(grown, open_writer, subscribers=[second])
     assert set(second.skipped) == set(first.trained) == {"ink/clean/rnn-gauss/seed0"}
     assert set(second.trained) == {"ink/clean/rnn-gauss/seed1", "ink/clean/rnn-gmm/seed0", "ink/clean/rnn-gmm/seed1"}
     assert [(row.model, row.seeds) for row in comparison.rows] == [("rnn-gauss", 2), ("rnn-gmm", 2)]
@@ -197,9 +228,9 @@ def test_a_trial_that_resumes_with_other_scoring_gets_a_run_of_its_own(ink_shard
     """MLflow changes no parameter of a run."""
     suite, stop = small_suite(tmp_path, {"ink": ink_shards}, models=("vrnn-gauss",)), Stop()
     with pytest.raises(StoppedError):
-        run_study(suite, open_record, subscribers=[StopsAfter(stop, 1)], stop=stop)
+        run_study(suite, open_writer, subscribers=[StopsAfter(stop, 1)], stop=stop)
     other = small_suite(tmp_path, {"ink": ink_shards}, models=("vrnn-gauss",), scoring={"num_samples": 3, "repeats": 1})
-    comparison = run_study(other, open_record)
+    comparison = run_study(other, open_writer)
     assert [(row.estimator, row.num_samples) for row in comparison.rows] == [("elbo", 1), ("iwae", 3)]
     runs = {run.info.status: run for run in trial_runs(tmp_path, "small")}
     assert runs.keys() == {"FINISHED", "KILLED"}
@@ -214,10 +245,10 @@ def test_in_an_object_store_a_study_is_stopped_and_resumes(
     stop = Stop()
     first = StopsAfter(stop, 4)
     with pytest.raises(StoppedError):
-        run_study(suite, open_record, subscribers=[first], stop=stop)
+        run_study(suite, open_writer, subscribers=[first], stop=stop)
     assert sorted(run.info.status for run in trial_runs(tmp_path, "small")) == ["FINISHED", "KILLED"]
     second = EventLog()
-    comparison = run_study(suite, open_record, subscribers=[second])
+    comparison = run_study(suite, open_writer, subscribers=[second])
     assert first.epochs + second.epochs == Counter(dict.fromkeys(first.epochs, FAST["max_epochs"]))
     assert comparison.rows == one_after_another.rows
     kept = {file.path.rpartition("/")[2] for file in store.at("runs").files()}
@@ -230,7 +261,7 @@ def test_a_study_that_is_being_run_already_is_refused(ink_shards: Path, tmp_path
         lock_directory(Location(suite.runs) / suite.study),
         pytest.raises(FailedError, match=f"is being run already: .*process {os.getpid()}"),
     ):
-        run_study(suite, open_record)
+        run_study(suite, open_writer)
 
 
 class Killer(EventLog):
@@ -265,7 +296,7 @@ def test_a_trial_whose_process_is_killed_resumes_in_another(
     killer = Killer()
     killing = threading.Thread(target=killer.kill, args=(1,))
     killing.start()
-    comparison = run_study(suite, open_record, subscribers=[killer])
+    comparison = run_study(suite, open_writer, subscribers=[killer])
     killer.end()
     killing.join()
     assert list(killer.retried.values()) == ["its process died"]
@@ -290,7 +321,7 @@ def test_where_no_worker_can_be_started_the_study_fails_in_one_line(
         tmp_path, {"ink": ink_shards}, concurrent=2, resources={"cpus_per_worker": 0.5, "max_failures": 1}
     )
     with pytest.raises(FailedError, match=r"^2 processes died before they ran any trial: \w+: "):
-        run_study(suite, open_record)
+        run_study(suite, open_writer)
     assert trial_runs(tmp_path, "small") == []
 
 
@@ -323,7 +354,7 @@ def test_a_trial_whose_processes_die_again_and_again_fails_and_the_next_is_run(
     killer = Killer()
     killing = threading.Thread(target=killer.kill, args=(1_000,))
     killing.start()
-    comparison = run_study(suite, open_record, subscribers=[killer])
+    comparison = run_study(suite, open_writer, subscribers=[killer])
     killing.join()
     (reason,) = comparison.failed.values()
     assert reason == "its process died, 2 times without progress"
@@ -336,7 +367,7 @@ def test_a_trial_with_workers_of_its_own_is_driven_from_a_worker(
 ) -> None:
     resources = {"workers": 2, "cpus_per_worker": 0.5}
     suite = small_suite(tmp_path, {"ink": ink_shards}, models=("vrnn-gauss",), resources=resources)
-    comparison = run_study(suite, open_record)
+    comparison = run_study(suite, open_writer)
     assert {path.name for path in Path(suite.runs).rglob("worker-*.txt")} == {"worker-0.txt", "worker-1.txt"}
     assert_same_scores(comparison.rows, [row for row in one_after_another.rows if row.model == "vrnn-gauss"])
 
