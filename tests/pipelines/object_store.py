@@ -1,4 +1,4 @@
-"""An S3 endpoint on loopback, moto behind a gate that can refuse requests as a busy or broken store would."""
+"""An S3 endpoint on loopback: moto with a gate that can refuse requests like a busy or broken store."""
 
 import threading
 import uuid
@@ -17,7 +17,7 @@ Start = Callable[[str, list[tuple[str, str]]], Any]
 
 class Quiet(WSGIRequestHandler):
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002
-        """Say nothing."""
+        """Log nothing."""
 
 
 @dataclass

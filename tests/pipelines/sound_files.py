@@ -1,4 +1,4 @@
-"""Sound files built byte by byte, so that a test can lie in any field."""
+"""Sound files built byte by byte, so that a test can falsify any field."""
 
 import io
 
@@ -35,5 +35,5 @@ def encoded(samples: np.ndarray, rate: int = 16000, container: str = "WAV", subt
 
 
 def decoded(content: bytes, rate: int = 16000) -> np.ndarray:
-    """All of a sound at once."""
+    """The whole decoded sound."""
     return np.concatenate(list(decode_audio(io.BytesIO(content), rate)))

@@ -39,21 +39,21 @@ def test_speech_frames_are_the_normalised_samples_without_the_rest(
     np.testing.assert_allclose(rules.denormalise(frames), kept, rtol=1e-5, atol=1e-2)
 
 
-def test_pen_frames_are_offsets_and_the_pen_after_them() -> None:
+def test_pen_frames_are_offsets_and_pen_lifts() -> None:
     frames = framing("clean", "pen", (0.0, 0.0), (1.0, 1.0)).frames(LINE, keyed_generator("x"))
     np.testing.assert_allclose(frames[:, :2], [[2, 0], [-3, 2], [0, -3]], atol=0.5)
     np.testing.assert_array_equal(frames[:, 2], [1, 0, 1])
     assert frame_count(PROTOCOLS["clean", "pen"], len(LINE)) == len(frames)
 
 
-def test_the_paper_lets_y_grow_upward_and_the_recorded_scale_turns_it_back() -> None:
+def test_under_paper_y_grows_upward_and_denormalise_restores_it() -> None:
     rules = framing("paper", "pen", (8.0, 8.0), (56.0, 56.0))
     frames = rules.frames(LINE, None)
     np.testing.assert_allclose(frames[:, 1] * 56 + 8, [0, -2, 3], atol=1e-5)
     np.testing.assert_allclose(rules.denormalise(frames)[:, :2], [[2, 0], [-3, 2], [0, -3]], atol=1e-5)
 
 
-def test_dequantisation_stays_within_half_a_step_and_belongs_to_its_key() -> None:
+def test_dequantisation_stays_within_half_a_step_and_depends_on_its_key() -> None:
     rules = framing("clean", "speech", (0.0,), (1.0,))
     samples = np.arange(400, dtype=np.int16)
     noisy = rules.frames(samples, keyed_generator("a")).ravel()
@@ -83,7 +83,7 @@ def test_the_released_integer_normalisation_is_one_mean_for_both_axes() -> None:
     assert fitted.std[0] == pytest.approx(math.sqrt(100 - 64))
 
 
-def test_an_unknown_protocol_is_answered_with_the_nearest() -> None:
+def test_an_unknown_protocol_suggests_the_nearest() -> None:
     with pytest.raises(InputError, match="did you mean clean"):
         find_protocol("claen", "speech", "timit")
 

@@ -1,4 +1,4 @@
-"""Long recordings: cut into rows when prepared, into windows by the protocol, no frame lost and none seen twice."""
+"""Long recordings are cut into rows by `prepare` and into windows by the protocol; no frame is lost or used twice."""
 
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def test_the_paper_cuts_blizzard_and_accent_into_half_seconds_and_nothing_else()
 
 @pytest.fixture(scope="module")
 def chapters(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve chapters of noise; the first is longer than a row may be."""
+    """Twelve chapters of noise; the first is longer than one row."""
     raw = tmp_path_factory.mktemp("chapters")
     generator = np.random.default_rng(0)
     (raw / "unsegmented").mkdir()

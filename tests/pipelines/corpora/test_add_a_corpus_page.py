@@ -11,7 +11,7 @@ from pipelines.errors import InputError
 from pipelines.runtime.storage import Location
 from pipelines.shards.read import ShardSet
 from tests.conftest import prepare_here
-from tests.pipelines.corpora.test_corpora import touch
+from tests.pipelines.corpora.trees import touch
 from tests.pipelines.sound_files import encoded, tone
 
 PAGE = Path(__file__).parents[3] / "docs" / "add-a-corpus.md"
@@ -58,7 +58,7 @@ def test_the_pages_adapter_prepares_a_corpus(digits: Corpus, raw: Path, tmp_path
     assert (index["length"]["cy-2-0"], index["length"]["cy-2-1"]) == (1000, 1100)
 
 
-def test_its_option_its_attributes_and_its_refusals_hold(digits: Corpus, raw: Path, tmp_path: Path) -> None:
+def test_the_pages_adapter_has_its_option_attributes_and_errors(digits: Corpus, raw: Path, tmp_path: Path) -> None:
     items = digits.list_items(Location(str(raw)), {"most_takes": 1}).items
     assert {item.id: item.attributes for item in items} == {
         "ann-0-0": (("sex", "female"),),

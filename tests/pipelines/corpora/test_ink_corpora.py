@@ -48,7 +48,7 @@ def test_every_inkml_file_is_an_item_whose_writer_is_the_directory_that_was_name
     assert by_writer == {"loose": (None, "loose"), "set/w1/a": ("w1", "w1"), "set/w2/b": ("w2", "w2")}
 
 
-def test_a_writer_is_on_one_side_of_the_split(tmp_path: Path) -> None:
+def test_no_writer_is_in_two_splits(tmp_path: Path) -> None:
     raw = inkml_tree(tmp_path, *(f"w{writer}/{n}.inkml" for writer in range(10) for n in range(3)))
     items = list_ink("inkml", raw, writer_level=1).items
     splits = {writer: {item.split for item in items if item.speaker == writer} for writer in {i.speaker for i in items}}
@@ -66,7 +66,7 @@ def test_a_writer_is_on_one_side_of_the_split(tmp_path: Path) -> None:
         (("a.inkml",), {"scale": 10**7}, "scale=10000000 is not from 1"),
     ],
 )
-def test_what_is_no_inkml_tree_is_refused_in_one_line(
+def test_a_tree_without_inkml_is_refused_in_one_line(
     tmp_path: Path, names: tuple[str, ...], options: dict[str, int], message: str
 ) -> None:
     with pytest.raises(InputError, match=message) as caught:

@@ -1,4 +1,4 @@
-"""True recordings and true handwriting, whole: what no synthetic file can show."""
+"""Real recordings and real handwriting: properties that no synthetic file can show."""
 
 from collections import Counter
 from functools import partial
@@ -22,7 +22,7 @@ from tests.pipelines.runtime.test_object_store import upload
 
 
 @pytest.mark.parametrize(("include_sa", "count"), [(False, 80), (True, 100)])
-def test_true_timit_is_kept_whole_and_equals_the_bytes_behind_each_header(
+def test_real_timit_is_complete_and_equals_the_bytes_after_each_header(
     real_corpora: Path, tmp_path: Path, include_sa: bool, count: int
 ) -> None:
     raw = real_corpora / "timit" / "TIMIT"
@@ -35,7 +35,7 @@ def test_true_timit_is_kept_whole_and_equals_the_bytes_behind_each_header(
 
 
 @pytest.mark.parametrize(("name", "kept", "rejected"), [("riff_mixed_2008", 20, 0), ("sphere_eolmangled_2006", 0, 20)])
-def test_every_altered_file_is_rejected_and_every_sound_one_is_kept(
+def test_every_altered_file_is_rejected_and_every_intact_one_is_kept(
     real_corpora: Path, tmp_path: Path, name: str, kept: int, rejected: int
 ) -> None:
     raw = real_corpora / "timit" / "damaged" / name
@@ -45,7 +45,7 @@ def test_every_altered_file_is_rejected_and_every_sound_one_is_kept(
     assert all(ShardSet(Location(str(tmp_path))).rejects()["message"].str.len() > 20)
 
 
-def test_true_iam_ondb_keeps_every_point_and_one_and_two_workers_write_the_same_bytes(
+def test_real_iam_ondb_keeps_every_point_and_one_and_two_workers_write_the_same_bytes(
     real_corpora: Path, tmp_path: Path, ray_cluster: None
 ) -> None:
     raw = Location(str(real_corpora / "iam_ondb"))
@@ -84,7 +84,7 @@ def oddities(root: Path) -> int:
         ("accent", "accent", {}, {"train": 63, "valid": 3, "test": 4}, 0.597),
     ],
 )
-def test_every_true_recording_of_the_other_columns_is_kept_whole(
+def test_every_real_recording_of_the_other_corpora_is_complete(
     real_corpora: Path,
     tmp_path: Path,
     corpus: str,

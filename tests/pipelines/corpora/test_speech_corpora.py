@@ -1,4 +1,4 @@
-"""The speech adapters: what they take, leave, refuse and report, on layouts made here and on real corpora."""
+"""The speech adapters: what they use, ignore, refuse and report, on generated trees and on real corpora."""
 
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from pipelines.corpora import CORPORA, Listing, SourceItem, find_corpus
 from pipelines.errors import InputError
 from pipelines.runtime.storage import Location
-from tests.pipelines.corpora.test_corpora import touch
+from tests.pipelines.corpora.trees import touch
 
 LIST_HEADER = "age,age_onset,birthplace,filename,native_language,sex,speakerid,country,file_missing?,,,"
 LAYOUTS: dict[str, tuple[str, ...]] = {
@@ -50,7 +50,7 @@ def refused(name: str, root: Path, **options: bool | int | str) -> str:
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_ids_and_splits_depend_neither_on_letter_case_nor_on_where_the_copy_lies(name: str, tmp_path: Path) -> None:
+def test_ids_and_splits_depend_neither_on_letter_case_nor_on_the_place_of_the_copy(name: str, tmp_path: Path) -> None:
     first = listing(name, layout(name, tmp_path / "a"))
     for other in (layout(name, tmp_path / "b", "upper"), layout(name, tmp_path / "c", "lower")):
         again = listing(name, other)
@@ -76,7 +76,7 @@ def test_a_wrong_root_is_refused_in_one_line_that_says_what_to_point_at(name: st
 
 
 @pytest.mark.parametrize("name", [name for name in LAYOUTS if name != "audio_folder"])
-def test_two_files_of_one_id_are_refused_by_name(name: str, tmp_path: Path) -> None:
+def test_two_files_with_one_id_are_refused_by_name(name: str, tmp_path: Path) -> None:
     layout(name, tmp_path)
     path = LAYOUTS[name][0]
     double = path.rsplit(".", 1)[0] + ".ogg"
@@ -87,14 +87,14 @@ def test_two_files_of_one_id_are_refused_by_name(name: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_each_adapter_says_where_it_comes_from_and_under_which_licence(name: str) -> None:
+def test_each_adapter_states_origin_and_licence(name: str) -> None:
     corpus = CORPORA[name]
     assert (corpus.kind, corpus.sample_rate) == ("speech", 16000)
     assert corpus.licence
     assert corpus.url.startswith("https://") or name == "audio_folder"
 
 
-def test_blizzard_takes_the_chapters_unless_told_otherwise(tmp_path: Path) -> None:
+def test_blizzard_uses_the_chapters_by_default(tmp_path: Path) -> None:
     touch(tmp_path, "Unsegmented_mp3/c1.mp3", "unsegmented_mp3/c2.mp3", "wavs/u1.wav", "wavs/u2.flac", "wavs/u3.mp3")
     chapters = by_id(listing("blizzard", tmp_path))
     assert [item.file.path for item in chapters.values()] == ["Unsegmented_mp3/c1.mp3", "unsegmented_mp3/c2.mp3"]
@@ -104,14 +104,14 @@ def test_blizzard_takes_the_chapters_unless_told_otherwise(tmp_path: Path) -> No
     assert {item.speaker for item in chapters.values()} == {None}
 
 
-def test_blizzard_takes_any_mp3_where_there_is_nothing_else(tmp_path: Path) -> None:
+def test_blizzard_uses_any_mp3_if_there_is_nothing_else(tmp_path: Path) -> None:
     touch(tmp_path, "book1/c1.mp3", "book2/c1.mp3", "README.txt")
     assert set(by_id(listing("blizzard", tmp_path))) == {"book1/c1", "book2/c1"}
     assert "of the form segmented" in refused("blizzard", tmp_path, form="segmented")
     assert "choose one of auto, unsegmented, segmented" in refused("blizzard", tmp_path, form="mp3")
 
 
-def test_blizzard_utterances_follow_their_list(tmp_path: Path) -> None:
+def test_blizzard_utterances_are_those_of_their_list(tmp_path: Path) -> None:
     rows = 'id|takes|text\nU1|3|"No, never\nu2|1|\nU9|1|Lost.\n../../etc/passwd|1|Traversal.\n'
     touch(tmp_path, "flac/u1.flac", "flac/u2.flac", "orig/u1_48k.wav", "etc/passwd", "passwd.wav")
     touch(tmp_path, "metadata.csv", text=rows)
@@ -138,8 +138,16 @@ def test_onomatopoeia_reads_classes_and_the_nonverbal_names(tmp_path: Path) -> N
     assert (items["dog bark/1"].speaker, items["dog bark/1"].group) == (None, "dog bark/1")
     yawn = items["yawning/9u2e_5_11_1_15_0_1_0"]
     assert (yawn.speaker, yawn.group) == ("9u2e", "9u2e")
-    told = {"class": "yawning", "trial": "11", "sex": "1", "age": "15", "location": "0", "quality": "1", "noise": "0"}
-    assert dict(yawn.attributes) == told
+    attributes = {
+        "class": "yawning",
+        "trial": "11",
+        "sex": "1",
+        "age": "15",
+        "location": "0",
+        "quality": "1",
+        "noise": "0",
+    }
+    assert dict(yawn.attributes) == attributes
 
 
 def test_sounds_without_a_class_level_are_refused(tmp_path: Path) -> None:
@@ -182,7 +190,7 @@ def test_accent_reads_the_short_list_with_a_byte_order_mark_and_prefers_the_long
     assert dict(by_id(listing("accent", tmp_path))["ga1"].attributes)["sex"] == "female"
 
 
-def test_accent_says_of_every_missing_recording_whether_the_list_knows_it(tmp_path: Path) -> None:
+def test_accent_states_for_every_missing_recording_whether_the_list_marks_it(tmp_path: Path) -> None:
     touch(tmp_path, "recordings/ga1.mp3", "etc/passwd", "passwd.mp3")
     rows = ("1,1,,Balanta,b,male,1,,TRUE", "1,1,,kru2,k,male,2,,FALSE", "1,1,,../../etc/passwd,k,male,3,,", "1,1,,,k")
     accent_list(tmp_path, *rows)
@@ -203,7 +211,7 @@ def test_accent_says_of_every_missing_recording_whether_the_list_knows_it(tmp_pa
         (('1,1,"' + "x" * 200_000 + '",ga1,ga,male,1,,',), LIST_HEADER, "line 2: field larger"),
     ],
 )
-def test_accent_lists_that_cannot_be_right_are_refused(
+def test_contradictory_accent_lists_are_refused(
     tmp_path: Path, rows: tuple[str, ...], header: str, message: str
 ) -> None:
     touch(tmp_path, "recordings/ga1.mp3")
@@ -216,7 +224,7 @@ def test_accent_without_a_list_is_refused(tmp_path: Path) -> None:
     assert "no speakers_all.csv or speakers.csv" in refused("accent", tmp_path)
 
 
-def test_librispeech_follows_its_subsets_transcripts_and_speakers(tmp_path: Path) -> None:
+def test_librispeech_uses_its_subsets_transcripts_and_speakers(tmp_path: Path) -> None:
     root = tmp_path / "LibriSpeech"
     for subset, speaker in (("train-other-500", 20), ("dev-other", 116), ("test-clean", 61)):
         chapter = f"{subset}/{speaker}/70"
@@ -235,7 +243,7 @@ def test_librispeech_follows_its_subsets_transcripts_and_speakers(tmp_path: Path
     assert {item.split_by_sequence for item in found.items} == {None}
 
 
-def test_ljspeech_takes_the_normalised_text_and_keeps_sections_whole(tmp_path: Path) -> None:
+def test_ljspeech_uses_the_normalised_text_and_cuts_no_section(tmp_path: Path) -> None:
     names = [f"LJ{section:03d}-{n:04d}" for section in range(1, 21) for n in range(1, 4)]
     touch(tmp_path, *(f"LJSpeech-1.1/wavs/{name}.wav" for name in names), "etc/passwd")
     rows = ['LJ001-0001|The "1st|The "first', "LJ001-0002|as it is|", "LJ999-0001|lost|lost", "../../etc/passwd|x|x"]
@@ -266,7 +274,7 @@ def vctk(root: Path) -> Path:
     return root
 
 
-def test_vctk_takes_one_microphone_and_reports_what_it_did_not_record(tmp_path: Path) -> None:
+def test_vctk_uses_one_microphone_and_reports_what_it_did_not_record(tmp_path: Path) -> None:
     first, second = (listing("vctk", vctk(tmp_path), microphone=number) for number in (1, 2))
     assert set(by_id(first)) == {"p225_001", "p225_002", "p280_001", "s5_001"}
     assert not first.missing
@@ -274,11 +282,11 @@ def test_vctk_takes_one_microphone_and_reports_what_it_did_not_record(tmp_path: 
     assert [one.id for one in second.missing] == ["p280_001", "s5_001"]
 
 
-def test_vctk_reads_text_and_speaker_info_where_there_is_any(tmp_path: Path) -> None:
+def test_vctk_reads_text_and_speaker_info_if_they_exist(tmp_path: Path) -> None:
     items = by_id(listing("vctk", vctk(tmp_path)))
     assert (items["p225_001"].transcript, items["p225_002"].transcript) == ("Please call Stella.", None)
-    told = {"age": "23", "sex": "F", "accent": "English", "region": "Southern England"}
-    assert dict(items["p225_001"].attributes) == told
+    attributes = {"age": "23", "sex": "F", "accent": "English", "region": "Southern England"}
+    assert dict(items["p225_001"].attributes) == attributes
     assert dict(items["p280_001"].attributes)["region"] == "France"
     assert dict(items["s5_001"].attributes) == {"age": "18", "sex": "F"}
 
@@ -293,7 +301,7 @@ def test_the_older_vctk_has_one_microphone_and_numbers_for_speakers(tmp_path: Pa
     assert "choose another microphone (1 or 2; VCTK 0.80 has only 1)" in refused("vctk", tmp_path, microphone=2)
 
 
-def test_audio_folder_passes_over_nothing(tmp_path: Path) -> None:
+def test_audio_folder_ignores_no_file(tmp_path: Path) -> None:
     touch(tmp_path, "a/x.wav", "a/x.mp3", "a/y.flac", "a/.DS_Store", "README", "b/c/notes.txt")
     expected = {"a/x.wav", "a/x.mp3", "a/y.flac", "a/.ds_store", "readme", "b/c/notes.txt"}
     assert set(by_id(listing("audio_folder", tmp_path))) == expected
@@ -302,8 +310,8 @@ def test_audio_folder_passes_over_nothing(tmp_path: Path) -> None:
 def test_audio_folder_levels_name_speaker_and_class(tmp_path: Path) -> None:
     touch(tmp_path, "Ann/Laugh/1.wav", "Ann/2.wav", "3.wav")
     items = by_id(listing("audio_folder", tmp_path, speaker_level=1, class_level=2))
-    told = {name: (item.speaker, item.group, item.attributes) for name, item in items.items()}
-    assert told == {
+    attributes = {name: (item.speaker, item.group, item.attributes) for name, item in items.items()}
+    assert attributes == {
         "ann/laugh/1.wav": ("ann", "ann", (("class", "laugh"),)),
         "ann/2.wav": ("ann", "ann", ()),
         "3.wav": (None, "3.wav", ()),
@@ -335,7 +343,7 @@ def test_accents_written_composed_and_decomposed_are_one_name(tmp_path: Path) ->
         ("audio_folder", "voice{i}/{j}.wav"),
     ],
 )
-def test_no_split_cuts_a_speaker_but_the_papers_does(name: str, pattern: str, tmp_path: Path) -> None:
+def test_only_the_papers_split_cuts_a_speaker(name: str, pattern: str, tmp_path: Path) -> None:
     touch(tmp_path, *(pattern.format(i=i, j=j) for i in range(30) for j in range(8)))
     options = {"speaker_level": 1} if name == "audio_folder" else {}
     splits: dict[str, set[str]] = defaultdict(set)
@@ -362,7 +370,7 @@ def test_no_split_cuts_a_speaker_but_the_papers_does(name: str, pattern: str, tm
         ("audio_folder", "oddbox", None, 222, 0),
     ],
 )
-def test_real_corpora_are_listed_whole(
+def test_real_corpora_are_listed_completely(
     real_corpora: Path, name: str, root: str, form: str | None, count: int, texts: int
 ) -> None:
     found = listing(name, real_corpora / root, **({"form": form} if form else {}))

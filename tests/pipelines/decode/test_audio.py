@@ -23,7 +23,7 @@ def test_sixteen_bit_mono_at_the_rate_comes_out_bit_for_bit_from_any_container(s
 
 
 @pytest.mark.parametrize(("field", "lie"), [("sample_count", 3999), ("sample_min", -1), ("sample_max", 12345)])
-def test_a_sphere_header_that_contradicts_the_samples_is_rejected_by_the_field_that_lies(field: str, lie: int) -> None:
+def test_a_sphere_header_that_contradicts_the_samples_is_rejected_by_the_wrong_field(field: str, lie: int) -> None:
     assert rejection(sphere(tone(), **{field: lie})) == field
 
 
@@ -33,7 +33,7 @@ def test_a_sphere_header_without_optional_extremes_is_accepted() -> None:
 
 
 @pytest.mark.parametrize(("byte", "becomes"), [(b"\r", b"\n"), (b"\n", b"\r")])
-def test_line_ending_conversion_is_seen_even_where_length_and_extremes_survive(byte: bytes, becomes: bytes) -> None:
+def test_line_ending_conversion_is_found_even_if_length_and_extremes_match(byte: bytes, becomes: bytes) -> None:
     samples = tone(20000)
     content = sphere(samples)
     altered = content[:1024] + content[1024:].replace(byte, becomes)
@@ -52,7 +52,7 @@ def test_a_quiet_recording_with_few_byte_values_is_not_taken_for_damage() -> Non
     ("content", "code"),
     [(b"", "empty_file"), (b"not a sound file at all", "undecodable"), (encoded(tone())[:30], "undecodable")],
 )
-def test_what_is_no_sound_is_rejected_with_its_code(content: bytes, code: str) -> None:
+def test_a_file_without_sound_is_rejected_with_its_code(content: bytes, code: str) -> None:
     assert rejection(content) == code
 
 

@@ -1,4 +1,4 @@
-"""Every form of sound, and every lie about it: built byte by byte, and the odd files of other libraries' tests."""
+"""Every form of sound and every false header: files built byte by byte, and the odd files of other libraries' tests."""
 
 import csv
 import io
@@ -80,7 +80,7 @@ def test_absurd_forms_are_rejected_by_their_code(content: bytes, code: str) -> N
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @settings(max_examples=150, deadline=None)
 @given(st.data())
-def test_no_damage_of_a_header_ends_in_anything_but_a_sound_or_a_rejection(data: st.DataObject) -> None:
+def test_a_damaged_header_gives_sound_or_a_rejection(data: st.DataObject) -> None:
     base = data.draw(st.sampled_from([encoded(tone(600), container=name) for name in ("WAV", "AIFF", "FLAC")]))
     content = bytearray(base)
     for _ in range(data.draw(st.integers(1, 4))):
@@ -117,7 +117,7 @@ def test_every_width_and_container_gives_the_mean_of_its_channels(
 
 
 @pytest.mark.parametrize(("subtype", "code"), [("ALAW", "alaw"), ("ULAW", "ulaw")])
-def test_the_companding_laws_are_expanded_as_the_standard_says(subtype: str, code: str) -> None:
+def test_the_companding_laws_are_expanded_by_the_standard(subtype: str, code: str) -> None:
     samples = tone()
     content = encoded(samples, subtype=subtype)
     codes = np.frombuffer(content[content.index(b"data") + 8 :], dtype=np.uint8)[: len(samples)]
@@ -188,7 +188,7 @@ def test_resampling_agrees_with_another_implementation() -> None:
     assert np.abs(ours - theirs)[500:-500].max() < 3.0
 
 
-def test_every_odd_file_ends_as_a_sound_or_as_a_rejection(real_corpora: Path) -> None:
+def test_every_odd_file_gives_sound_or_a_rejection(real_corpora: Path) -> None:
     root = real_corpora / "oddbox"
     with (root / "MANIFEST.tsv").open() as stream:
         rows = list(csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE))
@@ -198,11 +198,11 @@ def test_every_odd_file_ends_as_a_sound_or_as_a_rejection(real_corpora: Path) ->
     refused = {row["path"] for row in rows if row["libsndfile_error"]}
     kept = {path for path, outcome in outcomes.items() if outcome == "kept"}
     assert kept & refused <= {"claxon/non_subset.flac"}
-    told = {path: outcome for path, outcome in outcomes.items() if outcome != "kept" and path not in refused}
-    assert told["pocketsphinx/awful.wav"] == "sample_rate"
-    assert told["flac-faulty/03 - wrong bit depth.flac"] == "md5"
-    assert told["scipy/test-44100Hz-le-1ch-4bytes-early-eof.wav"] == "truncated"
-    assert len(told) <= 13
+    failures = {path: outcome for path, outcome in outcomes.items() if outcome != "kept" and path not in refused}
+    assert failures["pocketsphinx/awful.wav"] == "sample_rate"
+    assert failures["flac-faulty/03 - wrong bit depth.flac"] == "md5"
+    assert failures["scipy/test-44100Hz-le-1ch-4bytes-early-eof.wav"] == "truncated"
+    assert len(failures) <= 13
 
 
 def _outcome(content: bytes) -> str:

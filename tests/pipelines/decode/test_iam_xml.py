@@ -93,7 +93,7 @@ ODD = st.sampled_from(
 
 
 def by_tree(content: bytes) -> list[tuple[int, int, int, bool]]:
-    """The obvious reading, through a tree."""
+    """The obvious implementation, with a tree."""
     points: list[tuple[int, int, int, bool]] = []
     for stroke in ElementTree.fromstring(content).iter("Stroke"):
         found = [(int(p.attrib["x"]), int(p.attrib["y"]), round(float(p.attrib["time"]) * 100)) for p in stroke]
@@ -107,7 +107,7 @@ def rows(ink: Ink) -> list[tuple[int, int, int, bool]]:
 
 @settings(max_examples=150, deadline=None)
 @given(STROKES, st.lists(st.tuples(ODD, st.integers(0, 3)), max_size=3))
-def test_the_canonical_path_and_the_parser_agree_wherever_the_canonical_path_accepts(
+def test_the_canonical_path_and_the_parser_agree_on_canonical_files(
     strokes: Strokes, changes: list[tuple[tuple[str, str], int]]
 ) -> None:
     text = document(strokes).decode()
@@ -128,18 +128,18 @@ def test_a_canonical_time_is_what_rounding_its_float_gives(seconds: int, hundred
     assert fast.time.tolist() == [seconds * 100 + hundredths] == [round(float(f"{seconds}.{hundredths:02d}") * 100)]
 
 
-def test_the_canonical_path_is_taken_for_what_the_recorder_wrote_and_for_nothing_hostile() -> None:
+def test_the_canonical_path_reads_the_recorders_files_and_no_hostile_ones() -> None:
     assert read_canonical(document([[(-1, 2, 3)]]), 1) is not None
     assert read_canonical(document([[(1, 2, 3)]], "<!DOCTYPE a>"), 1) is None
     assert read_canonical(document([[(1, 2, 3)]]).replace(b'x="1"', b'x="1" x="1"'), 1) is None
 
 
 @pytest.mark.parametrize("name", ["timit", "a&b"])
-def test_an_entity_is_not_expanded_though_it_be_declared_nowhere(name: str) -> None:
+def test_an_undeclared_entity_is_not_expanded(name: str) -> None:
     assert rejection(document([[(1, 2, 3)]]).replace(b'x="1"', f'x="&{name};"'.encode())) == "malformed_xml"
 
 
-def test_depth_and_long_attributes_cost_neither_the_stack_nor_a_long_message() -> None:
+def test_depth_and_long_attributes_need_no_stack_and_no_long_message() -> None:
     depth = 200_000
     deep = b"<a>" * depth + b"</a>" * depth
     root = b"<WhiteboardCaptureSession>%s</WhiteboardCaptureSession>"

@@ -1,4 +1,4 @@
-"""Archives packed in memory, with members that an honest packer would not make."""
+"""Archives packed in memory, with members that an ordinary packer does not write."""
 
 import io
 import tarfile

@@ -1,4 +1,4 @@
-"""Archives, whole, damaged and made to do harm."""
+"""Intact, damaged and malicious archives."""
 
 import stat
 import tarfile
@@ -19,7 +19,7 @@ def silent(done: int, total: int) -> None:
 
 
 @pytest.mark.parametrize("file", ["set.tar.gz", "set.tar.bz2", "set.tar", "set.zip"])
-def test_an_archive_is_unpacked_whole(tmp_path: Path, file: str) -> None:
+def test_an_archive_is_unpacked_completely(tmp_path: Path, file: str) -> None:
     entries = {"./top/a.txt": b"one", "top/b/c.txt": b"two"}
     modes = {"set.tar.gz": "w:gz", "set.tar.bz2": "w:bz2", "set.tar": "w:"}
     content = (
@@ -69,7 +69,7 @@ def test_a_hostile_archive_is_refused_and_leaves_nothing(name: str, tmp_path: Pa
     assert [path.name for path in tmp_path.rglob("*")] == ["inner", name]
 
 
-def test_a_name_twice_is_refused(tmp_path: Path) -> None:
+def test_a_duplicate_name_is_refused(tmp_path: Path) -> None:
     twice = tar({"a": b"one", "./a": b"two"})
     (tmp_path / "twice.tar.gz").write_bytes(twice)
     with pytest.raises(InputError, match=r"two members are called './a'"):

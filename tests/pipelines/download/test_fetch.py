@@ -108,17 +108,17 @@ def a_part(site: Site, content: bytes, file: str = "set.tar.gz") -> Part:
     return Part("set", file, hashlib.sha256(content).hexdigest())
 
 
-def test_an_answer_that_breaks_off_is_resumed_where_it_stopped(site: Site, tmp_path: Path) -> None:
+def test_an_interrupted_response_is_resumed_where_it_stopped(site: Site, tmp_path: Path) -> None:
     site.files["/a"] = CONTENT
     site.drops = [1000, 2000]
-    told: list[tuple[int, int]] = []
-    download_file(f"{site.url}/a", tmp_path / "a.part", lambda done, total: told.append((done, total)))
+    progress: list[tuple[int, int]] = []
+    download_file(f"{site.url}/a", tmp_path / "a.part", lambda done, total: progress.append((done, total)))
     assert (tmp_path / "a.part").read_bytes() == CONTENT
     assert site.asked == [(None, None), ("bytes=1000-", '"one"'), ("bytes=3000-", '"one"')]
-    assert told == [(1000, 10240), (3000, 10240), (10240, 10240)]
+    assert progress == [(1000, 10240), (3000, 10240), (10240, 10240)]
 
 
-def test_a_later_run_goes_on_with_the_part_of_an_earlier_one(site: Site, tmp_path: Path) -> None:
+def test_a_later_run_resumes_the_part_of_an_earlier_one(site: Site, tmp_path: Path) -> None:
     site.files["/a"] = CONTENT
     site.drops = [1000, 0, 0, 0]
     with pytest.raises(OSError, match="resumes at 1000 bytes") as caught:
@@ -130,7 +130,7 @@ def test_a_later_run_goes_on_with_the_part_of_an_earlier_one(site: Site, tmp_pat
     assert site.asked == [("bytes=1000-", '"one"')]
 
 
-def test_a_file_that_changed_meanwhile_comes_whole(site: Site, tmp_path: Path) -> None:
+def test_a_file_that_has_changed_is_downloaded_again(site: Site, tmp_path: Path) -> None:
     site.files["/a"] = b"x" * 5000
     site.drops = [1000, 0, 0, 0]
     with pytest.raises(OSError, match="attempts failed"):
@@ -141,7 +141,9 @@ def test_a_file_that_changed_meanwhile_comes_whole(site: Site, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("etag", ['"one"', 'W/"weak"', None])
-def test_a_server_that_ignores_ranges_is_begun_anew(site: Site, tmp_path: Path, etag: str | None) -> None:
+def test_with_a_server_that_ignores_ranges_the_download_starts_again(
+    site: Site, tmp_path: Path, etag: str | None
+) -> None:
     site.files["/a"] = CONTENT
     site.ranges, site.etag, site.drops = False, etag, [1000]
     download_file(f"{site.url}/a", tmp_path / "a.part", silent)
@@ -149,7 +151,7 @@ def test_a_server_that_ignores_ranges_is_begun_anew(site: Site, tmp_path: Path, 
     assert site.asked[1] == ("bytes=1000-", etag if etag == '"one"' else None)
 
 
-def test_another_range_than_was_asked_for_is_begun_anew(site: Site, tmp_path: Path) -> None:
+def test_after_another_range_than_the_requested_one_the_download_starts_again(site: Site, tmp_path: Path) -> None:
     site.files["/a"] = CONTENT
     site.drops, site.shift = [1000], 10
     download_file(f"{site.url}/a", tmp_path / "a.part", silent)
@@ -158,7 +160,7 @@ def test_another_range_than_was_asked_for_is_begun_anew(site: Site, tmp_path: Pa
 
 
 @pytest.mark.parametrize(("held", "requests"), [(len(CONTENT), 1), (len(CONTENT) + 5, 2)])
-def test_a_part_that_is_whole_is_kept_and_one_that_is_too_long_is_not(
+def test_a_complete_part_is_kept_and_one_that_is_too_long_is_not(
     site: Site, tmp_path: Path, held: int, requests: int
 ) -> None:
     site.files["/a"] = CONTENT
@@ -178,7 +180,7 @@ def test_a_busy_server_is_asked_again_and_a_missing_file_is_not(site: Site, tmp_
     assert len(site.asked) == 4
 
 
-def test_nobody_there_is_an_error_after_a_few_attempts(site: Site, tmp_path: Path) -> None:
+def test_a_server_that_does_not_exist_is_an_error_after_a_few_attempts(site: Site, tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"4 attempts failed, the last by .*refused"):
         download_file("http://127.0.0.1:9/a", tmp_path / "a.part", silent)
 
@@ -189,7 +191,7 @@ def test_only_http_is_fetched(url: str, tmp_path: Path) -> None:
         download_file(url, tmp_path / "a.part", silent)
 
 
-def test_the_table_is_whole() -> None:
+def test_the_table_is_complete() -> None:
     for name in ("librispeech", "ljspeech", "vctk"):
         source = find_source(name)
         assert choose_parts(source, ())
@@ -239,7 +241,7 @@ class Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize("stdin", [io.StringIO("yes\n"), Terminal("no\n"), Terminal("")])
-def test_without_the_licence_accepted_nothing_is_asked_of_the_server(
+def test_without_an_accepted_licence_no_request_is_sent(
     published: Site, tmp_path: Path, stdin: io.StringIO, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.setattr("sys.stdin", stdin)

@@ -1,4 +1,4 @@
-"""What `export` promises of its directory; that the tools read it is shown in test_interoperability.py."""
+"""The contents of an export's directory; test_interoperability.py shows that the tools read it."""
 
 import gzip
 import io
@@ -35,7 +35,7 @@ def run(shards: ShardSet, format_name: str, out: Path, split: str | None = None)
 
 
 @pytest.mark.parametrize("format_name", list(FORMATS))
-def test_an_export_is_the_same_to_the_byte_however_often(format_name: str, speech: ShardSet, tmp_path: Path) -> None:
+def test_every_export_has_the_same_bytes(format_name: str, speech: ShardSet, tmp_path: Path) -> None:
     expected = {name: split.sequences for name, split in speech.manifest.splits.items()}
     assert run(speech, format_name, tmp_path / "a") == expected
     first = contents(tmp_path / "a")
@@ -164,7 +164,7 @@ def test_flac_is_bit_for_bit(samples: list[int], rate: int) -> None:
 
 
 @given(st.text(min_size=1), st.text(min_size=1))
-def test_file_keys_are_plain_and_tell_ids_apart(one: str, other: str) -> None:
+def test_file_keys_are_plain_and_distinct(one: str, other: str) -> None:
     key = file_key(one)
     assert not set(key) & set("./\\:#?*~ ")
     assert (key == file_key(other)) == (one == other)

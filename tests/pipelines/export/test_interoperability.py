@@ -1,4 +1,4 @@
-"""Other people's tools open what we write, without our code, and find the same samples."""
+"""Other tools read shards and exports without this project's code, and find the same samples."""
 
 import io
 import os
@@ -99,7 +99,7 @@ def test_datasets_reads_the_shards(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_datasets_finds_the_shards_alone_by_the_card(
+def test_datasets_finds_only_the_shards_by_the_card(
     kind: str, opened: dict[str, ShardSet], expected: dict[str, Samples], tmp_path: Path
 ) -> None:
     shards = opened[kind]

@@ -86,7 +86,7 @@ def test_unusable_sources_are_kept_as_rejects_and_do_not_stop_the_run(raw: Path,
     assert len(shards.index) == 6
 
 
-def test_a_corpus_of_nothing_but_rejects_still_says_what_it_found(raw: Path, tmp_path: Path) -> None:
+def test_a_corpus_of_rejects_alone_still_has_its_list_of_rejects(raw: Path, tmp_path: Path) -> None:
     for path in raw.rglob("*.WAV"):
         path.write_bytes(b"junk")
     done = prepare_here("timit", raw, tmp_path / "out")
@@ -160,7 +160,7 @@ def test_altered_files_are_found_before_they_are_used(raw: Path, tmp_path: Path,
         ShardSet(Location(str(tmp_path / "out"))).verify()
 
 
-def test_a_shard_that_is_gone_is_named(raw: Path, tmp_path: Path) -> None:
+def test_a_missing_shard_is_named(raw: Path, tmp_path: Path) -> None:
     prepare_here("timit", raw, tmp_path / "out")
     (tmp_path / "out" / "test-00000-of-00001.parquet").unlink()
     with pytest.raises(InputError, match=r"test-00000-of-00001.*: missing"):
@@ -183,7 +183,7 @@ def test_a_copy_elsewhere_gives_the_same_fingerprint(raw: Path, tmp_path: Path) 
     ("name", "content"),
     [(MANIFEST_NAME, b'{"corpus": '), ("index.parquet", b"junk"), ("rejects.parquet", None), ("README.md", None)],
 )
-def test_what_is_damaged_beside_the_shards_is_made_anew(
+def test_damaged_files_that_describe_the_shards_are_written_again(
     raw: Path, tmp_path: Path, name: str, content: bytes | None
 ) -> None:
     prepare_here("timit", raw, tmp_path / "out")
@@ -196,23 +196,23 @@ def test_what_is_damaged_beside_the_shards_is_made_anew(
         assert contents(tmp_path / "out") == before
 
 
-def test_a_manifest_that_says_other_than_the_shards_is_made_anew(raw: Path, tmp_path: Path) -> None:
+def test_a_manifest_that_contradicts_the_shards_is_written_again(raw: Path, tmp_path: Path) -> None:
     first = prepare_here("timit", raw, tmp_path / "out").manifest
     path = tmp_path / "out" / MANIFEST_NAME
     path.write_text(path.read_text().replace(first.fingerprint, "0" * 64))
     assert prepare_here("timit", raw, tmp_path / "out").manifest == first
 
 
-def test_shards_among_the_raw_files_are_no_sources_and_raw_files_among_shards_no_strays(
+def test_shards_among_raw_files_are_no_sources_and_raw_files_among_shards_are_no_stray_files(
     raw: Path, tmp_path: Path
 ) -> None:
     (raw / "notes.parquet").write_text("precious")
-    beside = prepare_here("audio_folder", raw, tmp_path / "out").manifest
+    expected = prepare_here("audio_folder", raw, tmp_path / "out").manifest
     for _ in range(2):
-        assert prepare_here("audio_folder", raw, raw / "shards").manifest == beside
+        assert prepare_here("audio_folder", raw, raw / "shards").manifest == expected
     shutil.rmtree(raw / "shards")
     for _ in range(2):
-        assert prepare_here("audio_folder", raw, tmp_path).manifest == beside
+        assert prepare_here("audio_folder", raw, tmp_path).manifest == expected
     assert (raw / "notes.parquet").read_text() == "precious"
     with pytest.raises(InputError, match="is --raw itself"):
         prepare_here("audio_folder", raw, raw)
@@ -224,7 +224,7 @@ def test_an_output_that_is_a_file_is_refused(raw: Path, tmp_path: Path) -> None:
         prepare_here("timit", raw, tmp_path / "file")
 
 
-def test_strays_are_looked_for_where_prepare_writes_and_nowhere_else(raw: Path, tmp_path: Path) -> None:
+def test_stray_files_are_only_removed_where_prepare_writes(raw: Path, tmp_path: Path) -> None:
     prepare_here("timit", raw, tmp_path / "out")
     kept = tmp_path / "out" / "mine" / "results.parquet"
     kept.parent.mkdir()

@@ -1,4 +1,4 @@
-"""`prepare` ended at every instant that matters, started twice at once, on a full disk and on a read-only one."""
+"""`prepare` killed at every file operation, started twice at once, on a full disk and on a read-only disk."""
 
 import multiprocessing
 import os
@@ -23,7 +23,7 @@ KILLED = 9
 
 
 def visible(out: Path) -> dict[str, bytes]:
-    """What a reader sees, and the names of the rest (marks name the raw files' times, which differ)."""
+    """The files that a reader sees, and the names of the others (markers depend on the raw files' times)."""
     return {name: b"" if name.startswith(".state") else data for name, data in contents(out).items()}
 
 
@@ -116,7 +116,7 @@ def test_an_update_killed_at_any_instant_leaves_the_old_set_or_is_finished_by_th
     assert intact > 15
 
 
-def test_of_two_runs_at_once_one_works_and_the_other_says_so(raw: Path, tmp_path: Path) -> None:
+def test_of_two_runs_at_once_the_second_is_refused(raw: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with (
         lock_directory(Location(str(out))),
@@ -126,12 +126,12 @@ def test_of_two_runs_at_once_one_works_and_the_other_says_so(raw: Path, tmp_path
     assert prepare_here("timit", raw, out).written
 
 
-def test_a_lock_dies_with_its_process(raw: Path, tmp_path: Path) -> None:
+def test_a_lock_ends_with_its_process(raw: Path, tmp_path: Path) -> None:
     assert in_a_process_that_is_killed_at(1, raw, tmp_path / "out")
     assert prepare_here("timit", raw, tmp_path / "out").written
 
 
-def test_a_temporary_in_a_finished_set_is_removed_by_the_next_run(raw: Path, tmp_path: Path) -> None:
+def test_a_temporary_file_in_a_finished_set_is_removed_by_the_next_run(raw: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     prepare_here("timit", raw, out, shard_bytes=1)
     (out / f"train-00000-of-00001.parquet{TEMPORARY_MARK}1").write_bytes(b"half")
@@ -163,7 +163,7 @@ def test_a_full_disk_fails_with_its_reason_and_leaves_the_old_set_as_it_was(raw:
     assert not [name for name in contents(out) if TEMPORARY_MARK in name]
 
 
-def test_a_read_only_output_fails_with_its_reason_and_is_readable_still(raw: Path, small_disk: Path) -> None:
+def test_a_read_only_output_fails_with_its_reason_and_stays_readable(raw: Path, small_disk: Path) -> None:
     out = small_disk / "out"
     prepare_here("timit", raw, out)
     before = contents(out)

@@ -1,4 +1,4 @@
-"""Memory does not follow a file's length: ten hours of sound, and a bomb, through one worker's work."""
+"""Memory does not depend on a file's length: one worker decodes ten hours of sound, and a decompression bomb."""
 
 import json
 import os

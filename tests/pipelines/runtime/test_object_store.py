@@ -42,9 +42,7 @@ def test_an_object_store_gives_the_manifest_that_the_disk_gives(
     assert prepare_there(corpus, raw, store.at("shards")).written == 0
 
 
-def test_a_successor_in_an_object_store_replaces_the_set_and_leaves_nothing_behind(
-    store: Store, raw_speech: Path
-) -> None:
+def test_a_successor_in_an_object_store_replaces_the_set_completely(store: Store, raw_speech: Path) -> None:
     raw = upload(raw_speech, store.at("raw"))
     first = prepare_there("timit", raw, store.at("shards"), shard_bytes=1)
     second = prepare_there("timit", raw, store.at("shards"))
@@ -55,7 +53,7 @@ def test_a_successor_in_an_object_store_replaces_the_set_and_leaves_nothing_behi
 
 
 @pytest.mark.slow
-def test_a_busy_store_is_asked_again_until_all_is_there(store: Store, raw_speech: Path, tmp_path: Path) -> None:
+def test_requests_to_a_busy_store_are_retried(store: Store, raw_speech: Path, tmp_path: Path) -> None:
     raw = upload(raw_speech, store.at("raw"))
     seen: Counter[tuple[str, str]] = Counter()
 
@@ -85,7 +83,7 @@ def test_a_store_that_stays_broken_ends_the_run_after_a_bounded_number_of_attemp
     assert prepare_there("timit", raw, store.at("shards")).manifest.rejects == {}
 
 
-def test_of_two_runs_into_one_bucket_one_works_and_the_other_says_so(
+def test_of_two_runs_into_one_bucket_the_second_is_refused(
     store: Store, raw_speech: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raw = upload(raw_speech, store.at("raw"))
@@ -103,7 +101,7 @@ def test_of_two_runs_into_one_bucket_one_works_and_the_other_says_so(
         prepare_there("timit", raw, store.at("shards"), shard_bytes=1)
 
 
-def test_an_object_that_was_not_written_whole_is_not_there(store: Store) -> None:
+def test_an_incomplete_object_does_not_appear(store: Store) -> None:
     def write_half() -> None:
         with store.at("half").atomic_writer() as stream:
             stream.write(b"half")

@@ -1,4 +1,4 @@
-"""A Ray of our own: what it cannot give is told at once, what a cluster has not yet is waited for and told."""
+"""Ray sessions: missing resources of this machine are an error at once, those of a cluster are waited for."""
 
 import logging
 import os
@@ -18,7 +18,7 @@ BENCH = Path(sys.executable).parent / "vrnn-bench"
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ([], "a GPU is asked for and this machine has none; leave --gpus-per-worker out, or use --address"),
         pytest.param(
@@ -29,18 +29,18 @@ BENCH = Path(sys.executable).parent / "vrnn-bench"
     ],
 )
 def test_gpus_that_this_machine_lacks_are_not_waited_for(
-    options: list[str], told: str, ink_shards: Path, tmp_path: Path
+    options: list[str], message: str, ink_shards: Path, tmp_path: Path
 ) -> None:
     words = ["--shards", str(ink_shards), "--model", "rnn-gauss", "--out", str(tmp_path / "run")]
     command = [str(BENCH), "train", *words, *options, "--gpus-per-worker", "1"]
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.splitlines()[-1] == f"vrnn-bench: {told}"
+    assert done.stderr.splitlines()[-1] == f"vrnn-bench: {message}"
 
 
 @pytest.mark.parametrize(("raised", "expected"), [(Exception("late"), TimeoutError), (KeyError("late"), KeyError)])
-def test_a_ray_that_does_not_start_in_time_has_a_name_and_no_other_error_gets_it(
+def test_only_a_ray_that_does_not_start_in_time_is_a_timeout(
     raised: Exception, expected: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def init(**options: object) -> None:

@@ -6,7 +6,7 @@ from pipelines.errors import InputError
 from pipelines.runtime.storage import Location
 
 
-def test_a_write_that_fails_leaves_what_was_there_and_no_temporary(tmp_path: Path) -> None:
+def test_a_failed_write_keeps_the_old_file_and_leaves_no_temporary_file(tmp_path: Path) -> None:
     place = Location(str(tmp_path)) / "file"
     place.write_bytes(b"before")
 
@@ -34,7 +34,7 @@ def test_an_unknown_scheme_is_refused_in_one_line() -> None:
         Location("gopher://x/y").is_file()
 
 
-def test_what_is_shown_of_a_uri_has_no_credentials() -> None:
+def test_a_shown_uri_has_no_credentials() -> None:
     place = Location("s3://key:secret@bucket/a?region=us-east-1")
     assert str(place / "b") == "s3://bucket/a/b"
     assert (place / "b").path == "bucket/a/b"

@@ -32,14 +32,14 @@ def test_the_front_matter_names_exactly_the_shards(speech: ShardSet) -> None:
         assert listed == [shard.file for shard in content.shards]
 
 
-def test_a_licence_that_hugging_face_knows_has_its_name(speech: ShardSet) -> None:
+def test_a_licence_of_hugging_faces_list_has_its_identifier(speech: ShardSet) -> None:
     meta = front_matter(dataset_card(licensed(speech, "CC BY 4.0")))
     assert meta["license"] == "cc-by-4.0"
     assert "license_name" not in meta
 
 
 @pytest.mark.parametrize("kind", ["speech", "ink"])
-def test_the_card_says_what_the_manifest_says(kind: str, request: pytest.FixtureRequest) -> None:
+def test_the_card_states_what_the_manifest_states(kind: str, request: pytest.FixtureRequest) -> None:
     manifest = licensed(request.getfixturevalue(kind))
     card = dataset_card(manifest)
     assert card == dataset_card(manifest)

@@ -25,7 +25,7 @@ def test_a_sine_of_997_hz_reads_three_decibels_under_its_peak(rate: int, level: 
     assert loudness(sine(rate, level), rate) == pytest.approx(level - 3.01, abs=0.1)
 
 
-def test_what_cannot_be_gated_has_no_loudness() -> None:
+def test_a_signal_too_short_to_gate_has_no_loudness() -> None:
     assert math.isnan(loudness(sine(16_000, -20, seconds=0.39), 16_000))
     assert math.isnan(loudness(np.zeros(16_000, dtype=np.int16), 16_000))
 
@@ -41,7 +41,7 @@ def test_pen_speed_is_the_mean_offset() -> None:
 
 
 @pytest.mark.parametrize("kind", ["speech", "ink"])
-def test_plots_are_pictures_that_say_what_they_show(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+def test_plots_are_images_with_titles(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     shards: ShardSet = request.getfixturevalue(kind)
     paths = write_plots(shards, tmp_path / "plots")
     assert sorted(path.name for path in paths) == ["lengths.png", "lengths.svg", "loudness.png", "loudness.svg"]
@@ -72,7 +72,7 @@ def test_sequences_too_short_to_gate_are_left_out_and_counted(tmp_path: Path) ->
     assert len(paths) == 4
 
 
-def test_nothing_cannot_be_drawn(tmp_path: Path) -> None:
+def test_empty_shards_cannot_be_drawn(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no sequence, so there is nothing to draw"):
         write_plots(one_recording(tmp_path, b"junk"), tmp_path / "plots")
     assert not (tmp_path / "plots").exists()

@@ -12,7 +12,7 @@ from tests.conftest import prepare_here
 from tests.pipelines.sound_files import sphere, tone
 
 
-def test_speakers_are_counted_by_split_and_the_unknown_apart(speech: ShardSet) -> None:
+def test_speakers_are_counted_by_split_and_unknown_ones_separately(speech: ShardSet) -> None:
     summary = summarise(speech)
     expected = {name: rows["speaker"].nunique() for name, rows in speech.index.groupby("split")}
     assert summary["speakers"] == expected
@@ -104,7 +104,7 @@ def test_a_description_is_bounded_whatever_files_and_speakers_are_called(speech:
     assert all(row["speaker"].endswith("…") for row in speakers)
 
 
-def test_the_split_by_sequence_is_counted_apart(speech: ShardSet) -> None:
+def test_the_split_by_sequence_is_counted_separately(speech: ShardSet) -> None:
     speech.index["split_by_sequence"] = "valid"
     expected = {"sequences": len(speech.index), "samples": int(speech.index["length"].sum())}
     assert describe(speech)["by_sequence"] == {"valid": expected}

@@ -1,4 +1,4 @@
-"""Each test alters one thing of a sound set of shards and sees that thing named."""
+"""Each test alters one thing in an intact set of shards and expects a problem that names it."""
 
 import json
 import shutil
@@ -44,7 +44,7 @@ def edit_manifest(shards: Path, edit: Callable[[dict[str, Any]], None]) -> None:
 
 
 def rewrite(shards: Path, edit: Edit) -> None:
-    """Replace the training shard, and let the manifest know its new bytes, as someone who tampers would."""
+    """Replace the training shard and its bytes in the manifest, as an attacker would."""
     path = shards / SHARD
     file = pq.ParquetFile(path)
     table = edit(file.read())
@@ -64,7 +64,7 @@ def with_column(table: pa.Table, name: str, values: list[object]) -> pa.Table:
 
 
 @pytest.mark.parametrize("kind", ["speech_shards", "ink_shards"])
-def test_sound_shards_have_no_problem(kind: str, request: pytest.FixtureRequest) -> None:
+def test_intact_shards_have_no_problem(kind: str, request: pytest.FixtureRequest) -> None:
     seen: list[tuple[int, int]] = []
     shards = request.getfixturevalue(kind)
     found = verify_shards(Location(str(shards)), on_progress=lambda done, total: seen.append((done, total)))
@@ -165,7 +165,7 @@ def test_an_extra_row_is_found_in_every_count(shards: Path) -> None:
     assert f"{MANIFEST_NAME}: train_moments" in moments
 
 
-def test_a_lost_row_is_named(shards: Path) -> None:
+def test_a_missing_row_is_named(shards: Path) -> None:
     id_ = pq.read_table(shards / SHARD)["id"].to_pylist()[-1]
     rewrite(shards, lambda table: table.slice(0, table.num_rows - 1))
     assert any(line.startswith(f"{INDEX_NAME}: {id_}: sequence: expected none, found") for line in problems(shards))
@@ -179,7 +179,7 @@ def test_a_duplicated_id_is_found_in_the_shard_and_missed_in_the_index(shards: P
     assert f"{INDEX_NAME}: {second}: sequence" in found
 
 
-def test_a_row_that_says_other_than_the_index(shards: Path) -> None:
+def test_a_row_that_contradicts_the_index(shards: Path) -> None:
     id_ = pq.read_table(shards / SHARD)["id"][0].as_py()
     rewrite(shards, lambda table: with_column(table, "transcript", ["other", *table["transcript"].to_pylist()[1:]]))
     (line,) = problems(shards)
@@ -231,14 +231,14 @@ def test_an_index_with_one_more_row_of_the_same_id(shards: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["train-00001-of-00002.parquet", f"{SHARD}{TEMPORARY_MARK}0", "sub/copy.parquet"])
-def test_strangers_and_leftovers(shards: Path, name: str) -> None:
+def test_unknown_and_temporary_files(shards: Path, name: str) -> None:
     (shards / "sub").mkdir()
     (shards / name).write_bytes(b"half a shard")
     (line,) = problems(shards)
     assert line.startswith(f"{name}: file: expected none, found ")
 
 
-def test_a_successor_that_grows_beside_the_shards_is_no_stranger(shards: Path) -> None:
+def test_a_successor_in_progress_is_no_problem(shards: Path) -> None:
     (shards / ".state" / "next").mkdir(exist_ok=True)
     (shards / ".state" / "next" / SHARD).write_bytes(b"half a shard")
     assert check(shards).ok
@@ -253,7 +253,7 @@ def test_a_damaged_manifest_is_a_problem_and_none_at_all_is_wrong_input(shards: 
         check(shards)
 
 
-def test_only_so_many_problems_are_kept_and_the_rest_counted(shards: Path) -> None:
+def test_only_the_first_problems_are_listed_and_all_are_counted(shards: Path) -> None:
     for number in range(PROBLEM_LIMIT + 7):
         (shards / f"stray-{number:03d}.parquet").write_bytes(b"")
     found = check(shards)

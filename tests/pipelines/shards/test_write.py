@@ -67,7 +67,7 @@ def test_row_groups_are_bounded_in_bytes(tmp_path: Path, monkeypatch: pytest.Mon
     assert sizes == [2, 2, 2, 2, 2]
 
 
-def test_the_fingerprint_follows_content_and_split_but_not_order() -> None:
+def test_the_fingerprint_depends_on_content_and_split_but_not_on_order() -> None:
     rows = [("train", "a", "0"), ("test", "b", "1")]
     base = fingerprint("speech", 16000, rows)
     assert base == fingerprint("speech", 16000, reversed(rows))
@@ -92,5 +92,5 @@ def test_ink_moments_are_of_offsets() -> None:
     assert moments == Moments(count=2, sums=(3, -3), sums_of_squares=(9, 17))
 
 
-def test_nothing_has_no_mean() -> None:
+def test_no_values_have_no_mean() -> None:
     assert math.isnan(Moments.total([], channels=1).mean[0])

@@ -88,7 +88,7 @@ def test_the_bytes_are_laid_out_as_in_the_original(ink_tree):
         )
 
 
-def test_stroke_times_are_those_of_their_points_and_never_run_back(ink_tree):
+def test_stroke_times_are_those_of_their_points_and_never_decrease(ink_tree):
     for form in {path.name[:8] for path in line_files(ink_tree)}:
         last = 0
         for path in sorted(ink_tree.glob(f"lineStrokes/*/*/{form}-*.xml")):
@@ -130,7 +130,7 @@ def test_sizes_are_those_of_real_lines(ink_tree):
         assert points[:, :2].min() > 0
 
 
-def test_lines_go_down_the_board(ink_tree):
+def test_each_line_is_below_the_last(ink_tree):
     for form in {path.name[:8] for path in line_files(ink_tree)}:
         middles = [
             np.concatenate(strokes(path))[:, 1].mean()
@@ -157,7 +157,7 @@ def test_a_second_run_does_nothing(ink_tree):
     assert {path: path.stat().st_mtime_ns for path in ink_tree.rglob("*")} == before
 
 
-def test_without_the_demo_extra_the_user_is_told_what_to_install(tmp_path, monkeypatch):
+def test_without_the_demo_extra_the_error_names_what_to_install(tmp_path, monkeypatch):
     glyphs.load_letters.cache_clear()
 
     def absent(name: str) -> None:

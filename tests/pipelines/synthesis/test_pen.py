@@ -116,7 +116,7 @@ def test_a_straight_line_is_written_at_full_speed_and_begins_and_ends_slowly():
     assert stroke.points[-1].tolist() == [4000, 0]
 
 
-def test_a_lift_takes_time_and_a_longer_way_takes_longer():
+def test_a_lift_takes_time_and_a_longer_distance_takes_longer():
     def gap(distance: float) -> float:
         here = np.stack([np.linspace(0, 50, 20), np.zeros(20)], axis=1)
         there = here + np.array([50 + distance, 0])

@@ -21,6 +21,6 @@ def test_sentences_are_written_as_sentences():
         assert 15 <= len(sentence) <= 120
 
 
-def test_every_letter_is_there():
+def test_every_letter_occurs():
     text = " ".join(distinct_sentences(400, seed=1)).lower()
     assert set(string.ascii_lowercase) <= set(text)

@@ -51,8 +51,8 @@ def test_the_tree_is_laid_out_as_timit(speech_tree):
     assert sorted(files) == sorted(path.with_suffix(end) for path in paths for end in (".WAV", ".TXT"))
 
 
-def test_who_reads_what_follows_timit(tmp_path):
-    """Without sound: the texts of many speakers, from the names and texts that the tree would have."""
+def test_the_assignment_of_sentences_to_speakers_is_timits(tmp_path):
+    """The texts of many speakers by the names that the tree would have, without synthesising them."""
     from pipelines.synthesis.sentences import distinct_sentences
     from pipelines.synthesis.speech import _sentences, _sx_set
 
@@ -71,7 +71,7 @@ def test_who_reads_what_follows_timit(tmp_path):
     assert len({name for name in by_name if name.startswith("SI")}) == 300
 
 
-def test_headers_and_texts_tell_the_truth(speech_tree):
+def test_headers_and_texts_match_the_samples(speech_tree):
     for path in utterances(speech_tree):
         pcm, fields = samples(path), header(path)
         assert fields["sample_count"] == str(len(pcm))
@@ -108,7 +108,7 @@ def test_most_energy_is_where_speech_has_it(speech_tree):
     assert 0.9 < np.interp(5000, hertz, share) < 0.9995
 
 
-def test_women_speak_higher_than_men():
+def test_female_voices_are_higher_than_male_ones():
     with EspeakProcess() as espeak:
         pitches = {"F": [], "M": []}
         for speaker in invent_speakers(16, seed=2):
@@ -138,7 +138,7 @@ def test_every_accent_and_variant_exists():
             assert espeak.speak(Utterance("Bath.", accent, 160, 50, 50, 1)).max() > 1000
 
 
-def test_speakers_are_told_apart():
+def test_speakers_have_distinct_ids():
     speakers = invent_speakers(3000, seed=0)
     assert len({speaker.id[1:] for speaker in speakers}) == 3000
     assert any(speaker.id.endswith("1") for speaker in speakers)
@@ -165,7 +165,7 @@ def test_a_second_run_finds_the_corpus_without_the_engine(speech_tree, monkeypat
     assert synthesise_speech(speech_tree, **SPEECH) == 30
 
 
-def test_without_the_demo_extra_the_user_is_told_what_to_install(tmp_path, monkeypatch):
+def test_without_the_demo_extra_the_error_names_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"pip install 'vrnn-bench\[demo\]'"):
         synthesise_speech(tmp_path / "out")

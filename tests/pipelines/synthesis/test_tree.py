@@ -51,13 +51,13 @@ def test_the_same_request_again_does_nothing(tmp_path):
         Request("another", 1, {"seed": 3, "forms": 2}),
     ],
 )
-def test_another_synthesis_is_not_written_over(tmp_path, other):
+def test_another_synthesis_is_not_overwritten(tmp_path, other):
     build_once(tmp_path / "out", REQUEST, write_one)
     with pytest.raises(InputError, match="other parameters"):
         build_once(tmp_path / "out", other, must_not_write)
 
 
-def test_a_foreign_directory_is_refused_and_left_alone(tmp_path):
+def test_a_foreign_directory_is_refused_and_unchanged(tmp_path):
     (tmp_path / "thesis.tex").write_text("mine")
     with pytest.raises(InputError, match="not empty") as caught:
         build_once(tmp_path, REQUEST, must_not_write)
@@ -88,7 +88,7 @@ def test_a_failure_leaves_nothing(tmp_path):
     assert listing(tmp_path) == []
 
 
-def test_what_a_killed_run_left_is_redone(tmp_path):
+def test_the_remains_of_a_killed_run_are_replaced(tmp_path):
     def be_killed(tree: Path) -> int:
         write_one(tree)
         os._exit(9)
@@ -107,7 +107,7 @@ def test_what_a_killed_run_left_is_redone(tmp_path):
     assert listing(tmp_path / "out") == [MARKER, "deep", "deep/file"]
 
 
-def test_two_writers_at_once_are_told(tmp_path):
+def test_two_writers_at_once_are_refused(tmp_path):
     def look_again(tree: Path) -> int:
         with pytest.raises(InputError, match="another process"):
             build_once(tmp_path / "out", REQUEST, must_not_write)

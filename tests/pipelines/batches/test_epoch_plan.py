@@ -33,7 +33,7 @@ def test_a_plan_depends_on_seed_and_epoch_alone() -> None:
         assert not np.array_equal(np.concatenate(same[0]), np.concatenate(other))
 
 
-def test_bucketing_pads_far_less_than_chance() -> None:
+def test_bucketing_pads_far_less_than_random_batches() -> None:
     lengths = np.random.default_rng(0).integers(10, 1000, 2000)
     padded = sum(lengths[batch].max() * len(batch) for batch in plan_epoch(lengths, 16, 0, 0))
     by_chance = sum(lengths[i : i + 16].max() * 16 for i in range(0, 2000, 16))
