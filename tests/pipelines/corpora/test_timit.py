@@ -1,3 +1,4 @@
+from collections import Counter
 from pathlib import Path
 
 import pytest

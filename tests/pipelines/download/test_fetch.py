@@ -21,15 +21,15 @@ from tests.pipelines.download.packing import tar
 
 @dataclass
 class Site:
-    """What the server has, how it behaves, and what it was asked.
+    """The server's files, its behaviour, and the requests that it received.
 
     Attributes:
         files: content by path.
-        drops: after how many bytes each of the next answers breaks off.
-        statuses: what the next answers' statuses are instead.
-        ranges: whether ranges are honoured.
-        etag: quoted, or none.
-        shift: how far before what was asked for a range begins.
+        drops: number of bytes after which each of the next responses breaks off.
+        statuses: statuses of the next responses, instead of success.
+        ranges: whether ranges are supported.
+        etag: the ETag, or None.
+        shift: how many bytes before the requested range a response begins.
         asked: (Range, If-Range) of each request.
     """
 
