@@ -1,21 +1,19 @@
-"""A study of the size that the report must bear: ten models with ten seeds each on five corpora.
+"""A study of the largest expected size: ten models with ten seeds each on five corpora.
 
-Curves are of 400 epochs with a spike and gaps, one seed of each model has six samples of 2.5 s, every run has an audit,
-and every pair of models a difference.
+Curves have 400 epochs with a spike and gaps, one seed of each model has six samples of 2.5 s, every trial has an audit,
+and every pair of models has a difference.
 """
 
 import itertools
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from mlflow import MlflowClient
-from mlflow.entities import Param
 
-from benchmarks.audit.audit_warnings import Floor, Part
-from benchmarks.schema.audit import Audit, BelowZero, Coverage, PartName
-from tests.dashboards.studies import Writer, comparison, flac, row
+from benchmarks.schema.comparison import Comparison
+from benchmarks.store.results import StoredStudy
+from tests.dashboards.report_cases import audit, difference, floor, part, side
+from tests.dashboards.studies import Samples, compared, description, flac, row, sample_entry, stored_trial
 
 LARGE_STUDY = "large"
 CORPORA = ("timit", "blizzard", "accent", "onomatopoeia", "vctk")
@@ -30,65 +28,59 @@ ROLES = ("real", "reconstruction", "continuation", "generated", "generated", "ge
 SECONDS = 2.5
 
 
-def write_large_study(client: MlflowClient, root: Path, seeds: int = SEEDS) -> None:
-    """Half a minute of writing at its full size."""
-    writer = Writer(client, LARGE_STUDY, root)
-    parent = writer.parent(large_comparison(seeds))
-    for corpus, model, seed in itertools.product(CORPORA, MODELS, range(seeds)):
-        diverged: dict[str, Any] = {"diverged_at_step": 9000} if (model, seed) == ("Z-forcing", 1) else {}
-        run = writer.child(parent, corpus=corpus, model=model, seed=seed, kind="speech", **diverged)
-        client.log_batch(run, params=[Param("optimisation.max_epochs", str(EPOCHS))])
-        writer.curves(run, long_curves(model, seed))
-        client.log_dict(run, audit(model), "audit.json")
-        if seed == 0:
-            writer.samples(run, samples(model))
+def large_study(seeds: int = SEEDS) -> tuple[StoredStudy, Comparison]:
+    trials = [
+        stored_trial(
+            long_curves(model, seed),
+            samples=samples(model) if seed == 0 else (),
+            files=[("", large_audit(model))],
+            outcome={"diverged_at_step": 9000} if (model, seed) == ("Z-forcing", 1) else {},
+            **{"corpus": corpus, "model": model, "seed": seed},
+        )
+        for corpus, model, seed in itertools.product(CORPORA, MODELS, range(seeds))
+    ]
+    return StoredStudy(description(), {}, tuple(trials), "here"), large_comparison(seeds)
 
 
-def large_comparison(seeds: int) -> dict[str, Any]:
+def large_comparison(seeds: int) -> Comparison:
     estimators = {m: [("exact", 1)] if m in EXACT else [("elbo", 1), ("iwae", 40)] for m in MODELS}
     rows = [
-        row(corpus=corpus, model=model, estimator=key, num_samples=k, seeds=seeds, **figures(model, k))
+        row(corpus=corpus, model=model, estimator=key, num_samples=k, seeds=seeds, **scores(model, k))
         for corpus in CORPORA
         for model in MODELS
         for key, k in estimators[model]
     ]
     pairs = list(itertools.combinations(MODELS, 2))
-    differences = [difference(corpus, *pair, count=len(pairs)) for corpus in CORPORA for pair in pairs]
-    return comparison(LARGE_STUDY, rows=rows, diverged=[], differences=differences)
+    differences = [large_difference(corpus, *pair, count=len(pairs)) for corpus in CORPORA for pair in pairs]
+    return compared(LARGE_STUDY, rows=rows, diverged=[], differences=differences)
 
 
-def figures(model: str, k: int) -> dict[str, Any]:
+def scores(model: str, k: int) -> dict[str, Any]:
     nats = 26000.0 + 500 * MODELS.index(model) + 10 * k
     return {"nats_per_sequence": nats, "interval": [nats - 700, nats + 700], "nats_per_frame": nats / 240}
 
 
-def difference(corpus: str, first: str, second: str, count: int) -> dict[str, Any]:
+def large_difference(corpus: str, first: str, second: str, count: int) -> dict[str, Any]:
     gap = 500.0 * (MODELS.index(first) - MODELS.index(second))
 
     def unit(scale: float) -> dict[str, Any]:
         ends = [gap / scale - 30, gap / scale + 30]
         return {"difference": gap / scale, "interval": ends, "joint_interval": ends}
 
-    return {
-        **{"corpus": corpus, "dataset": corpus, "kind": "speech", "protocol": "paper", "split": "test"},
-        **{"measure": "density", "fingerprint": "f", "first": side(first), "second": side(second)},
-        **{"sequences": 168, "frames": 40320, "nats_per_sequence": unit(1), "nats_per_frame": unit(240)},
-        **{"bits_per_sample": unit(30000), "p_sequences": 1e-4, "p_joint": 0.01, "p_sequences_corrected": 0.0045},
-        **{"p_joint_corrected": 0.45, "comparisons": count, "verdict": "not settled", "caution": None},
-    }
+    units = {"nats_per_sequence": unit(1), "nats_per_frame": unit(240), "bits_per_sample": unit(30000)}
+    p_values = {"p_sequences_corrected": 0.0045, "p_joint": 0.01, "p_joint_corrected": 0.45}
+    sides = {"first": large_side(first), "second": large_side(second)}
+    return difference(corpus=corpus, comparisons=count, verdict="not settled", **units, **p_values, **sides)
 
 
-def side(model: str) -> dict[str, Any]:
+def large_side(model: str) -> dict[str, Any]:
     estimator, k = ("exact", 1) if model in EXACT else ("iwae", 40)
-    nats = figures(model, k)["nats_per_sequence"]
-    return {
-        **{"model": model, "estimator": estimator, "num_samples": k, "seeds": SEEDS},
-        **{"seed_std": 118.4, "nats_per_sequence": nats},
-    }
+    nats = scores(model, k)["nats_per_sequence"]
+    return side(model, estimator=estimator, num_samples=k, seeds=SEEDS, seed_std=118.4, nats_per_sequence=nats)
 
 
 def long_curves(model: str, seed: int) -> pd.DataFrame:
-    """Noisy curves with one deep spike, and an epoch without a finite figure."""
+    """Noisy curves with one deep spike, and an epoch without a finite score."""
     place = MODELS.index(model)
     rng = np.random.default_rng([seed, place])
     epoch = np.arange(1, EPOCHS + 1)
@@ -112,34 +104,29 @@ def long_curves(model: str, seed: int) -> pd.DataFrame:
     )
 
 
-def samples(model: str) -> list[tuple[dict[str, Any], bytes]]:
-    """A recording that all models share, and five that this one made."""
+def samples(model: str) -> Samples:
+    """A recording that all models share, and five samples of this model."""
     return [
         (
-            {"kind": "speech", "role": role, "file": f"{role}-{i}.flac", "caption": f"{role} {i}"}
-            | {"prime_steps": 20000 if role == "continuation" else 0},
+            sample_entry(
+                "speech",
+                role,
+                f"{role}-{i}.flac",
+                f"{role} {i}",
+                prime_steps=20000 if role == "continuation" else 0,
+            ),
             flac(SECONDS, i if role == "real" else 10 * MODELS.index(model) + i),
         )
         for i, role in enumerate(ROLES)
     ]
 
 
-def audit(model: str) -> dict[str, Any]:
-    counts: dict[PartName, int] = {"constant": 20, "near_silent": 300, "other": 40000}
-    parts = tuple(Part(name, n, n / 40320, 111.0 * n, 111.0, n / 40320) for name, n in counts.items())
-    return Audit(
+def large_audit(model: str) -> Any:
+    counts = {"constant": 20, "near_silent": 300, "other": 40000}
+    return audit(
         model=model,
-        protocol="paper",
-        split="test",
         estimator="exact" if model in EXACT else "elbo",
-        measure="density",
-        seed=0,
-        nats_per_frame=111.0,
-        mean_size=111.0,
-        not_finite=0,
-        coverage=Coverage(168, 0, 8_100_000, 8_064_000, 6000, 30000, 0, 40500, 40320, 0.0044),
-        parts=parts,
-        floors=(Floor(1e-4, 0.2, 111.0, 0.0), Floor(2.5e-4, 0.5, 110.9, -0.1)),
-        below_zero=BelowZero(12, 0.0003, 5.0, 0.0001, 110.9, 3.2, dequantised=False),
-        warnings=("a warning of one line",),
-    ).to_json()
+        parts=[part(name, n / 40320, n / 40320) for name, n in counts.items()],
+        floors=[floor(0.0), floor(-0.1)],
+        warnings=["a warning of one line"],
+    )

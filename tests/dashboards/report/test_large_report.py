@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from mlflow import MlflowClient
 from playwright.sync_api import Browser
 
 from dashboards.report.study_report import build_report
 from tests.dashboards.browsers import needs_chromium, watched
-from tests.dashboards.large_study import CORPORA, LARGE_STUDY, MODELS, SEEDS, write_large_study
+from tests.dashboards.large_study import CORPORA, MODELS, SEEDS, large_study
 
 pytestmark = pytest.mark.slow
 MOST_BYTES = 10_000_000
@@ -21,11 +20,11 @@ IN_SIGHT = """() => new Promise((resolve, reject) => {
     const { top, bottom } = chart.getBoundingClientRect();
     return bottom < 0 || top > innerHeight || !chart.checkVisibility() || 'drawn' in chart.dataset;
   };
-  const look = () => {
+  const check = () => {
     if ([...document.querySelectorAll('.chart')].every(drawn)) resolve(performance.now());
-    else requestAnimationFrame(look);
+    else requestAnimationFrame(check);
   };
-  look();
+  check();
 })"""
 
 
@@ -53,13 +52,11 @@ def opening_of(browser: Browser, path: Path) -> Opening:
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("large")
-    uri = f"sqlite:///{root / 'mlflow.db'}"
-    write_large_study(MlflowClient(uri), root / "artifacts")
+    study = large_study()
     start = time.perf_counter()
-    html = build_report(LARGE_STUDY, uri)
+    html = build_report(*study)
     print(f"\nbuilt in {time.perf_counter() - start:.1f} s")  # noqa: T201
-    path = root / "report.html"
+    path = tmp_path_factory.mktemp("large") / "report.html"
     path.write_text(html, encoding="utf-8")
     return path
 

@@ -1,4 +1,4 @@
-"""The report in a real browser, opened from disk: it draws, plays, sorts and asks the network for nothing."""
+"""The report in a real browser, opened from disk: it draws, plays, sorts and sends no request."""
 
 import math
 from pathlib import Path
@@ -20,7 +20,7 @@ def report(browser: Browser, page: str, tmp_path_factory: pytest.TempPathFactory
     return opened(browser, page, tmp_path_factory.mktemp("report") / "report.html")
 
 
-def test_it_asks_for_nothing_but_itself_and_complains_of_nothing(report: Opened):
+def test_it_requests_nothing_but_itself_and_logs_no_error(report: Opened):
     assert report.requests
     assert [url for url in report.requests if not url.startswith(LOCAL)] == []
     assert report.complaints == []
@@ -33,7 +33,7 @@ def test_every_chart_is_drawn_with_a_mark_per_row(report: Opened, page: str):
     assert {marks.nth(i).get_attribute("fill") for i in range(5)} == {"#0072B2", "#D55E00", "#009E73"}
 
 
-def test_a_mark_answers_with_its_figures(report: Opened):
+def test_a_mark_shows_its_values(report: Opened):
     report.page.locator("#results .chart").first.locator(".mark-symbol.role-mark path").first.hover()
     tooltip = report.page.locator("#vg-tooltip-element.visible")
     tooltip.wait_for()

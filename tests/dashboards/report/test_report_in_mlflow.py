@@ -6,7 +6,7 @@ import pytest
 from mlflow import MlflowClient
 from playwright.sync_api import Browser
 
-from tests.benchmarks.test_study import Server
+from tests.benchmarks.study.test_run import Server
 from tests.dashboards.browsers import needs_chromium
 
 pytestmark = [needs_chromium, pytest.mark.slow]

@@ -1,4 +1,4 @@
-"""The samples in a real browser: players that follow, seek and take turns, and drawings that are drawn again."""
+"""The samples in a real browser: players that seek and take turns, and drawings that are replayed."""
 
 import math
 import re
@@ -44,7 +44,7 @@ def pictured(figure: Locator) -> list[float]:
     return figure.evaluate(script)
 
 
-def test_waveform_and_spectrogram_lie_on_one_time_scale(report: Opened):
+def test_waveform_and_spectrogram_are_on_one_time_scale(report: Opened):
     left, right, image_left, image_right, seek_left, seek_right = pictured(report.page.locator(".clip").first)
     hop = (right - left) / 100
     assert (left, right) == pytest.approx((seek_left, seek_right), abs=1)
@@ -100,7 +100,7 @@ def test_starting_one_stops_the_others(report: Opened):
 
 def test_the_sequence_of_a_latent_figure_is_the_player_of_the_recording(report: Opened):
     player(report, 0).evaluate("player => { player.loop = true }")
-    button, recording = report.page.locator(".hear"), "document.querySelector('#samples audio')"
+    button, recording = report.page.locator(".play"), "document.querySelector('#samples audio')"
     button.click()
     expect(button).to_have_text("Pause the sequence")
     assert report.page.evaluate(f"{recording}.paused") is False
@@ -172,7 +172,7 @@ def test_replay_draws_on_pauses_and_ends_whole(report: Opened):
     button.focus()
     report.page.keyboard.press("Enter")
     assert act.inner_text() == "Pause"
-    wait_until(lambda: int(figure.locator("input").input_value()) > 110, 10, "the replay goes on")
+    wait_until(lambda: int(figure.locator("input").input_value()) > 110, 10, "the replay continues")
     report.page.keyboard.press("Enter")
     position = int(figure.locator("input").input_value())
     assert 110 < position <= POINTS
@@ -205,7 +205,7 @@ def test_without_scripts_players_and_drawings_are_there_and_nothing_that_would_n
     assert shown.locator("#samples audio").first.is_visible()
     shown.locator("#samples details.fold > summary").last.click()
     assert shown.locator("#samples .ink").first.is_visible()
-    for selector in (".replay", ".seek", ".hear"):
+    for selector in (".replay", ".seek", ".play"):
         assert shown.locator(f"#samples {selector}").count() > 0
         assert not shown.locator(f"#samples {selector}").first.is_visible()
     context.close()
