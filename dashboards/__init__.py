@@ -1,4 +1,4 @@
-"""What a person looks at: the study report, the corpus report and the live page.
+"""The pages that show results: the study report, the corpus report and the live page.
 
 It may import `benchmarks.schema` and the reader in `benchmarks.store`, and nothing else of the project.
 """
