@@ -1,4 +1,4 @@
 """The machine that a model runs on: device, precision, memory, operation counts.
 
-It may import `vrnn.models` and `vrnn.scan`.
+It may import `vrnn.nn` and `vrnn.scan`.
 """

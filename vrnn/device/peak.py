@@ -10,8 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
+from torch import nn
 
-from vrnn.models import SequenceModel
 from vrnn.nn.mlp import MLP
 
 __all__ = ["brief_peak", "matmul_peak", "pass_operations", "peak_memory", "reset_peak_memory", "synchronise"]
@@ -48,7 +48,7 @@ def _matmul_rate(size: int, device: torch.device, dtype: torch.dtype) -> float:
     return 2 * size**3 / statistics.median(seconds[1:])
 
 
-def pass_operations(model: SequenceModel, frames: int, *, backward: bool) -> float:
+def pass_operations(model: nn.Module, frames: int, *, backward: bool) -> float:
     """Operations of the products with weights over so many frames of all sequences, which no implementation can skip.
 
     A backward pass costs as much as two forward passes: one for the gradients of the weights and one for those of their

@@ -28,7 +28,6 @@ from vrnn.models.base import StateT
 from vrnn.models.latent import LatentModel
 from vrnn.nn.named_tensors import NamedTensors
 from vrnn.scan.packed_weights import unchanging_weights
-from vrnn.scan.time_loop import tile
 
 __all__ = ["fivo", "systematic"]
 
@@ -69,8 +68,7 @@ def fivo(
         particles = _particles(model, next(draws, None), sequences, len(log_weights) if t else None, t)
         count = len(particles)
         if not t:
-            columns = count * sequences
-            state = state.map(lambda part, columns=columns: tile(part, columns))
+            state = state.tile(count * sequences)
             log_weights = total.new_full((count, sequences), -math.log(count))
         elif threshold > 0:
             log_weights, state = _resample(log_weights, state, uniforms[t], real, threshold)

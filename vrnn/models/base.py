@@ -1,4 +1,4 @@
-"""What every model is: one eager step, and the pass over all frames, the samples and the checks that follow from it.
+"""The base of all models: one eager step, and the passes, samples and checks that are built on it.
 
 A family says in `step` what happens at one frame, in the order of its equations. `forward_by_steps` loops over it and
 is the reference for every family. `forward` is the same by default; a family may replace it by something faster, such
@@ -155,7 +155,7 @@ class SequenceModel(nn.Module, ABC, Generic[StateT]):
         """
         columns = x.shape[1] if noise is None else noise.shape[1]
         x, future = tile(x, columns, 1), None if future is None else tile(future, columns, 1)
-        state = state.map(lambda part: tile(part, columns))
+        state = state.tile(columns)
         steps: list[Step] = []
         for t, x_t in enumerate(x):
             noise_t, future_t = (None if given is None else given[t] for given in (noise, future))

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
-from typing import Any, Literal, Self, TypeAlias, get_args
+from typing import Any, Literal, Self, TypeAlias, cast, get_args
 
 from vrnn.errors import ModelError
 from vrnn.nn.discretised import Quantisation
@@ -76,7 +76,7 @@ class ModelConfig:
     quantisation: Quantisation | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name:
+        if type(self.name) is not str or not self.name:
             raise ModelError(f"name: expected a model's name, got {self.name!r}")
         if self.kind not in get_args(Kind):
             raise ModelError(f"kind: expected one of {', '.join(get_args(Kind))}, got {self.kind!r}")
@@ -109,7 +109,8 @@ class ModelConfig:
         required = {name for name, field in known.items() if field.default is MISSING}
         if missing := sorted(required - values.keys()):
             raise ModelError(f"missing key {', '.join(missing)}: every size of a model must be given")
-        return cls(**{**values, "quantisation": _quantisation(values.get("quantisation"))})
+        given: dict[str, Any] = {**values, "quantisation": _quantisation(values.get("quantisation"))}
+        return cls(**given)
 
     def _check_size(self, name: str) -> None:
         least = 1 if name in {"frame_size", "depth", "components"} else 0
@@ -154,7 +155,7 @@ def _quantisation(values: object) -> Quantisation | None:
     known = {field.name for field in fields(Quantisation)}
     if not isinstance(values, Mapping) or not {"mean", "std"} <= values.keys() <= known:
         raise ModelError(f"quantisation: expected mean and std (and lowest and highest), got {values!r}")
-    return Quantisation(**values)
+    return Quantisation(**cast(Mapping[str, Any], values))
 
 
 def emission_of(name: str) -> str:

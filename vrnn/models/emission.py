@@ -36,5 +36,5 @@ def log_emission(head: FrameHead, features: Tensor, x: Tensor) -> Tensor:
     over a whole batch of them spends its time on fresh memory; the temporaries of a small block are reused.
     """
     size = max(1, _BLOCK_ELEMENTS // (x.shape[-1] * head.components))
-    blocks = zip(features.flatten(0, 1).split(size), x.flatten(0, 1).split(size), strict=True)
+    blocks = zip(torch.split(features.flatten(0, 1), size), torch.split(x.flatten(0, 1), size), strict=True)
     return torch.cat([head(block).log_prob(frames) for block, frames in blocks]).unflatten(0, x.shape[:2])

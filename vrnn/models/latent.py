@@ -22,7 +22,6 @@ from torch import Tensor
 from vrnn.models.base import SequenceModel, StateT, Step, Terms
 from vrnn.nn.distributions import DiagonalGaussian
 from vrnn.nn.named_tensors import NamedTensors
-from vrnn.scan.time_loop import tile
 
 __all__ = ["LatentModel", "divergences"]
 
@@ -120,7 +119,7 @@ class LatentModel(SequenceModel[StateT]):
         self._check_input(x, mask, noise)
         assert noise is not None
         encoded, state = self.encode(x, mask, self.initial_state(x.shape[1]) if state is None else state)
-        return self.infer_latents(encoded, noise, state.map(lambda part: tile(part, noise.shape[1])))
+        return self.infer_latents(encoded, noise, state.tile(noise.shape[1]))
 
 
 def divergences(posterior: DiagonalGaussian, prior: DiagonalGaussian, noise: Tensor) -> tuple[Tensor, Tensor]:

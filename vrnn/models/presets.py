@@ -14,7 +14,6 @@ therefore has every size at once, and only models that were published with their
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from vrnn.errors import ModelError
 from vrnn.models.config import FRAME_SIZES, SMOOTHING, Kind, ModelConfig, emission_of
@@ -51,7 +50,7 @@ class _Size:
     latent_width: int
     frame_width: int
     frame_width_alone: Mapping[str, int]
-    frame_widths: Mapping[str, int] = field(default_factory=dict)
+    frame_widths: Mapping[str, int] = field(default_factory=dict[str, int])
     group: int = 10
     group_hidden: int = 64
     context: int = 32
@@ -108,7 +107,7 @@ def preset(name: str, kind: Kind, size: str, quantisation: Quantisation | None =
     )
 
 
-def _parts(size: _Size, emission: str, *, has_latent: bool) -> dict[str, Any]:
+def _parts(size: _Size, emission: str, *, has_latent: bool) -> dict[str, int]:
     exceptions = size.frame_widths if has_latent else size.frame_width_alone
     frame_width = exceptions.get(emission, size.frame_width)
     return {

@@ -6,6 +6,7 @@ later frames.
 
 import difflib
 from collections.abc import Mapping
+from typing import Any, TypeAlias
 
 import torch
 
@@ -21,7 +22,10 @@ from vrnn.models.vrnn import VRNN, VRNNI
 __all__ = ["FAMILIES", "MODELS", "build_model", "family_of"]
 
 
-FAMILIES: Mapping[str, type[SequenceModel]] = {
+Family: TypeAlias = type[SequenceModel[Any]]
+"""A class of models; each has a state of its own."""
+
+FAMILIES: Mapping[str, Family] = {
     "iid": IID,
     "linear": Linear,
     "rnn": RNN,
@@ -30,7 +34,7 @@ FAMILIES: Mapping[str, type[SequenceModel]] = {
     "srnn": SRNN,
 }
 
-MODELS: Mapping[str, type[SequenceModel]] = {
+MODELS: Mapping[str, Family] = {
     f"{family}-{emission}{switch}": model
     for family, model in FAMILIES.items()
     for emission in EMISSIONS
@@ -40,7 +44,7 @@ MODELS: Mapping[str, type[SequenceModel]] = {
 """Every model by its full name."""
 
 
-def family_of(name: str) -> type[SequenceModel]:
+def family_of(name: str) -> Family:
     """The class of the model called `name`.
 
     Raises:
@@ -52,7 +56,7 @@ def family_of(name: str) -> type[SequenceModel]:
     return MODELS[name]
 
 
-def build_model(config: ModelConfig, generator: torch.Generator) -> SequenceModel:
+def build_model(config: ModelConfig, generator: torch.Generator) -> SequenceModel[Any]:
     """A newly initialised model in float32 on the CPU, with the same weights on every machine.
 
     In a `with torch.device("meta")` block it has shapes but no values, which is enough to count parameters.

@@ -100,6 +100,7 @@ class SRNN(LatentModel[SRNNState]):
 
     def posterior_at(self, x_t: Tensor, state: SRNNState, future_t: Tensor | None) -> DiagonalGaussian:
         """N(mu_p + r, diag sigma_q^2) with r and sigma_q from encoder(a_t, z_{t-1}); a_t, `future_t`, has read x_t."""
+        assert future_t is not None
         residual = self.posterior(self.encoder(future_t, state.z))
         return DiagonalGaussian(self.prior_at(state).mean + residual.mean, residual.std)
 

@@ -80,7 +80,7 @@ class MixtureHead(FrameHead):
 
     def _parameters_of(self, features: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
         """Logits `[..., K]` (None where K = 1), means and spreads, each `[..., K, D]`."""
-        means, raw_spreads, logits = _at_least_float32(self.affine(features)).split(self._sizes, -1)
+        means, raw_spreads, logits = torch.split(_at_least_float32(self.affine(features)), self._sizes, -1)
         return (
             logits if self.components > 1 else None,
             means.unflatten(-1, (self.components, -1)),
@@ -135,7 +135,7 @@ class PenHead(FrameHead):
     def forward(self, features: Tensor) -> PenMixture:
         """The distribution over frames `[..., 3]` for features `[..., inputs]`."""
         raw = _at_least_float32(self.affine(features))
-        means, raw_stds, correlations, logits, pen_logit = raw.split(self._sizes, -1)
+        means, raw_stds, correlations, logits, pen_logit = torch.split(raw, self._sizes, -1)
         return PenMixture(
             logits=logits if self.components > 1 else None,
             means=means.unflatten(-1, (self.components, 2)),

@@ -7,6 +7,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from vrnn.scan.time_loop import tile
+
 __all__ = ["NamedTensors", "State"]
 
 
@@ -45,3 +47,7 @@ class NamedTensors:
 @dataclass(frozen=True, eq=False)
 class State(NamedTensors):
     """What a model carries from one frame to the next, each tensor `[B, ...]`."""
+
+    def tile(self, columns: int) -> Self:
+        """The state for K samples of each sequence, `[K B, ...]` where `columns` is K B."""
+        return self.map(lambda part: tile(part, columns))

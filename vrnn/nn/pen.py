@@ -62,7 +62,7 @@ class PenMixture:
         pair = component[..., None, None]
         mean, std = (torch.take_along_dim(p, pair, -2).squeeze(-2) for p in (self.means, self.stds))
         rho = torch.take_along_dim(self.rho, component[..., None], -1)
-        first, second = standard_normal(mean, generator).split(1, -1)
+        first, second = torch.split(standard_normal(mean, generator), 1, -1)
         correlated = rho * first + _one_minus_square(rho).sqrt() * second
         offset = torch.addcmul(mean, std, torch.cat([first, correlated], -1), value=temperature)
         return torch.cat([offset, self._sample_pen(generator)], -1)

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
@@ -108,7 +108,7 @@ def scan(
     needs_backward = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
     dtype = product_dtype(program.parameters[0])
     run = _Run(program, tuple(fixed), dtype, _checkpointed_frames.get(), needs_backward)
-    results: tuple[Tensor, ...] = _Scan.apply(run, *tensors)
+    results = cast(tuple[Tensor, ...], _Scan.apply(run, *tensors))
     count = len(program.outputs)
     return results[:count], results[count:]
 
@@ -198,10 +198,9 @@ class _Run:
         if recorder is None:
             return None
         owner = self.program.parameters[0]
-        recordings = _recordings.get(owner)
-        if recordings is None:
-            recordings = Recordings(recorder, _RECORDINGS)
-        _recordings[owner] = recordings
+        if owner not in _recordings:
+            _recordings[owner] = Recordings(recorder, _RECORDINGS)
+        recordings = cast(Recordings, _recordings[owner])
         inputs = self.inputs(tensors)
         shapes = tuple((tensor.shape, tensor.dtype) for tensor in inputs)
         # A recording reads the parameters where they were; weights that have moved need a new one.

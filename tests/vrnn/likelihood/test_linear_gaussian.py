@@ -156,11 +156,11 @@ def test_the_best_filtering_posterior_leaves_the_remainder_and_the_others_more(s
         assert excess.mean > 4 * excess.standard_error
 
 
-@pytest.mark.parametrize("looks_ahead", [False, True])
-def test_no_affine_posterior_that_filters_leaves_less_than_the_remainder(looks_ahead: bool):
+@pytest.mark.parametrize("smooths", [False, True])
+def test_no_affine_posterior_that_filters_leaves_less_than_the_remainder(smooths: bool):
     """The least expected gap of all q: z = F z + G x + c + S noise, found by minimising it on the dense Gaussians.
 
-    F is strictly lower block triangular; G is lower block triangular where q filters, and full where it looks ahead.
+    F is strictly lower block triangular; G is lower block triangular where q filters, and full where it smooths.
     """
     length, latent, frame_size = 3, 2, 1
     model = system(seed=6, latent=latent, frame_size=frame_size)
@@ -168,7 +168,7 @@ def test_no_affine_posterior_that_filters_leaves_less_than_the_remainder(looks_a
     past = torch.ones(length, length, dtype=torch.float64).tril()
     masks = {
         "F": torch.kron(past.tril(-1), torch.ones(latent, latent)),
-        "G": torch.kron(torch.ones_like(past) if looks_ahead else past, torch.ones(latent, frame_size)),
+        "G": torch.kron(torch.ones_like(past) if smooths else past, torch.ones(latent, frame_size)),
         "S": torch.kron(torch.eye(length), torch.ones(latent, latent)).tril().double(),
     }
     free = {name: torch.zeros_like(part, requires_grad=True) for name, part in masks.items()}
@@ -200,8 +200,8 @@ def test_no_affine_posterior_that_filters_leaves_less_than_the_remainder(looks_a
         return gap
 
     optimiser.step(closure)
-    expected = 0.0 if looks_ahead else filtering_remainder(model, torch.ones(length, 1, dtype=torch.bool)).item()
-    assert looks_ahead or expected > 0.1
+    expected = 0.0 if smooths else filtering_remainder(model, torch.ones(length, 1, dtype=torch.bool)).item()
+    assert smooths or expected > 0.1
     assert expected_gap().item() == pytest.approx(expected, abs=1e-7)
 
 

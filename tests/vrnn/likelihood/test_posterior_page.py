@@ -1,4 +1,4 @@
-"""docs/posterior.md: its programs print what the page says they print, and its claims are what they print."""
+"""docs/posterior.md: its programs print what the page shows, and its claims agree with them."""
 
 import contextlib
 import io
@@ -13,7 +13,7 @@ PROGRAM = re.compile(r"^```python\n(.*?)^```\n\n```text\n(.*?)^```$", re.DOTALL 
 
 @pytest.fixture(scope="module")
 def printed() -> list[tuple[str, str]]:
-    """What each program of the page prints, run one after another, beside what the page says."""
+    """The output of each program of the page, run one after another, and the output that the page shows."""
     page, names = PAGE.read_text(encoding="utf-8"), {}
     programs = PROGRAM.findall(page)
     assert len(programs) == page.count("```python") == 2

@@ -229,8 +229,8 @@ def test_every_int16_survives_normalisation_to_float32(mean: float):
 def test_a_value_off_the_grid_counts_as_the_nearest_integer_of_the_range():
     ours = mixture(2, SMALL, size=1)
     integers = torch.tensor([[3.0], [-8.0], [7.0]], dtype=torch.float64)
-    beside = torch.tensor([[3.4], [-90.0], [7.6]], dtype=torch.float64)
-    assert torch.equal(ours.log_prob(seen(integers, SMALL)), ours.log_prob(seen(beside, SMALL)))
+    between = torch.tensor([[3.4], [-90.0], [7.6]], dtype=torch.float64)
+    assert torch.equal(ours.log_prob(seen(integers, SMALL)), ours.log_prob(seen(between, SMALL)))
 
 
 @pytest.mark.parametrize(

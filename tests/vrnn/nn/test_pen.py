@@ -45,7 +45,7 @@ def test_density_is_that_of_torch(seed: int, rho_scale: float, reach: float, pen
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**31), st.sampled_from([1.0, 100.0]))
 def test_density_is_that_of_zuko(seed: int, reach: float):
-    """A flow that whitens the offset, in zuko's mixture, beside the pen in zuko's product of independent parts."""
+    """A flow that whitens the offset, in zuko's mixture, times the pen in zuko's product of independent parts."""
     ours, x = pen_mixture(seed), frames(seed + 1, reach)
     assert ours.logits is not None
     whitening = torch.linalg.inv(torch.linalg.cholesky(covariance(ours.stds, ours.rho)))
