@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -19,6 +20,7 @@ __all__ = [
     "Name",
     "NumberOrNone",
     "PathOrNone",
+    "Place",
     "Repeated",
     "Shards",
     "Uri",
@@ -35,10 +37,12 @@ Count = Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(op
 NumberOrNone = Annotated[float | None, tyro.conf.arg(metavar="X", help_behavior_hint="(optional)")]
 Name = Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(optional)")]
 PathOrNone = Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="(optional)")]
+Place = Annotated[str, tyro.conf.arg(metavar="URI")]
 Uri = Annotated[str | None, tyro.conf.arg(metavar="URI", help_behavior_hint="(optional)")]
 Json = Annotated[bool, tyro.conf.arg(name="json", help="Print one JSON object on stdout.")]
 Repeated = Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME=VALUE")]
 
+_ATTRIBUTE = re.compile(r"(?m)^(\s+\w+: )(\w)")
 Number = TypeVar("Number", int, float)
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -82,8 +86,8 @@ def flags_of(load: Callable[[], type[BaseModel]]) -> Any:  # noqa: ANN401
         def build(**given: object) -> BaseModel:
             return checked(model, given)
 
-        # tyro reads flags, types and help from these three attributes.
-        build.__doc__ = model.__doc__
+        # tyro reads flags, types and help from these three attributes. The help of other flags begins with a capital.
+        build.__doc__ = _ATTRIBUTE.sub(lambda found: found[1] + found[2].upper(), model.__doc__ or "")
         build.__dict__["__signature__"] = inspect.signature(model)
         build.__annotations__ = {name: field.annotation for name, field in model.model_fields.items()}
         return build

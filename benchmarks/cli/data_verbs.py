@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from benchmarks.cli.arguments import Argument, Count, Json, Repeated, Uri, at_least, parse_options
+from benchmarks.cli.arguments import Argument, Count, Json, Place, Repeated, Uri, at_least, parse_options
 from benchmarks.cli.output import print_json, print_message, print_table, progress_bar
 from benchmarks.errors import FailedError
 
@@ -84,8 +84,8 @@ def _in_megabytes(on_progress: Callable[[int, int], None]) -> Callable[[int, int
 
 def prepare(
     corpus: Annotated[Argument[str], tyro.conf.arg(metavar="CORPUS")],
-    raw: str,
-    out: str,
+    raw: Place,
+    out: Place,
     workers: Count = None,
     address: Uri = None,
     include_sa: bool = False,

@@ -97,11 +97,10 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 def _user_errors() -> tuple[type[ValueError], ...]:
     """The errors that a user can fix; imported only when one occurs, since they come with heavy packages."""
-    from dashboards.errors import ReportError
     from pipelines.errors import InputError
     from vrnn.errors import CheckpointError, ModelError
 
-    return (InputError, ModelError, CheckpointError, StudyError, ReportError)
+    return (InputError, ModelError, CheckpointError, StudyError)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,10 @@
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import tyro
 from rich.table import Table
 
-from benchmarks.cli.arguments import Checkpoint, Count, Json, Name, PathOrNone, Uri, at_least, flags_of
+from benchmarks.cli.arguments import Checkpoint, Count, Json, Name, PathOrNone, Place, Uri, at_least, flags_of
 from benchmarks.cli.interruption import report_failures, stop_on_signals
 from benchmarks.cli.output import print_json, print_message, print_table
 from benchmarks.errors import FailedError, StoppedError
@@ -36,9 +37,9 @@ _Resources = Annotated[Any, flags_of(_resources)]
 
 
 def train(
-    shards: str,
-    model: str,
-    out: str,
+    shards: Place,
+    model: Annotated[str, tyro.conf.arg(metavar="NAME")],
+    out: Place,
     optimisation: _Optimisation,
     resources: _Resources,
     protocol: str = "clean",
@@ -72,8 +73,6 @@ def train(
     from vrnn.device.device import computing_device, describe_path
     from vrnn.device.memory import keep_freed_memory
     from vrnn.training.checkpoints import CheckpointPolicy
-    from vrnn.training.ray_train import train_with_ray
-    from vrnn.training.retries import train_locally
     from vrnn.training.spec import plan_trial
 
     spec = plan_trial(shards, protocol, model, size, optimisation, at_least(0, "--seed", seed))
@@ -84,13 +83,18 @@ def train(
     if not resources.most_workers:
         path = describe_path(computing_device(), optimisation.precision)
         print_message("time loop: " + ", ".join(f"{part} {way}" for part, way in path.items()))
-    directory = Location(out)
+    directory, policy = Location(out), CheckpointPolicy(save_seconds, keep)
     with report_failures(), lock_directory(directory), stop_on_signals("saving the run") as stop:
-        given: Any = {"on_epoch": _print_epoch, "policy": CheckpointPolicy(save_seconds, keep), "stop": stop}
         if resources.most_workers:
-            result = train_with_ray(spec, directory, resources, address=address, **given)
+            from vrnn.training.ray_train import train_with_ray
+
+            result = train_with_ray(
+                spec, directory, resources, address=address, on_epoch=_print_epoch, policy=policy, stop=stop
+            )
         else:
-            result = train_locally(spec, directory, resources, **given)
+            from vrnn.training.retries import train_locally
+
+            result = train_locally(spec, directory, resources, on_epoch=_print_epoch, policy=policy, stop=stop)
     if not result.state.finished:
         raise StoppedError(stop.signal, f"{out}: stopped at step {result.state.step}")
     if result.state.diverged_at_step is not None:
@@ -130,9 +134,12 @@ def _print_epoch(record: "EpochRecord") -> None:
 
 def score(
     checkpoint: Checkpoint,
-    shards: str,
+    shards: Place,
     split: str = "test",
-    estimator: Literal["exact", "elbo", "iwae", "fivo"] | None = None,
+    estimator: Annotated[
+        Literal["exact", "elbo", "iwae", "fivo"] | None,
+        tyro.conf.arg(metavar="{exact,elbo,iwae,fivo}", help_behavior_hint="(optional)"),
+    ] = None,
     num_samples: Count = None,
     repeats: int = 2,
     batch_size: int = 32,
@@ -201,7 +208,7 @@ def _score_table(summary: dict[str, Any]) -> Table:
 
 def generate(
     checkpoint: Checkpoint,
-    out: str,
+    out: Place,
     mode: Literal["prior", "continuation", "reconstruction"] = "prior",
     shards: Uri = None,
     split: Name = None,

@@ -147,10 +147,9 @@ def log_study_report(directory: "Location", comparison: "Comparison") -> None:
     """Store the report of a study on disk in MLflow; an error here is printed and does not fail the study."""
     from benchmarks.store.mlflow_writer import REPORT, log_report
     from benchmarks.store.results import read_study_directory
-    from dashboards.errors import ReportError
     from dashboards.report.study_report import build_report
 
     try:
         log_report(comparison.study, build_report(read_study_directory(directory), comparison))
-    except (ReportError, StudyError) as error:
+    except StudyError as error:
         print_message(f"{REPORT} was not written: {error}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from benchmarks.cli.arguments import Json, Name, PathOrNone, Shards
+from benchmarks.cli.arguments import Json, Name, PathOrNone, Place, Shards
 from benchmarks.cli.output import print_json, print_message, print_table, progress_bar
 from benchmarks.errors import FailedError
 
@@ -109,7 +109,7 @@ def verify(shards: Shards, json_: Json = False) -> None:
     print_message(f"{shards}: no problems in {found.shards} shards with {found.sequences:,} sequences")
 
 
-def export(shards: Shards, out: str, format_: FormatName, split: Name = None, json_: Json = False) -> None:
+def export(shards: Shards, out: Place, format_: FormatName, split: Name = None, json_: Json = False) -> None:
     """Convert shards to a format that other tools read, without loss.
 
     Args:

@@ -1,4 +1,4 @@
-"""The command line: exit statuses and streams, in this process, and the installed script as a process of its own."""
+"""The command line: exit statuses and output, in this process, and the installed script in its own process."""
 
 import contextlib
 import io
@@ -46,7 +46,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory, ink_shards: Path) -> tu
     return out, json_of(bench("train", *arguments, "--out", out, cwd=out))
 
 
-def test_prepare_and_inspect_print_the_contracts_keys(raw_ink: Path, tmp_path: Path, ray_cluster: None) -> None:
+def test_prepare_and_inspect_print_the_documented_keys(raw_ink: Path, tmp_path: Path, ray_cluster: None) -> None:
     prepared = json_of(bench("prepare", "iam_ondb", "--raw", raw_ink, "--out", tmp_path / "s", "--json", cwd=tmp_path))
     again = bench("prepare", "iam_ondb", "--raw", raw_ink, "--out", tmp_path / "s", "--json", cwd=tmp_path)
     assert "nothing to do" in again.stderr
@@ -69,7 +69,7 @@ def test_prepare_and_inspect_print_the_contracts_keys(raw_ink: Path, tmp_path: P
     assert inspected["fingerprint"][:12] in table.stdout
 
 
-def test_train_score_and_generate_print_the_contracts_keys(
+def test_train_score_and_generate_print_the_documented_keys(
     checkpoint: tuple[Path, dict[str, Any]], ink_shards: Path, tmp_path: Path
 ) -> None:
     place, trained = checkpoint

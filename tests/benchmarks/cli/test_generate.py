@@ -59,7 +59,7 @@ def test_handwriting_is_written_as_pictures_and_listed(ink: ShardSet, ink_shards
         (["--mode", "continuation", "--shards", "nowhere"], "holds no manifest.json"),
     ],
 )
-def test_what_does_not_fit_exits_2_with_one_line(
+def test_wrong_requests_exit_2_with_one_line(
     flags: list[str], message: str, ink: ShardSet, ink_shards: Path, tmp_path: Path
 ) -> None:
     place = saved(untrained(ink, "rnn-gauss"), tmp_path / "run")

@@ -15,7 +15,7 @@ def shards(speech_shards: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(speech_shards, tmp_path / "shards"))
 
 
-def test_verify_is_silent_on_stdout_and_succeeds_where_all_is_well(shards: Path, tmp_path: Path) -> None:
+def test_verify_of_intact_shards_prints_nothing_on_stdout_and_succeeds(shards: Path, tmp_path: Path) -> None:
     done = bench("verify", shards, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, "")
     assert "no problems in 3 shards" in done.stderr
@@ -63,7 +63,7 @@ def test_inspect_of_ink_has_no_seconds(ink_shards: Path, tmp_path: Path) -> None
     assert bench("inspect", ink_shards, cwd=tmp_path).returncode == 0
 
 
-def test_export_says_what_it_wrote(shards: Path, tmp_path: Path) -> None:
+def test_export_prints_what_it_wrote(shards: Path, tmp_path: Path) -> None:
     arguments = ["export", shards, "--format", "webdataset", "--out", tmp_path / "out"]
     found = json_of(bench(*arguments, "--split", "test", "--json", cwd=tmp_path))
     assert found["format"] == "webdataset"
@@ -71,7 +71,7 @@ def test_export_says_what_it_wrote(shards: Path, tmp_path: Path) -> None:
     assert "webdataset" in bench(*arguments, cwd=tmp_path).stdout
 
 
-def test_export_of_ink_to_a_form_of_sound_is_wrong_input(ink_shards: Path, tmp_path: Path) -> None:
+def test_export_of_ink_to_a_sound_format_is_wrong_input(ink_shards: Path, tmp_path: Path) -> None:
     done = bench("export", ink_shards, "--format", "lhotse", "--out", tmp_path / "out", cwd=tmp_path)
     assert done.returncode == 2
     assert "use --format webdataset" in done.stderr

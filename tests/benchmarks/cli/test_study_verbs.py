@@ -1,4 +1,4 @@
-"""The verbs about a recorded study, at the command line: what they print, and how they end."""
+"""The verbs about a study: what they print, and their exit status."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ from tests.benchmarks.conftest import Alter
 from tests.benchmarks.small_studies import run_of, write_suite
 
 
-def test_compare_prints_rows_differences_and_published_figures_and_writes_them(recorded: Suite, tmp_path: Path) -> None:
+def test_compare_prints_rows_differences_and_published_results_and_writes_them(recorded: Suite, tmp_path: Path) -> None:
     done = bench("compare", "small", "--json", cwd=Path.cwd())
     found = json_of(done)
     assert found["study"] == "small"
@@ -45,7 +45,7 @@ def test_a_dry_run_prints_the_plan_and_touches_nothing(recorded: Suite, tmp_path
     assert "2 trials, 0 of them done" in table.stdout
 
 
-def test_a_study_is_repeated_beside_itself_and_found_identical(recorded: Suite, tmp_path: Path) -> None:
+def test_a_repeated_study_is_identical(recorded: Suite, tmp_path: Path) -> None:
     suite = write_suite(recorded.model_copy(update={"models": ("rnn-gauss",)}), tmp_path)
     again = bench("run", suite, "--study", "again", cwd=Path.cwd())
     assert again.returncode == 0, again.stderr
@@ -55,7 +55,7 @@ def test_a_study_is_repeated_beside_itself_and_found_identical(recorded: Suite, 
     assert "identical" in bench("compare", "small", "again", cwd=Path.cwd()).stdout
 
 
-def test_a_report_is_written_and_kept_beside_the_study_in_mlflow(recorded: Suite, tmp_path: Path) -> None:
+def test_a_report_is_written_and_logged_to_mlflow(recorded: Suite, tmp_path: Path) -> None:
     client, study = store_client(), store_client().get_experiment_by_name("small")
     assert study is not None
     (parent,) = client.search_runs([study.experiment_id], "tags.role = 'study'")
@@ -72,10 +72,10 @@ def test_a_report_is_written_and_kept_beside_the_study_in_mlflow(recorded: Suite
     assert "rnn-gauss" in logged.read_text()
 
 
-def test_a_run_leaves_its_report_in_mlflow(recorded: Suite, tmp_path: Path) -> None:
-    suite = write_suite(recorded.model_copy(update={"models": ("rnn-gauss",), "study": "told"}), tmp_path)
+def test_a_run_logs_its_report_to_mlflow(recorded: Suite, tmp_path: Path) -> None:
+    suite = write_suite(recorded.model_copy(update={"models": ("rnn-gauss",), "study": "reported"}), tmp_path)
     assert bench("run", suite, cwd=Path.cwd()).returncode == 0
-    study = store_client().get_experiment_by_name("told")
+    study = store_client().get_experiment_by_name("reported")
     assert study is not None
     (parent,) = store_client().search_runs([study.experiment_id], "tags.role = 'study'")
     kept = {artifact.path for artifact in store_client().list_artifacts(parent.info.run_id)}
@@ -83,16 +83,16 @@ def test_a_run_leaves_its_report_in_mlflow(recorded: Suite, tmp_path: Path) -> N
     place = store_client().download_artifacts(parent.info.run_id, "corpora.json", str(tmp_path))
     (corpus,) = recorded.corpora
     assert json.loads(Path(place).read_text()) == {corpus.name: describe(ShardSet(Location(corpus.shards)))}
-    assert (parent.info.status, parent.data.tags["study"]) == ("FINISHED", "told")
+    assert (parent.info.status, parent.data.tags["study"]) == ("FINISHED", "reported")
 
 
-def test_sync_says_what_it_sent(recorded: Suite) -> None:
+def test_sync_prints_what_it_sent(recorded: Suite) -> None:
     done = bench("sync", Path(recorded.runs) / "small", "--json", cwd=Path.cwd())
     assert json_of(done)["study"] == "small"
     assert "study small: 0 results sent" in done.stderr
 
 
-def test_reproduce_says_identical_and_ends_with_1_where_it_is_not(altered: Alter, tmp_path: Path) -> None:
+def test_reproduce_prints_identical_and_exits_1_if_it_is_not(altered: Alter, tmp_path: Path) -> None:
     run_id = run_of("small", "rnn-gauss")
     done = bench("reproduce", run_id, "--out", tmp_path / "again", "--json", cwd=Path.cwd())
     assert json_of(done)["verdict"] == "identical"
@@ -114,7 +114,7 @@ def test_reproduce_says_identical_and_ends_with_1_where_it_is_not(altered: Alter
         (["compare", "small", "nowhere"], "no study 'nowhere' in the store"),
     ],
 )
-def test_what_is_not_there_exits_2_with_one_line(recorded: Suite, arguments: list[str], message: str) -> None:
+def test_missing_studies_and_runs_exit_2_with_one_line(recorded: Suite, arguments: list[str], message: str) -> None:
     done = bench(*arguments, cwd=Path.cwd())
     assert done.returncode == 2
     assert message in done.stderr

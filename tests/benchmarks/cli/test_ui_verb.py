@@ -1,4 +1,4 @@
-"""`vrnn-bench ui` as a process: its links answer, its ports are checked, and when it is stopped nothing is left."""
+"""`vrnn-bench ui` as a process: its links answer, its ports are checked, and stopping it leaves no process."""
 
 import os
 import signal
@@ -30,7 +30,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Command:
-    """The verb, started; what it printed lies in files, so that no pipe can fill."""
+    """The started verb; its output goes to files, so that no pipe can fill up."""
 
     def __init__(self, place: Path, *arguments: str) -> None:
         self.marker = f"VRNN_BENCH_TEST={uuid.uuid4().hex}"
@@ -125,11 +125,13 @@ def test_a_port_that_is_taken_is_wrong_input(place: Path, capfd: pytest.CaptureF
         with pytest.raises(SystemExit) as ended:
             main(["ui", *(text for pair in ports.items() for text in pair)])
     assert ended.value.code == 2
-    expected = f"vrnn-bench: {flag} {port} on 127.0.0.1: Address already in use; use another port, or 0 for a free one\n"
+    expected = (
+        f"vrnn-bench: {flag} {port} on 127.0.0.1: Address already in use; use another port, or 0 for a free one\n"
+    )
     assert capfd.readouterr().err == expected
 
 
-def test_an_address_that_is_not_this_machines_own_is_warned_of(place: Path, capfd, monkeypatch):
+def test_an_address_other_than_loopback_gets_a_warning(place: Path, capfd, monkeypatch):
     from benchmarks.cli.entry import main
 
     monkeypatch.chdir(place)

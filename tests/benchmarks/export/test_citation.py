@@ -24,7 +24,7 @@ REFERENCE_KEYS = {"type", "title", "authors", "year", "collection-title", "ident
 
 
 def check_citation(text: str) -> dict[str, Any]:
-    """Against the schema of CFF 1.2.0: what it requires, and of what types."""
+    """Check it against CFF 1.2.0: required keys and their types."""
     read = yaml.safe_load(text)
     assert {"cff-version", "message", "title", "authors"} <= read.keys() <= KEYS
     assert read["cff-version"] == "1.2.0"
@@ -47,14 +47,14 @@ def test_the_citation_names_software_paper_and_study() -> None:
     assert families == ["Chung", "Kastner", "Dinh", "Goel", "Courville", "Bengio"]
 
 
-def test_a_changed_checkout_is_no_commit_to_cite() -> None:
+def test_a_changed_checkout_cites_no_commit() -> None:
     study = study_description()
     changed = study.model_copy(update={"code": study.code.model_copy(update={"clean": "no"})})
     assert "commit" not in check_citation(citation(changed))
     assert "commit" not in check_citation(citation())
 
 
-def test_the_repository_cites_itself_by_the_same_words() -> None:
+def test_the_repository_has_the_same_citation() -> None:
     kept = (Path(__file__).parents[3] / "CITATION.cff").read_text()
     assert kept == citation(), "write benchmarks.export.citation.citation() to CITATION.cff"
     assert "study" not in kept

@@ -60,12 +60,12 @@ def test_json_is_the_comparison_with_null_for_what_is_not_finite(tmp_path: Path)
 
 
 def read_csv(text: str) -> pd.DataFrame:
-    """With no string taken for a missing one."""
+    """Read CSV without treating any string as missing."""
     return pd.read_csv(io.StringIO(text), keep_default_na=False, na_values=[""])
 
 
 def flattened(rows: list[Any]) -> pd.DataFrame:
-    """What pandas makes of the same rows."""
+    """The same rows, flattened by pandas."""
     table = pd.json_normalize([row.model_dump() for row in rows], sep="_")
     for name in [name for name in table if name.endswith("interval")]:
         stem = "nats_per_sequence_" if name == "interval" else name.removesuffix("interval")
@@ -76,7 +76,7 @@ def flattened(rows: list[Any]) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(("of", "write"), [("rows", rows_csv), ("differences", differences_csv)])
-def test_csv_holds_every_field_to_the_last_digit(found: Comparison, of: str, write: Callable[..., str]) -> None:
+def test_csv_has_every_field_with_all_digits(found: Comparison, of: str, write: Callable[..., str]) -> None:
     read, expected = read_csv(write(getattr(found, of))), flattened(getattr(found, of))
     assert sorted(read) == sorted(expected)
     assert len(read) == len(expected) > 2
@@ -85,7 +85,7 @@ def test_csv_holds_every_field_to_the_last_digit(found: Comparison, of: str, wri
             assert ours == theirs or (pd.isna(ours) and pd.isna(theirs)), name
 
 
-def test_published_csv_holds_every_field_and_every_reason(found: Comparison) -> None:
+def test_published_csv_has_every_field_and_every_reason(found: Comparison) -> None:
     read, expected = read_csv(published_csv(found.published)), flattened(found.published)
     assert sorted(read) == sorted([*expected, "blockers", "notes", "reasons"])
     assert len(read) == len(found.published) > 0

@@ -43,7 +43,7 @@ def check_score(table: TexTable, row: ComparisonRow) -> None:
 
 
 def test_every_number_in_latex_is_mathematics(found: Comparison) -> None:
-    """Outside of it a minus is a hyphen."""
+    """Outside of mathematics, a minus would be a hyphen."""
     for line in tex_tables(found).splitlines():
         if line.endswith(r"\\"):
             assert not re.search(r"-\d+\.\d", re.sub(r"\$[^$]*\$", "", line)), line

@@ -28,7 +28,7 @@ def found() -> Comparison:
     return export_case()
 
 
-def test_the_protocol_says_what_a_paper_must(found: Comparison) -> None:
+def test_the_statement_has_what_a_paper_needs(found: Comparison) -> None:
     text = statement(found)
     for said in (
         "A frame is 200 consecutive samples, without overlap",
@@ -119,7 +119,7 @@ def test_the_numbers_of_the_statistics_are_those_of_the_code() -> None:
 
 
 def test_the_methods_of_the_statistics_are_those_of_the_code() -> None:
-    """Whose method is named here is named by the module that has it."""
+    """The authors named in the statement are named in the module of the method."""
     text = statement(export_case())
     named = re.findall(r"([A-Z][a-z]+) \(?\d{4}\)?", text[text.index("- Differences are paired") :])
     assert named == ["Hall", "Howe", "Welch"]

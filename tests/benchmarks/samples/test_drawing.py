@@ -66,7 +66,7 @@ def test_y_grows_downward():
     assert last[1] - first[1] == 10
 
 
-def test_the_given_part_has_its_own_colour_and_both_meet_in_one_point():
+def test_the_prime_has_its_own_colour_and_meets_the_rest_in_one_point():
     strokes = to_strokes(np.array([[10.0, 0.0, 0.0]] * 9))
     given_part, drawn_part = groups(to_svg(strokes, 1.0, prime_points=4)).values()
     assert len(given_part[0]) == 4
@@ -93,7 +93,7 @@ def test_the_pen_is_round_and_nothing_reaches_the_edge():
     assert pixels.min() < 60
 
 
-def test_a_lone_point_is_a_dot():
+def test_a_single_point_is_a_dot():
     pixels = np.asarray(Image.open(io.BytesIO(svg_to_png(to_svg([np.zeros((1, 2))], 1.0)))).convert("L"))
     dark = np.argwhere(pixels < 128)
     assert len(dark)
@@ -111,7 +111,7 @@ def test_the_same_strokes_give_the_same_bytes_and_a_picture_of_the_stated_size()
     assert height == pytest.approx(float(root.attrib["height"]), abs=1)
 
 
-def test_a_title_may_hold_anything():
+def test_a_title_may_contain_anything():
     svg = to_svg(to_strokes(offsets(3, 0)), 1.0, title="<&\"'>\x00\x1b end")
     title = ElementTree.fromstring(svg).find(f"{SVG}title")
     assert title is not None
@@ -120,7 +120,7 @@ def test_a_title_may_hold_anything():
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_what_is_not_finite_is_refused_by_name(value: float):
+def test_non_finite_values_are_refused(value: float):
     pen = offsets(10, 0)
     pen[4, 1] = value
     with pytest.raises(NotFiniteError, match="1 of 10 pen offsets"):

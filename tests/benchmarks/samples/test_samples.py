@@ -97,7 +97,7 @@ def test_a_written_continuation_begins_with_the_recorded_points(protocol: str, i
 
 
 def test_a_continuation_starts_from_the_state_after_its_beginning(speech: ShardSet, tmp_path: Path) -> None:
-    """The first frame drawn at hardly any temperature is the mean that the beginning leads to, not that of silence."""
+    """At a temperature near 0, the first new frame is the mean given the beginning, not that of the initial state."""
     checkpoint, prime = untrained(speech, "rnn-gauss"), 20
     asked = {"mode": "continuation", "count": 1, "prime_frames": prime, "frames": 2, "temperature": 1e-9}
     _, entry = written(checkpoint, speech, tmp_path, **asked)
@@ -107,12 +107,12 @@ def test_a_continuation_starts_from_the_state_after_its_beginning(speech: ShardS
     with torch.no_grad():
         state = model(frames, torch.ones(prime, 1, dtype=torch.bool)).state
         mean = model.emission(model.decode(state)).mean
-        anew = model.emission(model.decode(model.initial_state(1))).mean
+        initial = model.emission(model.decode(model.initial_state(1))).mean
     drawn, expected = wave(tmp_path, entry)[prime * 200 :][:200], framing.denormalise(mean.numpy())
     # Dequantisation moves the beginning by half a step.
     distance = np.abs(drawn - expected).max()
     assert distance < 3
-    assert np.abs(drawn - framing.denormalise(anew.numpy())).max() > 5 * distance
+    assert np.abs(drawn - framing.denormalise(initial.numpy())).max() > 5 * distance
 
 
 @pytest.mark.parametrize(("kind", "model"), [("speech", "rnn-gauss"), ("speech", "rnn-dmol"), ("pen", "rnn-gauss")])
@@ -218,7 +218,7 @@ def test_temperature_changes_the_samples_and_is_in_their_captions(speech: ShardS
     assert not (tmp_path / "no").exists()
 
 
-def test_without_shards_the_prior_stands_alone(ink: ShardSet, tmp_path: Path) -> None:
+def test_without_shards_only_the_prior_is_sampled(ink: ShardSet, tmp_path: Path) -> None:
     listed = written(untrained(ink, "vrnn-gauss"), None, tmp_path, count=3, frames=5, seed=9)
     assert [(entry["role"], entry["source"], entry["seed"]) for entry in listed] == [("generated", None, 9)] * 3
     assert all(sum(map(len, json.loads((tmp_path / e["file"]).read_text())["strokes"])) == 6 for e in listed)
@@ -261,7 +261,7 @@ def test_non_finite_samples_are_an_error_in_one_line_and_nothing_is_written(spee
         ("vrnn-gauss", True, {"mode": "continuation", "split": "tset"}, "'tset'; use one of"),
     ],
 )
-def test_a_request_that_does_not_fit_is_refused_in_one_line(
+def test_a_wrong_request_is_an_error_in_one_line(
     model: str, with_shards: bool, request_: dict[str, Any], message: str, ink: ShardSet, tmp_path: Path
 ) -> None:
     with pytest.raises(StudyError, match=message) as caught:
@@ -300,7 +300,7 @@ def test_real_sequences_come_from_the_split_that_is_asked_for(ink: ShardSet, tmp
 
 
 @pytest.mark.parametrize("model", ["rnn-gauss", "vrnn-gauss"])
-def test_a_study_keeps_short_pieces_of_every_role(model: str, speech: ShardSet, tmp_path: Path) -> None:
+def test_a_study_keeps_short_samples_of_every_role(model: str, speech: ShardSet, tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_samples(untrained(speech, model), speech, tmp_path / name, count=2, seed=3)
     assert files(tmp_path / "a") == files(tmp_path / "b")
@@ -343,9 +343,9 @@ def test_wav_and_flac_hold_the_same_samples(speech: ShardSet, tmp_path: Path) ->
     checkpoint = untrained(speech, "rnn-gauss")
     write_samples(checkpoint, speech, tmp_path / "study", count=1, seed=4)
     written(checkpoint, None, tmp_path / "person", count=1, frames=160, seed=4)
-    kept, heard = (tmp_path / name for name in ("study/generated-0.flac", "person/generated-0.wav"))
-    assert soundfile.info(io.BytesIO(heard.read_bytes())).subtype == "PCM_16"
-    np.testing.assert_array_equal(soundfile.read(kept, dtype="int16")[0], soundfile.read(heard, dtype="int16")[0])
+    flac, wav = (tmp_path / name for name in ("study/generated-0.flac", "person/generated-0.wav"))
+    assert soundfile.info(io.BytesIO(wav.read_bytes())).subtype == "PCM_16"
+    np.testing.assert_array_equal(soundfile.read(flac, dtype="int16")[0], soundfile.read(wav, dtype="int16")[0])
 
 
 @pytest.mark.parametrize("model", ["vrnn-gauss", "vrnn-i-gauss", "srnn-gauss"])

@@ -19,7 +19,7 @@ waves = arrays(np.float64, st.integers(1, 3 * FADE_SAMPLES), elements=heights)
 
 
 def inner(wave: np.ndarray) -> np.ndarray:
-    """What lies beyond the fades."""
+    """The samples between the fades."""
     return wave[FADE_SAMPLES : len(wave) - FADE_SAMPLES]
 
 
@@ -40,7 +40,7 @@ def test_nothing_is_clipped_the_length_is_kept_and_both_ends_are_zero(wave: np.n
 
 @given(wave=waves)
 @settings(deadline=None, max_examples=200)
-def test_beyond_the_fades_every_sample_is_scaled_by_the_gain_that_is_told(wave: np.ndarray):
+def test_between_the_fades_every_sample_is_scaled_by_the_stated_gain(wave: np.ndarray):
     sound = to_sound(wave)
     np.testing.assert_allclose(inner(sound.pcm), inner(wave) * 10 ** (sound.gain_db / 20), atol=0.5001, rtol=1e-9)
 
@@ -85,7 +85,7 @@ def test_the_fade_rises_without_a_step():
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_what_is_not_finite_is_refused_by_name(value: float):
+def test_non_finite_values_are_refused(value: float):
     wave = np.zeros(500)
     wave[7] = value
     with pytest.raises(NotFiniteError, match="1 of 500 samples") as caught:

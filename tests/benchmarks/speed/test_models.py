@@ -24,7 +24,7 @@ CONTRACT = {"name", "device", "precision", "batch", "ours_seconds", "textbook_se
 
 
 def run_bare(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a module where nothing but torch and its own needs can be imported."""
+    """Run a module in a process where only torch and its dependencies can be imported."""
     code = (
         "import runpy, sys\n"
         "for name in ('ray', 'mlflow', 'pandas', 'pyarrow', 'tyro', 'rich', 'torchaudio', 'soundfile'):\n"
@@ -38,7 +38,9 @@ def run_bare(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("module", "where"), [("training", "out.json"), pytest.param("scoring", None, marks=pytest.mark.slow)]
 )
-def test_torch_alone_runs_it_and_the_json_keeps_its_contract(module: str, where: str | None, tmp_path: Path) -> None:
+def test_it_runs_with_torch_alone_and_writes_the_documented_json(
+    module: str, where: str | None, tmp_path: Path
+) -> None:
     done = run_bare(f"benchmarks.speed.{module}", *ONE_PAIR, "--json", *([str(tmp_path / where)] if where else []))
     assert done.returncode == 0, done.stderr
     assert not (where and done.stdout)
@@ -90,7 +92,7 @@ def test_bfloat16_is_compared_with_both_textbooks() -> None:
 
 
 def test_operations_are_those_that_torch_counts() -> None:
-    """Of the textbook's pass, product by product, but for the elementwise work."""
+    """The products of a pass of the textbook loop; elementwise work is not counted."""
     from torch.utils.flop_counter import FlopCounterMode
 
     step = Training("tiny", 3, "float32", "cpu", "textbook").prepare()
@@ -102,7 +104,7 @@ def test_operations_are_those_that_torch_counts() -> None:
 
 
 @pytest.mark.parametrize("shape", ["tiny", "iam_ondb"])
-def test_made_shards_are_a_finished_set(shape: str, tmp_path: Path) -> None:
+def test_noise_shards_are_a_finished_set(shape: str, tmp_path: Path) -> None:
     kind, place = SHAPES[shape].config.kind, Location(str(tmp_path))
     make_shards(place, kind, {"train": 5, "valid": 2}, frames=11)
     shards = ShardSet(place)

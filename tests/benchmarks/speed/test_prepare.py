@@ -47,7 +47,7 @@ def test_floor_and_prepare_decode_as_many_samples(form: Form, tmp_path: Path) ->
     assert sum(floor.values()) / 16_000 == pytest.approx(corpus.seconds, rel=0.5 if form == "mp3" else 0.01)
 
 
-def test_ink_is_read_alike_and_compared(raw_ink: Path) -> None:
+def test_both_read_the_same_ink(raw_ink: Path) -> None:
     contents = ink_files(raw_ink)
     for content in contents:
         ink, plain = decode_ink(content), decode_ink_plainly(content)
@@ -57,7 +57,7 @@ def test_ink_is_read_alike_and_compared(raw_ink: Path) -> None:
     assert case["ratio"]["wall"]["median"] > 0
 
 
-def test_driver_is_measured_on_real_shards_of_simulated_items() -> None:
+def test_the_driver_is_measured_with_simulated_items() -> None:
     run = measure_scale(700)
     assert run["items"] == 700
     assert run["driver_seconds"] > 0
@@ -72,7 +72,7 @@ def test_pairs_are_compared_with_the_runs_around_them() -> None:
     assert paired.ratios("wall") == paired.ratios("processor") == [3.0, 0.5]
 
 
-def test_processor_seconds_count_children_that_live_and_that_have_ended() -> None:
+def test_processor_time_includes_living_and_ended_children() -> None:
     watch = Stopwatch()
     work = [sys.executable, "-c", "sum(range(10**7)); print(flush=True); input()"]
     with subprocess.Popen(work, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
@@ -84,7 +84,7 @@ def test_processor_seconds_count_children_that_live_and_that_have_ended() -> Non
     assert 0 < alive <= watch.read().processor
 
 
-def test_work_shorter_than_a_tick_of_the_kernel_takes_time_still() -> None:
+def test_work_shorter_than_a_kernel_tick_is_measured() -> None:
     watch = Stopwatch()
     sum(range(1000))
     assert watch.read().processor > 0

@@ -83,13 +83,13 @@ def test_speakers_in_common_make_the_interval_over_sequences_too_short() -> None
     assert clustered["interval"] < 0.80
 
 
-def test_a_family_of_equal_models_is_rarely_told_apart_after_correction() -> None:
+def test_a_family_of_equal_models_rarely_has_a_false_positive_after_correction() -> None:
     found = calibrate_family(Setting(30, 3, 0.0), repetitions=60)
     assert found["uncorrected"] > 0.35
     assert found["verdict"] <= 0.05 + error(0.05, 60)
 
 
-def test_three_seeds_that_happen_to_agree_deceive_a_sum_of_variances_and_not_the_verdict() -> None:
+def test_three_seeds_that_agree_by_chance_mislead_a_summed_variance_but_not_the_verdict() -> None:
     found = calibrate_family(Setting(30, 3, 25.0), repetitions=100)
     assert found["sequences_only"] == 1.0
     assert found["summed"] > 0.05
@@ -125,7 +125,7 @@ def test_every_setting_is_one_of_its_own() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("setting", [s for s in SETTINGS if s.sequences in (30, 200) and s.seeds == 3])
-def test_intervals_and_verdicts_keep_what_the_documentation_states(setting: Setting) -> None:
+def test_intervals_and_verdicts_are_as_documented(setting: Setting) -> None:
     found = calibrate(setting, repetitions=1000, seed=1)
     if not setting.clustered:
         assert found["interval"] > 0.94 - error(0.94, 1000)
@@ -135,5 +135,5 @@ def test_intervals_and_verdicts_keep_what_the_documentation_states(setting: Sett
 
 @pytest.mark.slow
 @pytest.mark.parametrize("setting", FAMILIES)
-def test_families_keep_what_the_documentation_states(setting: Setting) -> None:
+def test_families_are_as_documented(setting: Setting) -> None:
     assert calibrate_family(setting, repetitions=200, seed=1)["verdict"] < 0.05 + error(0.05, 200)

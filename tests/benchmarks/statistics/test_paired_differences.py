@@ -390,7 +390,11 @@ def test_a_figure_that_some_seeds_lack_does_not_stand_for_the_model() -> None:
     [
         (("exact", "exact"), (1.0, 0.0), None),
         (("elbo", "exact"), (1.0, 0.0), "The value of a is a lower bound in expectation: its true lead is no smaller"),
-        (("elbo", "exact"), (0.0, 1.0), "The value of a is only a lower bound: its true log-likelihood may be the higher"),
+        (
+            ("elbo", "exact"),
+            (0.0, 1.0),
+            "The value of a is only a lower bound: its true log-likelihood may be the higher",
+        ),
         (("iwae", "code"), (0.0, 1.0), "The value of a is only a lower bound"),
         (("iwae", "elbo"), (1.0, 0.0), "Both values are lower bounds"),
     ],

@@ -1,4 +1,4 @@
-"""One study against another, and one commit against another."""
+"""Changes between two studies, and between two commits."""
 
 import pandas as pd
 import pytest
@@ -15,7 +15,7 @@ OLD, NEW, NEWEST = "a" * 40, "b" * 40, "bc" * 20
 
 
 def send_copy(trial: StoredTrial, study: str, commit: str, nats: float, directory: Location) -> None:
-    """Send the trial as one of another study, made by another commit, each sequence better by so many nats per frame."""
+    """Send the trial as one of another study and commit, with each sequence better by `nats` per frame."""
     code = trial.record.code.model_copy(update={"commit": commit})
     record = trial.record.model_copy(update={"code": code, "study": study})
     for name in trial.artifacts.names():
@@ -49,7 +49,7 @@ def commits(recorded: Suite, tmp_path_factory: pytest.TempPathFactory, _sent: li
 
 
 @pytest.mark.parametrize(("before", "after"), [("old", "new"), (OLD, NEW), (OLD[:8], NEW[:8])])
-def test_what_changed_is_told_apart_from_what_did_not(commits: Suite, before: str, after: str) -> None:
+def test_changed_and_identical_models_are_distinguished(commits: Suite, before: str, after: str) -> None:
     found = compare_two(before, after)
     changes = {change.model: change for change in found.changes}
     assert changes.keys() == {"rnn-gauss", "vrnn-gauss"}
@@ -63,14 +63,14 @@ def test_what_changed_is_told_apart_from_what_did_not(commits: Suite, before: st
 
 
 def test_the_order_is_from_before_to_after(commits: Suite) -> None:
-    forth, back = compare_two("old", "new").changes, compare_two("new", "old").changes
-    assert [change.difference.nats_per_sequence.difference for change in forth] == [
-        -change.difference.nats_per_sequence.difference for change in back
+    forward, backward = compare_two("old", "new").changes, compare_two("new", "old").changes
+    assert [change.difference.nats_per_sequence.difference for change in forward] == [
+        -change.difference.nats_per_sequence.difference for change in backward
     ]
 
 
-def test_what_is_neither_study_nor_commit_is_refused(commits: Suite) -> None:
-    with pytest.raises(StudyError, match="no study 'nowhere' in sqlite.*; it has "):
+def test_unknown_studies_and_commits_are_refused(commits: Suite) -> None:
+    with pytest.raises(StudyError, match=r"no study 'nowhere' in sqlite.*; it has "):
         compare_two("nowhere", "new")
     with pytest.raises(StudyError, match="no finished trial of commit ddddddd"):
         compare_two("old", "d" * 7)

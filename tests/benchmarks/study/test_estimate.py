@@ -1,4 +1,4 @@
-"""What a study would take, held against what one took."""
+"""The plan of a study, compared with the finished study."""
 
 from pathlib import Path
 
@@ -17,18 +17,18 @@ def test_counts_are_those_of_the_study_that_was_run(recorded: Suite) -> None:
     plan = forecast(recorded)
     assert [trial.done for trial in plan.trials] == [True, True]
     assert plan.seconds_left == 0.0
-    for trial, foretold in zip(expand(recorded), plan.trials, strict=True):
+    for trial, planned in zip(expand(recorded), plan.trials, strict=True):
         work = task_of(recorded, trial)
         outcome = finished_outcome(work)
         assert outcome is not None
-        assert foretold.steps == outcome.metrics["train/steps"]
+        assert planned.steps == outcome.metrics["train/steps"]
         model = load_checkpoint(work.directory / "best.pt").model()
-        assert foretold.parameters == sum(parameter.numel() for parameter in model.parameters())
-        assert foretold.memory_gib * 2**30 > 16 * foretold.parameters
-        assert foretold.training_seconds > 0
+        assert planned.parameters == sum(parameter.numel() for parameter in model.parameters())
+        assert planned.memory_gib * 2**30 > 16 * planned.parameters
+        assert planned.training_seconds > 0
 
 
-def test_what_takes_more_is_foretold_to_take_more(ink_shards: Path, tmp_path: Path) -> None:
+def test_larger_trials_have_larger_plans(ink_shards: Path, tmp_path: Path) -> None:
     suite = small_suite(tmp_path, {"ink": ink_shards}, models=("vrnn-gauss",), concurrent=2)
     longer = suite.corpora[0].model_copy(
         update={"optimisation": suite.corpora[0].optimisation.model_copy(update={"max_epochs": 30, "batch_size": 4})}

@@ -1,4 +1,4 @@
-"""A recorded trial that is run again: identical here, and where not, told where first."""
+"""A recorded trial that is run again: identical here; otherwise the first difference is reported."""
 
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def test_the_same_code_on_the_same_machine_is_identical(recorded: Suite, model: 
     assert {"commit", "lock", "packages", "processor", "threads"} <= {check.what for check in checked}
 
 
-def test_a_difference_is_told_by_where_it_is_first(altered: Alter, tmp_path: Path) -> None:
+def test_the_first_difference_is_reported(altered: Alter, tmp_path: Path) -> None:
     def later_epochs(curves: pd.DataFrame) -> pd.DataFrame:
         curves.loc[curves["epoch"] >= 2, "valid_nats_per_frame"] += 1e-9
         return curves.assign(seconds=1e6)
@@ -50,7 +50,7 @@ def test_a_difference_is_told_by_where_it_is_first(altered: Alter, tmp_path: Pat
 @pytest.mark.parametrize(
     ("nats_per_frame", "verdict"), [pytest.param(1e-4, "within tolerance", marks=pytest.mark.slow), (1e-2, "different")]
 )
-def test_scores_are_held_against_a_tolerance_in_nats_per_frame(
+def test_scores_are_compared_within_a_tolerance_in_nats_per_frame(
     altered: Alter,
     tmp_path: Path,
     nats_per_frame: float,
@@ -72,13 +72,13 @@ def test_other_data_are_refused(recorded: Suite, speech_shards: Path, tmp_path: 
         reproduce(run_of("small", "rnn-gauss"), Location(str(tmp_path / "again")), shards=str(speech_shards))
 
 
-def test_a_result_that_is_there_already_is_no_reproduction(recorded: Suite) -> None:
+def test_a_directory_with_a_result_is_refused(recorded: Suite) -> None:
     place = task_of(recorded, expand(recorded)[0]).directory
     with pytest.raises(StudyError, match="has a result already"):
         reproduce(run_of("small", "rnn-gauss"), place)
 
 
-def test_what_is_no_finished_trial_is_told(recorded: Suite, tmp_path: Path) -> None:
+def test_runs_that_are_not_finished_trials_are_refused(recorded: Suite, tmp_path: Path) -> None:
     client = store_client()
     experiment = client.get_experiment_by_name("small")
     assert experiment is not None
@@ -89,14 +89,14 @@ def test_what_is_no_finished_trial_is_told(recorded: Suite, tmp_path: Path) -> N
         reproduce("0" * 32, Location(str(tmp_path / "again")))
 
 
-def test_a_trial_goes_by_its_name_too(recorded: Suite) -> None:
+def test_a_trial_is_found_by_its_name_too(recorded: Suite) -> None:
     run_id = run_of("small", "vrnn-gauss")
     assert find_run("small/ink/clean/vrnn-gauss/seed0") == find_run(run_id) == run_id
     with pytest.raises(StudyError, match=r"did you mean small/ink/clean/vrnn-gauss/seed0\?"):
         find_run("small/ink/clean/vrnn-gaus/seed0")
 
 
-def test_a_trial_is_taken_from_disk_where_its_study_is_and_else_from_the_store(
+def test_a_trial_is_read_from_disk_if_its_study_is_there_and_else_from_the_store(
     recorded: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = "small/ink/clean/vrnn-gauss/seed0"

@@ -54,34 +54,34 @@ def test_a_suite_expands_to_every_model_and_seed(tmp_path: Path, ink_shards: Pat
         (("[[corpora]]", "[[corpora"), "not TOML"),
     ],
 )
-def test_what_is_wrong_in_a_suite_is_named_with_its_place(
-    tmp_path: Path, change: tuple[str, str], message: str
-) -> None:
+def test_errors_in_a_suite_name_their_key(tmp_path: Path, change: tuple[str, str], message: str) -> None:
     with pytest.raises(StudyError, match=message) as caught:
         load_suite(write(tmp_path, GOOD.replace(*change)))
     assert "\n" not in str(caught.value)
 
 
-def test_missing_shards_and_unknown_models_are_told(tmp_path: Path, ink_shards: Path) -> None:
+def test_missing_shards_and_unknown_models_are_errors(tmp_path: Path, ink_shards: Path) -> None:
     with pytest.raises(InputError, match="vrnn-bench prepare"):
         expand(load_suite(write(tmp_path, GOOD)))
     with pytest.raises(ModelError, match="rnn-gaus"):
         expand(load_suite(write(tmp_path, GOOD.replace('"rnn-gauss"', '"rnn-gaus"'), ink_shards)))
 
 
-def test_two_corpora_of_one_name_are_refused(tmp_path: Path, ink_shards: Path) -> None:
+def test_two_corpora_with_the_same_name_are_refused(tmp_path: Path, ink_shards: Path) -> None:
     twice = GOOD + GOOD[GOOD.index("[[corpora]]") :]
     with pytest.raises(StudyError, match="list each corpus and seed once"):
         expand(load_suite(write(tmp_path, twice, ink_shards)))
 
 
-def test_one_trial_under_two_names_is_refused(tmp_path: Path, ink_shards: Path) -> None:
+def test_a_trial_with_two_names_is_refused(tmp_path: Path, ink_shards: Path) -> None:
     twice = GOOD + GOOD[GOOD.index("[[corpora]]") :].replace('"ink"', '"ink again"')
-    with pytest.raises(StudyError, match="ink/clean/rnn-gauss/seed0 and ink again/clean/rnn-gauss/seed0 are the same trial"):
+    with pytest.raises(
+        StudyError, match="ink/clean/rnn-gauss/seed0 and ink again/clean/rnn-gauss/seed0 are the same trial"
+    ):
         expand(load_suite(write(tmp_path, twice, ink_shards)))
 
 
-WAYS = """
+EXECUTION = """
 concurrent = 3
 resources = { elastic = [1, 4], gpus_per_worker = 0.25, cpus_per_worker = 2 }
 save_seconds = 60
@@ -89,19 +89,19 @@ keep = 5
 """
 
 
-def test_how_trials_are_run_is_said_in_the_suite_and_changes_no_trial(tmp_path: Path, ink_shards: Path) -> None:
+def test_keys_of_execution_change_no_trial(tmp_path: Path, ink_shards: Path) -> None:
     plain = load_suite(write(tmp_path, GOOD, ink_shards))
     head, corpora = GOOD.format(shards=ink_shards).split("[[corpora]]")
-    suite = load_suite(write(tmp_path, f"{head}{WAYS}[[corpora]]{corpora}"))
+    suite = load_suite(write(tmp_path, f"{head}{EXECUTION}[[corpora]]{corpora}"))
     assert (suite.concurrent, suite.save_seconds, suite.keep) == (3, 60, 5)
     assert suite.resources.per_worker == {"CPU": 2, "GPU": 0.25}
     assert suite.resources.most_workers == 4
     assert [trial.spec for trial in expand(suite)] == [trial.spec for trial in expand(plain)]
 
 
-def test_what_the_command_line_says_goes_before_what_the_suite_says(tmp_path: Path, ink_shards: Path) -> None:
+def test_flags_override_the_suite(tmp_path: Path, ink_shards: Path) -> None:
     head, corpora = GOOD.format(shards=ink_shards).split("[[corpora]]")
-    suite = load_suite(write(tmp_path, f"{head}{WAYS}[[corpora]]{corpora}"))
+    suite = load_suite(write(tmp_path, f"{head}{EXECUTION}[[corpora]]{corpora}"))
     changed = override(suite, {"concurrent": 1, "keep": None}, {"workers": 2, "micro_batch": 4, "elastic": None})
     assert (changed.concurrent, changed.keep, changed.save_seconds) == (1, 5, 60)
     assert (changed.resources.workers, changed.resources.elastic, changed.resources.micro_batch) == (2, None, 4)
@@ -110,7 +110,7 @@ def test_what_the_command_line_says_goes_before_what_the_suite_says(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("ways", "resources", "message"),
+    ("fields", "resources", "message"),
     [
         ({"concurrent": 0}, {}, "--concurrent 0: Input should be greater than or equal to 1"),
         ({"save_seconds": -1.0}, {}, "--save-seconds -1.0: Input should be greater than 0"),
@@ -119,11 +119,11 @@ def test_what_the_command_line_says_goes_before_what_the_suite_says(tmp_path: Pa
         ({}, {"elastic": (1, 2), "workers": 2}, "--elastic gives the number of workers: leave workers out"),
     ],
 )
-def test_ways_out_of_range_are_told_by_their_flag(
-    tmp_path: Path, ways: dict[str, object], resources: dict[str, object], message: str
+def test_flags_out_of_range_are_named(
+    tmp_path: Path, fields: dict[str, object], resources: dict[str, object], message: str
 ) -> None:
     with pytest.raises(StudyError, match=re.escape(message)):
-        override(load_suite(write(tmp_path, GOOD)), ways, resources)
+        override(load_suite(write(tmp_path, GOOD)), fields, resources)
 
 
 @pytest.mark.parametrize(
