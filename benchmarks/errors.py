@@ -4,7 +4,7 @@ __all__ = ["FailedError", "NotFiniteError", "StoppedError", "StoreError", "Study
 
 
 class StudyError(ValueError):
-    """A suite, a study or a request to score is wrong. One line: what, where, and how to mend it."""
+    """A suite, a study or a request is wrong. One line: what, where, and how to fix it."""
 
 
 class StoreError(StudyError):
@@ -12,21 +12,21 @@ class StoreError(StudyError):
 
 
 class FailedError(Exception):
-    """The input was right and the work failed all the same: training diverged, or too much was rejected."""
+    """The input was right, but the work failed: for example, training diverged or too many sources were rejected."""
 
 
 class UnreachableError(FailedError):
-    """MLflow's store ceased to answer; what it has not been told is kept on disk."""
+    """MLflow's store does not answer; results that it lacks are on disk."""
 
 
 class NotFiniteError(FailedError):
-    """A model's own samples ran away: values that are no numbers cannot be heard or drawn."""
+    """A sample of a model has values that are not finite, so it cannot be played or drawn."""
 
 
 class StoppedError(Exception):
-    """The work was asked to stop, saved itself and did so."""
+    """The work was asked to stop, and has saved its state and stopped."""
 
     def __init__(self, signal: int, where: str) -> None:
-        """Say which signal asked, and where the work stopped."""
+        """Record which signal requested it, and where the work stopped."""
         super().__init__(where)
         self.signal = signal
