@@ -22,6 +22,7 @@ ROW_HEIGHT = 46
 LABEL_RISE = -8
 ZERO_SIZE = 28
 ZERO_FALL = 8
+# The page's background in the current theme.
 PAPER = "var(--paper)"
 DIGITS = 6
 
@@ -73,6 +74,7 @@ def _intervals(base: alt.Chart, marks: Sequence[Mapping[str, Any]]) -> list[alt.
     lines: list[alt.Chart] = []
     for low, high, width, opacity in (("low", "high", 6.0, 0.45), ("joint_low", "joint_high", 1.5, 1.0)):
         if any(mark[low] is not None for mark in marks):
+            # A line without an interval would be drawn at zero.
             known = base.transform_filter(f"isValid(datum.{low})")
             line = known.mark_rule(strokeWidth=width, opacity=opacity, color="currentColor", aria=False)
             lines.append(line.encode(x=_axis(f"{low}:Q"), x2=f"{high}:Q"))
@@ -93,6 +95,7 @@ def _dots(base: alt.Chart, colours: Mapping[str, str], models: Sequence[str]) ->
 def _labels(base: alt.Chart) -> list[alt.Chart]:
     """The text above each line, on a halo that hides the grid behind it."""
     place = {"align": "left", "baseline": "bottom", "dy": LABEL_RISE, "fontSize": 12, "limit": {"expr": "width"}}
+    # The halo is the same text in the background colour with a thick outline.
     halo = base.mark_text(**place, color=PAPER, stroke=PAPER, strokeWidth=5, aria=False)
     text = base.mark_text(**place, color="currentColor")
     return [mark.encode(x=alt.value(0), text="label:N") for mark in (halo, text)]

@@ -117,6 +117,7 @@ class _Encoding:
     def __init__(self, axis: Axis, lines: Sequence[Line], styles: Mapping[str, Style]) -> None:
         models = list(dict.fromkeys(line.model for line in lines))
         self._unit = axis.unit
+        # All layers share one scale, so that clipping at its lower end applies to all of them.
         self._scale = alt.Scale(domain=[axis.low, axis.high], nice=True, zero=False)
         self.x = alt.X("epoch:Q", title="epoch", axis=alt.Axis(tickCount=_ticks(lines), format="d"))
         self.colour = colour_by_model({model: styles[model].colour for model in models}, models, legend=None)
@@ -150,6 +151,7 @@ def _lines(encoding: _Encoding, count: int, *, pointed: bool) -> alt.Chart | alt
     )
     if not pointed:
         return drawn
+    # Invisible points, which only carry the tooltips.
     points = curves.mark_point(opacity=0, size=60, clip=True, filled=True)
     return alt.layer(drawn, points.encode(tooltip=["model:N", "seed:N", "epoch:Q", encoding.value]))
 
@@ -190,6 +192,7 @@ def _ends_of(line: Line) -> Iterator[dict[str, Any]]:
     shared = {"model": line.model, "seed": line.seed}
     if line.best is not None:
         yield shared | {"what": "best", "epoch": line.best[0], "value": _rounded([line.best[1]])[0]}
+    # The mark is at the last finite value before the loss diverged.
     if line.diverged and len(line.epochs):
         last = {"epoch": int(line.epochs[-1]), "value": _rounded(line.values[-1:])[0]}
         yield shared | {"what": "diverged after"} | last

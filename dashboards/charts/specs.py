@@ -58,6 +58,7 @@ def interval_chart(rows: Sequence[ComparisonRow], colours: Mapping[str, str]) ->
     present = {row.estimator for row in rows}
     families = {known.label: SHAPES[name] for name, known in ESTIMATORS.items() if name in present}
     base = alt.Chart(alt.Data(values=marks)).encode(
+        # Without an explicit order Vega would sort the labels by name.
         y=alt.Y("label:N", sort=[mark["label"] for mark in marks], title=None),
         color=colour_by_model(colours, [row.model for row in rows], legend=None),
         tooltip=[
@@ -68,7 +69,9 @@ def interval_chart(rows: Sequence[ComparisonRow], colours: Mapping[str, str]) ->
         ],
     )
     interval = base.mark_rule(strokeWidth=2).encode(
-        x=alt.X("low:Q", title="nats per sequence", scale=alt.Scale(zero=False, nice=True)), x2="high:Q"
+        # The axis need not start at zero: only differences between scores matter.
+        x=alt.X("low:Q", title="nats per sequence", scale=alt.Scale(zero=False, nice=True)),
+        x2="high:Q",
     )
     dot = base.mark_point(filled=True, size=110, opacity=1).encode(
         x="nats:Q",

@@ -39,6 +39,7 @@ def thin(series: Sequence[npt.NDArray[np.float64]], budget: int) -> npt.NDArray[
     length = len(series[0])
     if length <= budget:
         return np.arange(length)
+    # Each bucket keeps up to 4 positions for each array.
     buckets = max(1, budget // (KEPT_PER_BUCKET * len(series)))
     edges = np.linspace(0, length, buckets + 1).astype(int)
     kept = {

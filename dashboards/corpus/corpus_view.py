@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
+import altair as alt
+
 from benchmarks.schema.corpus import CorpusDescription
-from dashboards.corpus.length_charts import length_charts
+from dashboards.charts.specs import themed
 from dashboards.corpus.sentences import (
     TIME_UNITS,
     length_sentence,
@@ -14,7 +16,11 @@ from dashboards.corpus.sentences import (
     speaker_sentence,
 )
 
-__all__ = ["CorpusView", "view_corpus"]
+__all__ = ["CorpusView", "length_charts", "view_corpus"]
+
+BAR_HEIGHT = 72
+LABEL_WIDTH = 44
+"""Width of the count labels in pixels; fixed, so that the histograms are aligned."""
 
 
 @dataclass(frozen=True)
@@ -54,3 +60,53 @@ def view_corpus(corpus: CorpusDescription) -> CorpusView:
         time=(unit, size) if corpus.sample_rate else None,
         link=corpus.url if corpus.url.startswith(("https://", "http://")) else None,
     )
+
+
+def length_charts(corpus: CorpusDescription) -> list[tuple[str, dict[str, Any]]]:
+    """Name and histogram of every split that has sequences; the last one shows the axis of length.
+
+    Each histogram has its own axis of counts, because splits differ widely in size.
+    """
+    names = [split.name for split in corpus.splits if split.sequences]
+    return [(name, _histogram(corpus, name, last=name == names[-1])) for name in names]
+
+
+def _histogram(corpus: CorpusDescription, split: str, *, last: bool) -> dict[str, Any]:
+    # Speech is shown in seconds, pen in points.
+    edges = [edge / (corpus.sample_rate or 1) for edge in corpus.histogram.edges]
+    counts = corpus.histogram.counts[split]
+    bars = [
+        {"from": low, "to": high, "sequences": count}
+        for low, high, count in zip(edges, edges[1:], counts, strict=False)
+        if count
+    ]
+    unit = "seconds" if corpus.sample_rate else "points"
+    digits = ".2f" if corpus.sample_rate else "d"
+    chart = (
+        alt.Chart(alt.Data(values=bars))
+        .mark_bar(color="currentColor", opacity=0.75, stroke="currentColor", strokeWidth=0.5)
+        .encode(
+            x=alt.X(
+                "from:Q",
+                title=f"length of a sequence in {unit}" if last else None,
+                scale=alt.Scale(domain=[edges[0], edges[-1]], nice=False),
+                axis=alt.Axis(labels=last, ticks=last, grid=True, labelBound=True),
+            ),
+            x2="to:Q",
+            y=alt.Y(
+                "sequences:Q",
+                title=split,
+                scale=alt.Scale(domain=[0, max(counts)], nice=True),
+                axis=alt.Axis(tickCount=2, tickMinStep=1, format="d", minExtent=LABEL_WIDTH, maxExtent=LABEL_WIDTH),
+            ),
+            # Bars start at zero, not at the lower end of the axis.
+            y2=alt.datum(0),
+            tooltip=[
+                alt.Tooltip("sequences:Q", title=f"sequences of {split}", format=",d"),
+                alt.Tooltip("from:Q", title=f"{unit}, from", format=digits),
+                alt.Tooltip("to:Q", title="to below", format=digits),
+            ],
+        )
+        .properties(width="container", height=BAR_HEIGHT)
+    )
+    return themed(chart)

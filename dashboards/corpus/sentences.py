@@ -43,6 +43,7 @@ def length_sentence(corpus: CorpusDescription) -> str:
     """The range of lengths in the largest split, and how far the splits' medians differ."""
     if not corpus.lengths:
         return "There are no lengths to show."
+    # The largest split is usually the training split.
     largest = max(corpus.lengths, key=lambda split: corpus.sequences[split])
     medians = {split: lengths.median for split, lengths in corpus.lengths.items()}
     shortest, longest = min(medians, key=medians.__getitem__), max(medians, key=medians.__getitem__)
@@ -79,6 +80,7 @@ def speaker_sentence(corpus: CorpusDescription) -> str:
     if unnamed == sequences:
         return f"No sequence has a named {person}."
     sentences = [f"Named {person}s by split: {', '.join(f'{name} {n:,}' for name, n in corpus.speakers.items())}."]
+    # Rows are sorted by length, so the first named one has the most.
     if first := next((row for row in corpus.by_speaker if row.speaker is not None), None):
         share = 100 * first.length / max(sum(corpus.samples.values()), 1)
         what = "samples" if corpus.kind == "speech" else "points"

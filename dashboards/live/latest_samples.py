@@ -30,6 +30,7 @@ def latest_samples(
         colours: the colour of each model.
     """
     shown: list[dict[str, Any]] = []
+    # Listing samples costs a request to the store per trial, so the number of trials is limited too.
     for trial in [t for t in newest_first if t.trained and t.status == "done"][:MOST_READ]:
         if len(shown) == MOST_SAMPLES:
             break

@@ -133,6 +133,7 @@ def _pace(status: LiveStudy, counts: Mapping[str, int | None], now: int) -> str:
     recent = [t for t in status.trials if t.trained and t.status in ("done", "diverged") and t.ended > now - HOUR]
     if len(recent) < 2:
         return "Too few trials ended in the last hour to estimate the pace."
+    # A study that started less than an hour ago is measured from its start.
     began = max(now - HOUR, min(trial.started for trial in recent))
     per_hour = len(recent) * HOUR / max(now - began, 1)
     text = f"About {counted(max(1, round(per_hour)), 'trial')} per hour over the last {_duration(now - began)}"
@@ -155,6 +156,7 @@ def _progress(trial: LiveTrial, epochs: Sequence[LiveEpoch], colours: Mapping[st
     number = last.number if last else 0
     of = f" of at most {trial.max_epochs}" if trial.max_epochs else ""
     text = f"epoch {number}{of}" if number else "no epoch has ended yet"
+    # After its last epoch a trial still has to be scored.
     if trial.max_epochs and number >= trial.max_epochs:
         text += ", being scored"
     if last and last.frames_per_second is not None:
@@ -216,8 +218,10 @@ def _speed(drawn: Sequence[LiveTrial], epochs: Mapping[str, Sequence[LiveEpoch]]
         for epoch in epochs[trial.run_id]
         if epoch.frames_per_second is not None and epoch.at
     ]
+    # A trial that ended no longer adds to the sum.
     events += [(trial.ended, trial.run_id, 0.0) for trial in drawn if trial.ended]
     latest: dict[str, float] = {}
+    # Each event replaces the speed of one trial; the sum over all trials is the speed at that time.
     points: list[tuple[int, int]] = []
     for at, run_id, speed in sorted(events):
         latest[run_id] = speed

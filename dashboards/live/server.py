@@ -75,12 +75,14 @@ class StudyServer(ThreadingHTTPServer):
             return False
         if host is None or re.search(r"[\s/@?#\\]", header or ""):
             return False
+        # A local name is always accepted, because only this machine can use it to reach the server.
         if host in (*LOOPBACK, self._host.lower()):
             return True
         return self._host in ("0.0.0.0", "::") and (_is_address(host) or host == socket.gethostname().lower())  # noqa: S104
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
         """Start a thread for the request, or drop it if too many are busy."""
+        # A connection that sends nothing occupies its thread until the timeout.
         if self._free_threads.acquire(blocking=False):
             super().process_request(request, client_address)
         else:
@@ -120,6 +122,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "GET":
             self._send(message_page(HTTPStatus.METHOD_NOT_ALLOWED, "only GET is answered"), {"Allow": "GET"})
             return False
+        # Two Host headers are refused: a proxy and this server may read different ones.
         hosts = self.headers.get_all("Host") or []
         if len(hosts) != 1 or not self._listener.admits(hosts[0]):
             self._send(message_page(HTTPStatus.FORBIDDEN, "wrong host name; use the address that the command printed"))
@@ -149,6 +152,7 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in (headers | HEADERS | dict(more or {})).items():
             self.send_header(name, value)
         self.end_headers()
+        # HEAD is refused too, but its answer must not have a body.
         if self.command != "HEAD":
             self.wfile.write(answer.body)
         self.close_connection = True

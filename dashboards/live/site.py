@@ -90,6 +90,7 @@ class Site:
 
     def _sample(self, study: str, run_id: str, file: str) -> Answer:
         content_type = TYPES.get(file.rpartition(".")[2])
+        # Only known file types are served, so that no page or script is.
         content = self.reader.sample(study, run_id, file) if content_type and RUN_ID.fullmatch(run_id) else None
         if content_type is None or content is None:
             return message_page(HTTPStatus.NOT_FOUND, "the study has no such sample")
@@ -101,6 +102,7 @@ def _segments(path: str) -> tuple[str, ...] | None:
     if not path.startswith("/") or not path.isascii():
         return None
     try:
+        # Split before decoding: an encoded slash belongs to a name.
         parts = tuple(unquote(part, errors="strict") for part in urlsplit(f"http://host{path}").path[1:].split("/"))
     except ValueError:
         return None

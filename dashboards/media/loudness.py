@@ -68,6 +68,7 @@ def equalise(sounds: Sequence[Sound]) -> list[Levelled]:
         for sound, level in zip(sounds, measured, strict=True)
         if level is not None
     ]
+    # The highest loudness that all clips can reach without exceeding the ceiling.
     target = min([TARGET_LUFS, *headroom])
     return [_levelled(sound, level, target) for sound, level in zip(sounds, measured, strict=True)]
 
@@ -86,6 +87,7 @@ def measure(sound: Sound) -> float | None:
     if sound.seconds < BLOCK_SECONDS:
         return None
     peak = float(np.abs(sound.signal).max(initial=0.0))
+    # Measure a quieter copy and add the difference back, because the filter clips at full scale.
     scale = min(1.0, MEASURED_PEAK / peak) if peak else 1.0
     level = float(loudness(torch.from_numpy(sound.signal * scale)[None], sound.rate))
     return level - 20 * float(np.log10(scale)) if np.isfinite(level) else None
@@ -95,5 +97,6 @@ def true_peak(sound: Sound) -> float:
     """The highest magnitude in dB of full scale, including peaks between samples."""
     if not sound.signal.any():
         return -np.inf
+    # Resampling can lower a peak that is at a sample, so both maxima count.
     finer = resample(torch.from_numpy(sound.signal)[None], sound.rate, OVERSAMPLING * sound.rate)
     return 20 * float(np.log10(max(float(finer.abs().max()), float(np.abs(sound.signal).max()))))

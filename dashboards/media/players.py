@@ -136,6 +136,7 @@ def clips(samples: Sequence[Sample], container: Container = "flac") -> list[Clip
         ReportError: a file cannot be decoded.
     """
     spoken = [sample for sample in samples if sample.kind == "speech"]
+    # Everything below is relative to the group: loudness, peak amplitude, longest duration.
     levelled = equalise([_decode(sample) for sample in spoken])
     pictures = spectrograms([level.sound for level in levelled])
     peak = max((float(np.abs(level.sound.signal).max(initial=0.0)) for level in levelled), default=0.0) or 1.0
@@ -150,6 +151,7 @@ def _clip(
     sample: Sample, level: Levelled, picture: Spectrogram, peak: float, longest: float, container: Container
 ) -> Clip:
     sound, length = level.sound, len(level.sound.signal)
+    # An unscaled FLAC file is embedded byte for byte.
     unchanged = level.gain_db is None and container == "flac"
     content = sample.content if unchanged else encode(sound, container)
     return Clip(
@@ -203,6 +205,7 @@ def drawings(samples: Sequence[Sample]) -> list[Drawing]:
         ReportError: a file does not contain strokes of finite points.
     """
     traces = [(sample, _strokes(sample)) for sample in samples if sample.kind == "pen"]
+    # One scale for the whole corpus, from its largest drawing.
     extent = max((max(_size(strokes)) for _, strokes in traces), default=0.0)
     scale = INK_UNITS / extent if extent >= LEAST_EXTENT else 1.0
     return [_drawing(sample, strokes, scale) for sample, strokes in traces]

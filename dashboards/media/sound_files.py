@@ -41,6 +41,7 @@ def _without_serial(stream: bytes) -> bytes:
         body = start + _SEGMENTS + 1 + count
         end = body + sum(stream[start + _SEGMENTS + 1 : body])
         page = bytearray(stream[start:end])
+        # The checksum is computed with its own field set to 0.
         page[_SERIAL] = page[_CHECKSUM] = bytes(4)
         page[_CHECKSUM] = _checksum(page).to_bytes(4, "little")
         pages.append(bytes(page))
@@ -55,6 +56,7 @@ def _remainder(byte: int) -> int:
     return value & 0xFFFFFFFF
 
 
+# CRC-32 with the polynomial of OGG, a byte at a time.
 _REMAINDERS = tuple(map(_remainder, range(256)))
 
 

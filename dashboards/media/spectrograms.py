@@ -84,6 +84,7 @@ def _hop(rate: int) -> int:
 def _power(sound: Sound) -> torch.Tensor:
     """Power `[frequencies, hops]`; the signal is padded with zeros at both ends."""
     transform = Transform(
+        # Fine enough for the lowest mel bands, and a power of two for speed.
         n_fft=2 ** math.ceil(math.log2(sound.rate / LEAST_RESOLUTION_HZ)),
         win_length=round(WINDOW_SECONDS * sound.rate),
         hop_length=_hop(sound.rate),
@@ -112,6 +113,7 @@ def _dominant(power: torch.Tensor, rate: int) -> tuple[str, float]:
 def _picture(decibels: npt.NDArray[np.float64]) -> str:
     """Levels from -`RANGE_DB` to 0 dB as a data URL; lower levels are clipped."""
     height = np.clip(1 + decibels / RANGE_DB, 0, 1)
+    # A palette image with few levels is smaller than a true-colour image.
     image = Image.fromarray(np.rint(height * (LEVELS - 1)).astype(np.uint8)[::-1])
     image.putpalette(np.rint(255 * colormaps["viridis"](np.linspace(0, 1, LEVELS))[:, :3]).astype(np.uint8).tobytes())
     buffer = io.BytesIO()
@@ -141,6 +143,7 @@ def _to_mel(frequency: float) -> float:
 def ticks(extent: float, unit: str = "") -> list[Tick]:
     """At most `MOST_TICKS` steps of 1, 2 or 5 times a power of ten from 0 to `extent`; the last label has the unit."""
     power = 10 ** math.floor(math.log10(extent / MOST_TICKS))
+    # The smallest round step that needs no more than MOST_TICKS.
     step = next(factor * power for factor in (1, 2, 5, 10) if extent / (factor * power) <= MOST_TICKS)
     values = [i * step for i in range(math.floor(extent / step + 1e-9) + 1)]
     decimals = max(0, -math.floor(math.log10(step) + 1e-9))

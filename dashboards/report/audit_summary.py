@@ -59,6 +59,7 @@ def _row(key: tuple[str, str, str], trials: Sequence[Trial]) -> AuditRow:
     audits = [trial.audit for trial in trials if trial.audit is not None]
     warnings: dict[str, list[str]] = {}
     for audit in audits:
+        # A seed counts once for each kind of warning.
         for kind, warning in {kind_of(warning): warning for warning in audit.warnings}.items():
             warnings.setdefault(kind, []).append(warning)
 
@@ -73,6 +74,7 @@ def _row(key: tuple[str, str, str], trials: Sequence[Trial]) -> AuditRow:
         unscored=worst(lambda audit: audit.coverage.share_left_out),
         silent=worst(lambda audit: sum(part.share_of_frames for part in audit.parts if part.name != "other")),
         silent_nats=worst(_silent_nats),
+        # The first floor is the model's own, the last is half a quantisation step.
         floor_change=worst(lambda audit: audit.floors[-1].change if len(audit.floors) > 1 else None),
         below_zero=worst(lambda audit: audit.below_zero and audit.below_zero.share_of_frames),
         gained=worst(lambda audit: audit.below_zero and audit.below_zero.nats_per_frame),

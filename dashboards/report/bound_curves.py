@@ -102,6 +102,7 @@ def _chart(rises: Sequence[Rise], colours: Mapping[str, str]) -> dict[str, Any] 
         alt.Chart(alt.Data(values=points))
         .mark_line(point=alt.OverlayMarkDef(size=90, opacity=1, filled=False, strokeWidth=2), strokeWidth=1.2)
         .encode(
+            # Ticks only at the values of K that were computed.
             x=alt.X("K:Q", title="samples K", scale=alt.Scale(type="log"), axis=alt.Axis(values=samples, format="d")),
             y=alt.Y("gain:Q", title="nats per sequence over the ELBO", scale=alt.Scale(zero=True)),
             color=alt.Color(

@@ -37,6 +37,7 @@ class Group:
     @property
     def best(self) -> tuple[ComparisonRow, ...]:
         """The tightest score of each model, highest first."""
+        # Reversed, so that the first row of a model is the one that stays in the dictionary.
         return tuple({row.model: row for row in reversed(self.rows)}.values())[::-1]
 
     @property
@@ -91,6 +92,7 @@ def conclude(
         differences: the study's paired differences; without any, the intervals are compared.
     """
     leader, *others = group.best
+    # A pair may be recorded in either order.
     tested = {frozenset((d.first.model, d.second.model)): d for d in differences if d.key == group.place}
 
     def compared(follower: ComparisonRow) -> str:
@@ -122,6 +124,7 @@ def _by_paired_test(leader: ComparisonRow, follower: ComparisonRow, difference: 
         return f"{higher}; there are not enough seeds for a verdict."
     if not difference.is_settled:
         return f"{higher}; the order is not settled: {difference.open_to} could reverse it."
+    # The table ranks by mean score, the test by paired differences; they can disagree.
     winner = difference.order[0].model
     if winner != leader.model:
         return f"{higher}, but the paired tests put {winner} ahead."

@@ -102,6 +102,7 @@ def _corpora(count: int, adjective: str = "") -> str:
 def _cards(study: StudyData) -> list[DataCard]:
     """One card per corpus, in the order of the results."""
     rows = study.comparison.rows
+    # A dictionary without values is an ordered set.
     used: dict[str, dict[str, None]] = {}
     for corpus, protocol in [(r.corpus, r.protocol) for r in rows] + [(t.corpus, t.protocol) for t in study.trials]:
         used.setdefault(corpus, {})[protocol] = None

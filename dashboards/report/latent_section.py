@@ -110,6 +110,7 @@ def latent_figures(trials: Sequence[Trial], colours: Mapping[str, str], real: Se
     for trial in trials:
         if latent := trial.latent:
             key = (latent.kind, latent.source, latent.frame_size, latent.sample_rate, len(latent.kl_nats))
+            # Models are drawn in one figure only if their frames are the same.
             found.setdefault((*key, latent.segments), []).append((trial, latent))
     return [_figure(members, colours, real) for members in found.values()]
 
@@ -139,6 +140,7 @@ def _figure(
 
 
 def _panels(members: Sequence[tuple[Trial, LatentPath]], colours: Mapping[str, str]) -> Iterable[Panel]:
+    # A KL estimated from samples can be slightly negative.
     low = min(0.0, *(value for _, latent in members for value in latent.kl_nats))
     top = max(value for _, latent in members for value in latent.kl_nats)
     unit = "frame" if members[0][1].sample_rate else "point"
@@ -158,6 +160,7 @@ def _panel(
 ) -> Panel:
     span = (top - low) or 1.0
     heights = {frame: f"{PANEL_HEIGHT * (1 - (value - low) / span):.1f}" for frame, value in values.items()}
+    # One step per frame: vertical to its value, then horizontal to the next frame.
     steps = "".join(f"V{height}H{frame + 1}" for frame, height in heights.items())
     path = f"M{min(values, default=0)} {PANEL_HEIGHT}{steps}V{PANEL_HEIGHT}Z"
     description = "no value"
@@ -187,6 +190,7 @@ def _phone_rows(latents: Sequence[LatentPath]) -> Iterable[PhoneRow]:
     first = latents[0]
     scale = first.sample_rate or 1
     for start, end, name in first.segments_within:
+        # All frames that the phone touches: floor of the start, ceiling of the end.
         frames = range(start // first.frame_size, -(-end // first.frame_size))
         means = (_mean(series, frames) for latent in latents for series in (latent.kl_nats, latent.mean_change))
         yield PhoneRow(name, start / scale, end / scale, tuple(means))

@@ -85,6 +85,7 @@ def learning_section(trials: Iterable[Trial], colours: Mapping[str, str]) -> lis
     for trial in trials:
         places.setdefault((trial.corpus, trial.protocol), []).append(trial)
     runs = {place: run_curves(members) for place, members in places.items()}
+    # One line per run and one band per model, in each chart.
     curves = sum(CHARTS * (len(members) + len(by_model(members))) for members in runs.values())
     budget, styles = points_per_curve(curves), model_styles(colours)
     return [_training(place, members, styles, budget) for place, members in runs.items() if members]
@@ -149,6 +150,7 @@ def _chart(
     if not len(finite):
         return None
     unit = "nats per frame"
+    # A KL is an amount, so its axis starts at zero.
     axis = Axis(unit, min(0.0, float(finite.min())), float(finite.max())) if from_zero else axis_of(finite, unit)
     lines = [_line(run, column(run), budget) for run in runs]
     bands = [band for members in by_model(runs).values() if (band := _band(members, column, budget))]
@@ -176,6 +178,7 @@ def _band(runs: Sequence[RunCurves], column: Column, budget: int) -> Band | None
         for run in runs
         if not run.diverged
     ]
+    # Epochs that all runs reached, so that the band ends with the shortest run.
     shared = sorted(set.intersection(*map(set, by_epoch))) if len(by_epoch) > 1 else []
     if len(shared) < 2:
         return None

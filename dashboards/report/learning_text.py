@@ -65,6 +65,7 @@ def gap_sentence(outcomes: Sequence[Outcome]) -> str:
     start = "At the best epoch, the training score is"
     if _above(low[0].median) == _above(high[0].median):
         return f"{start} {_above(low[0].median)} validation{_for_models(known)}."
+    # If training is below validation for all models, the lowest value is the largest gap.
     if high[0].median < 0:
         low, high = high, low
     return f"{start} {_above(high[0].median)} validation for {high[1]} (most) and {_above(low[0].median)} for {low[1]}."

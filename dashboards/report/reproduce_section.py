@@ -159,6 +159,7 @@ def _row(trial: Trial) -> TrialRow:
 def _commands(study: StudyData) -> Iterable[Command]:
     name, file = shlex.quote(study.name), shlex.quote(f"{study.name}.toml")
     commits = sorted({trial.record.code.commit for trial in study.trials} - {UNKNOWN})
+    # With several commits no single checkout repeats the study.
     if len(commits) == 1:
         install = ("make .venv/.installed", ". .venv/bin/activate")
         yield Command("Install the code and its packages", (f"git checkout {shlex.quote(commits[0])}", *install))
@@ -183,6 +184,7 @@ def _prepare_commands(study: StudyData) -> Iterable[str]:
     for entry in study.description.suite.corpora:
         corpus = study.corpora.get(entry.name)
         dataset = corpus.corpus if corpus else datasets.get(entry.name)
+        # Several corpora of a suite may use the same shards, with other protocols.
         if dataset is None or entry.shards in prepared:
             continue
         prepared.add(entry.shards)

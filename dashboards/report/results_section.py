@@ -112,6 +112,7 @@ def place_names(places: Iterable[Place]) -> dict[Place, str]:
     names: dict[Place, str] = {}
     for place in unique:
         others = [other for other in unique if other[0] == place[0] and other != place]
+        # Only the parts in which another place of this corpus differs.
         differing = [place[i] for i in range(1, len(place)) if any(other[i] != place[i] for other in others)]
         shown = [word for word in differing if word != "density"]
         names[place] = f"{place[0]} ({', '.join(shown)})" if shown else place[0]

@@ -95,6 +95,7 @@ def samples_section(trials: Sequence[Trial], colours: Mapping[str, str]) -> list
 
 
 def _one_per_role(samples: Iterable[Sample]) -> tuple[Sample, ...]:
+    # Reversed, so that the first sample of a role is the one that stays.
     return tuple({sample.role: sample for sample in reversed(tuple(samples))}.values())[::-1]
 
 

@@ -98,6 +98,7 @@ def read_study_data(study: StoredStudy, comparison: Comparison) -> StudyData:
     has_samples: set[tuple[str, str, str]] = set()
     for stored in sorted(study.trials, key=lambda trial: (*trial.record.place, trial.record.seed)):
         trial = _trial(stored)
+        # Sorted by seed, so the first trial of a model with samples is its lowest seed.
         if stored.record.place not in has_samples and (samples := _samples(stored)):
             has_samples.add(stored.record.place)
             trial = replace(trial, samples=samples, latent=_latent_path(stored, samples))

@@ -21,6 +21,7 @@ def suite_toml(suite: Mapping[str, Any]) -> str:
     """
     plain = {key: value for key, value in suite.items() if value is not None}
     tables = {key: value for key, value in plain.items() if isinstance(value, Mapping)}
+    # TOML needs plain values first: after a table header they would belong to that table.
     arrays = {key: value for key, value in plain.items() if _is_tables(value)}
     lines = _pairs({key: value for key, value in plain.items() if key not in tables and key not in arrays})
     for key, value in tables.items():

@@ -132,6 +132,7 @@ def _run(trial: Trial) -> RunCurves:
         raise ReportError(f"{trial.where}: curves.parquet: an epoch has no number; train the trial again")
     valid, diverged = columns["valid_nats_per_frame"], trial.diverged
     has_best = not diverged and bool(np.isfinite(valid).any())
+    # argmax would return a nan.
     best = int(np.where(np.isfinite(valid), valid, -np.inf).argmax()) if has_best else None
     return RunCurves(trial.model, trial.seed, columns, best, diverged)
 

@@ -142,6 +142,7 @@ def _grouped_warnings(warnings: Sequence[str]) -> tuple[tuple[Warned, ...], ...]
     merged: dict[str, list[str]] = {}
     for warning in dict.fromkeys(warnings):
         where, colon, text = warning.partition(": ")
+        # A warning of the whole study may contain a colon too, but no slash before it.
         has_place = bool(colon) and "/" in where
         merged.setdefault(text if has_place else warning, []).extend([where] if has_place else [])
     kinds: dict[str, list[Warned]] = {}
@@ -171,6 +172,7 @@ def _runs_sentence(study: StudyData, missing: int, cut_off: Sequence[CutOff]) ->
 def _seed_spread(place: str, difference: PairedDifference) -> SeedSpread:
     stds = [side.seed_std for side in (difference.first, difference.second) if side.estimator != "code"]
     known = [std for std in stds if std is not None]
+    # A codec has no seeds, so only trained models count.
     std = max(known) if known and len(known) == len(stds) else None
     return SeedSpread(place, difference, std, abs(difference.nats_per_sequence.difference) / std if std else None)
 

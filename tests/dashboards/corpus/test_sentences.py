@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dashboards.corpus.length_charts import length_charts
+from dashboards.corpus.corpus_view import view_corpus
 from dashboards.corpus.sentences import (
     duration,
     length_sentence,
@@ -55,20 +55,11 @@ def test_an_empty_corpus_of_ink_has_sentences_too():
     assert said(size_sentence, **empty) == "The corpus has no sequences."
     assert said(length_sentence, **empty) == "There are no lengths to show."
     assert said(speaker_sentence, **empty) == "There are no writers."
-    assert length_charts(corpus(**empty)) == []
+    assert view_corpus(corpus(**empty)).charts == ()
 
 
 def test_a_duration_comes_in_its_largest_unit():
     assert [duration(value) for value in (59.999, 60, 7200)] == ["60.00 seconds", "1.00 minutes", "2.00 hours"]
-
-
-def test_each_split_has_a_histogram_of_all_its_sequences_on_one_axis():
-    charts = length_charts(corpus())
-    assert [name for name, _ in charts] == ["train", "test"]
-    bars = [[(bar["from"], bar["sequences"]) for bar in chart["data"]["values"]] for _, chart in charts]
-    assert bars == [[(1.0, 1), (24001 / 16000, 1)], [(1.0, 1)]]
-    assert {tuple(chart["encoding"]["x"]["scale"]["domain"]) for _, chart in charts} == {(1.0, 32002 / 16000)}
-    assert [chart["encoding"]["x"]["axis"]["labels"] for _, chart in charts] == [False, True]
 
 
 def test_a_protocol_is_described_in_sentences():

@@ -12,7 +12,7 @@ from tests.dashboards.report_cases import difference, leak, many, published, sec
 from tests.dashboards.studies import HOSTILE_TEXT, compared, row
 
 MODELS = ("RNN-GMM", "RNN-Gauss", "VRNN-Gauss", "VRNN-GMM")
-COLOURS = dict.fromkeys(MODELS, "#111111")
+COLOURS: dict[str, str] = dict.fromkeys(MODELS, "#111111")
 
 
 def found(**changes: Any) -> Results:

@@ -25,7 +25,7 @@ from tests.dashboards.report_cases import (
 )
 from tests.dashboards.studies import row
 
-COLOURS = dict.fromkeys(("RNN-GMM", "VRNN-Gauss", "VRNN-GMM"), "#111111")
+COLOURS: dict[str, str] = dict.fromkeys(("RNN-GMM", "VRNN-Gauss", "VRNN-GMM"), "#111111")
 
 
 def trusted(*trials: Trial, about: dict[str, Any] | None = None, **changes: Any) -> Trust:
