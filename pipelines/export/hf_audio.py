@@ -55,7 +55,7 @@ class HfAudio:
 def _schema(sample_rate: int) -> pa.Schema:
     features: dict[str, object] = {column.name: {"dtype": str(column.type), "_type": "Value"} for column in _COLUMNS}
     features["audio"] = {"sampling_rate": sample_rate, "_type": "Audio"}
-    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    metadata: dict[bytes | str, bytes | str] = {"huggingface": json.dumps({"info": {"features": features}})}
     return pa.schema([*_COLUMNS, _AUDIO], metadata=metadata)
 
 

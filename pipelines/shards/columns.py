@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from itertools import pairwise
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -20,8 +21,8 @@ __all__ = [
     "INDEX_FIELDS",
     "INDEX_SCHEMA",
     "SCHEMA_VERSION",
-    "SIGNAL_FIELDS",
     "Row",
+    "column_values",
     "make_row",
     "read_signals",
     "shard_schema",
@@ -56,7 +57,7 @@ _PLACE_FIELDS = [
     pa.field("row", pa.int32(), nullable=False),
 ]
 INDEX_SCHEMA = pa.schema([*INDEX_FIELDS, *_PLACE_FIELDS])
-SIGNAL_FIELDS: Mapping[Kind, list[pa.Field]] = {
+_SIGNAL_FIELDS: Mapping[Kind, "list[pa.Field[Any]]"] = {
     "speech": [pa.field("pcm", pa.list_(pa.int16()), nullable=False)],
     "pen": [
         pa.field("x", pa.list_(pa.int32()), nullable=False),
@@ -69,12 +70,12 @@ SIGNAL_FIELDS: Mapping[Kind, list[pa.Field]] = {
 
 def signal_columns(kind: Kind) -> list[str]:
     """The names of the columns that hold the signal."""
-    return [field.name for field in SIGNAL_FIELDS[kind]]
+    return [field.name for field in _SIGNAL_FIELDS[kind]]
 
 
 def shard_schema(kind: Kind) -> pa.Schema:
     """The columns of a shard."""
-    return pa.schema([*INDEX_FIELDS, *SIGNAL_FIELDS[kind]])
+    return pa.schema([*INDEX_FIELDS, *_SIGNAL_FIELDS[kind]])
 
 
 def _signal_values(signal: Signal) -> dict[str, np.ndarray]:
@@ -130,11 +131,15 @@ def read_signals(table: pa.Table, kind: Kind) -> list[Signal]:
     return [Ink(*parts) for parts in zip(*(columns[name] for name in ("x", "y", "pen_up", "time")), strict=True)]
 
 
-def _split_lists(column: pa.ChunkedArray) -> list[np.ndarray]:
+def _split_lists(column: "pa.ChunkedArray[Any]") -> list[np.ndarray]:
     # Slices of the flat values are views: nothing is copied for each row.
     parts: list[np.ndarray] = []
-    for chunk in column.chunks:
+    for chunk in cast(list[Any], column.chunks):
         values = chunk.values.to_numpy(zero_copy_only=False)
-        offsets = chunk.offsets.to_numpy()
-        parts += [values[start:end] for start, end in pairwise(offsets.tolist())]
+        parts += [values[start:end] for start, end in pairwise(chunk.offsets.to_numpy().tolist())]
     return parts
+
+
+def column_values(table: pa.Table, name: str) -> list[Any]:
+    """The values of one column as Python objects."""
+    return cast(list[Any], table.column(name).to_pylist())

@@ -3,6 +3,9 @@
 The index is read back from the shards themselves, so it describes what was really written.
 """
 
+# The stubs of pyarrow are partial.
+# pyright: reportUnknownMemberType=false
+
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.runtime.storage import Location
-from pipelines.shards.columns import INDEX_FIELDS, INDEX_SCHEMA
+from pipelines.shards.columns import INDEX_FIELDS, INDEX_SCHEMA, column_values
 from pipelines.shards.manifest import ShardEntry, SplitEntry, fingerprint
 from pipelines.shards.moments import Moments
 from pipelines.signals import Kind
@@ -25,8 +28,12 @@ READERS = 16
 
 def read_index(shards: Sequence[Location]) -> pa.Table:
     """One row for each sequence, with its description and its place, sorted by split and id."""
+
+    def read(shard: Location) -> pa.Table:
+        return shard.retry(lambda: _shard_index(shard))
+
     with ThreadPoolExecutor(READERS) as pool:
-        parts = list(pool.map(lambda shard: shard.retry(lambda: _shard_index(shard)), shards))
+        parts = list(pool.map(read, shards))
     return pa.concat_tables([INDEX_SCHEMA.empty_table(), *parts]).sort_by([("split", "ascending"), ("id", "ascending")])
 
 
@@ -49,31 +56,32 @@ def _row_group_index(shard: str, file: pq.ParquetFile, group: int) -> pa.Table:
 
 def content_fingerprint(kind: Kind, sample_rate: int | None, index: pa.Table) -> str:
     """The fingerprint of the sequences in `index`."""
-    rows = zip(*(index.column(name).to_pylist() for name in ("split", "id", "digest")), strict=True)
-    return fingerprint(kind, sample_rate, rows)
+    return fingerprint(
+        kind, sample_rate, zip(*(column_values(index, name) for name in ("split", "id", "digest")), strict=True)
+    )
 
 
 def train_moments(kind: Kind, index: pa.Table, split_column: str) -> Moments:
     """The exact moments of the sequences whose `split_column` is train."""
     channels = 1 if kind == "speech" else 2
-    rows = index.filter(pa.array([split == "train" for split in index.column(split_column).to_pylist()], pa.bool_()))
+    rows = index.filter(pa.array([split == "train" for split in column_values(index, split_column)], pa.bool_()))
+
+    def channel_sums(name: str) -> tuple[int, ...]:
+        # Python integers: the sums of a large corpus exceed 64 bits.
+        values: list[int] = list(chain.from_iterable(column_values(rows, name)))
+        return tuple(sum(values[channel::channels]) for channel in range(channels))
+
     return Moments(
-        count=sum(rows.column("moment_count").to_pylist()),
-        sums=_channel_sums(rows.column("sums"), channels),
-        sums_of_squares=_channel_sums(rows.column("sums_of_squares"), channels),
+        count=sum(column_values(rows, "moment_count")),
+        sums=channel_sums("sums"),
+        sums_of_squares=channel_sums("sums_of_squares"),
     )
-
-
-def _channel_sums(column: pa.ChunkedArray, channels: int) -> tuple[int, ...]:
-    # Python integers: the sums of a large corpus exceed 64 bits.
-    values = list(chain.from_iterable(column.to_pylist()))
-    return tuple(sum(values[channel::channels]) for channel in range(channels))
 
 
 def split_entries(splits: Iterable[str], shards: Sequence[ShardEntry], index: pa.Table) -> dict[str, SplitEntry]:
     """The manifest's entry for each split that has shards."""
     lengths: Counter[str] = Counter()
-    for split, length in zip(index.column("split").to_pylist(), index.column("length").to_pylist(), strict=True):
+    for split, length in zip(column_values(index, "split"), column_values(index, "length"), strict=True):
         lengths[split] += length
     entries: dict[str, SplitEntry] = {}
     for split in splits:

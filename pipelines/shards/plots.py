@@ -4,6 +4,9 @@ Lengths come from the index, so they cover all sequences. Loudness and speed nee
 sample. Loudness is the integrated loudness of ITU-R BS.1770-4 in LUFS, gated in blocks of 0.4 s.
 """
 
+# The stubs of torch and altair are partial, and torchaudio has none.
+# pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false
+
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -109,7 +112,7 @@ def _histogram(values: pd.Series, splits: pd.Series, title: str | list[str], axi
     """One line for each split, over common bins; it shows shares, because the splits differ in size."""
     import altair as alt  # noqa: PLC0415 - takes a second to load, and only plots need it
 
-    bars = _binned(values, splits.loc[values.index]) or [_NO_VALUES]
+    bars = _binned(values, splits.loc[values.index]) or [dict(_NO_VALUES)]
     present = [split for split in _COLOURS if any(bar["split"] == split for bar in bars)]
     colour = alt.Color(
         "split:N",
@@ -128,12 +131,14 @@ def _histogram(values: pd.Series, splits: pd.Series, title: str | list[str], axi
 def _binned(values: pd.Series, splits: pd.Series) -> list[dict[str, object]]:
     if values.empty:
         return []
-    edges = np.histogram_bin_edges(values.to_numpy(), bins=min(_BINS, max(5, math.isqrt(len(values)))))
+    edges: list[float] = np.histogram_bin_edges(
+        values.to_numpy(), bins=min(_BINS, max(5, math.isqrt(len(values))))
+    ).tolist()
     bars: list[dict[str, object]] = []
     for split, part in values.groupby(splits):
         counts, _ = np.histogram(part.to_numpy(), bins=edges)
         shares = (counts / counts.sum()).tolist()
         # The outline of the histogram goes down to zero at both ends.
-        points = [(edges[0], 0.0), *zip(edges.tolist(), shares, strict=False), (edges[-1], 0.0)]
-        bars += [{"split": str(split), "start": float(start), "share": share} for start, share in points]
+        points: list[tuple[float, float]] = [(edges[0], 0.0), *zip(edges, shares, strict=False), (edges[-1], 0.0)]
+        bars.extend({"split": str(split), "start": start, "share": share} for start, share in points)
     return bars

@@ -4,9 +4,11 @@ Signals are read one row group at a time, and a bounded number of bytes of decod
 sequences of similar length therefore reads each row group about once, whatever the size of the corpus.
 """
 
+# The stubs of pyarrow are partial.
+# pyright: reportUnknownMemberType=false
+
 import threading
 from collections import OrderedDict
-from typing import cast
 
 import pandas as pd
 import pyarrow as pa
@@ -99,7 +101,7 @@ class ShardSet:
     def _row_group(self, shard: str, group: int) -> list[Signal]:
         key = (shard, group)
         if key not in self._cache:
-            table = cast(pa.Table, self._file(shard).read_row_group(group, columns=signal_columns(self.manifest.kind)))
+            table = self._file(shard).read_row_group(group, columns=signal_columns(self.manifest.kind))
             self._cache[key] = (read_signals(table, self.manifest.kind), table.nbytes)
             # The row group at hand stays in the cache even if it alone exceeds the limit.
             while len(self._cache) > 1 and sum(size for _, size in self._cache.values()) > self._cache_bytes:

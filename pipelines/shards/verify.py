@@ -5,6 +5,9 @@ moments are computed from the signals and compared with the rows, the rows with 
 with the manifest, including the fingerprint.
 """
 
+# The stubs of pyarrow are partial.
+# pyright: reportUnknownMemberType=false
+
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +17,7 @@ import pyarrow.parquet as pq
 
 from pipelines.errors import InputError
 from pipelines.runtime.storage import TEMPORARY_MARK, Location
-from pipelines.shards.columns import INDEX_SCHEMA, SCHEMA_VERSION
+from pipelines.shards.columns import INDEX_SCHEMA, SCHEMA_VERSION, column_values
 from pipelines.shards.manifest import INDEX_NAME, MANIFEST_NAME, REJECTS_NAME, Manifest, fingerprint
 from pipelines.shards.moments import Moments
 from pipelines.shards.verify_shard import UNREADABLE, Problems, ShardCheck, Totals, compare_schemas
@@ -109,10 +112,10 @@ def _check_index(location: Location, manifest: Manifest, problems: Problems) -> 
     if table is None or not compare_schemas(INDEX_NAME, INDEX_SCHEMA, table.schema, problems):
         return None
     listed = {entry.file for content in manifest.splits.values() for entry in content.shards}
-    for shard, count in Counter(table.column("shard").to_pylist()).items():
+    for shard, count in Counter(column_values(table, "shard")).items():
         if shard not in listed:
             problems.add(INDEX_NAME, f"sequences in {shard}", "none: the manifest does not list it", count)
-    for id_, count in Counter(table.column("id").to_pylist()).items():
+    for id_, count in Counter(column_values(table, "id")).items():
         problems.compare(f"{INDEX_NAME}: {id_}", "rows", 1, count)
     return table
 
@@ -139,7 +142,7 @@ def _check_rejects(location: Location, manifest: Manifest, problems: Problems) -
     if "code" not in table.column_names:
         problems.add(REJECTS_NAME, "columns", "code", ", ".join(table.column_names))
         return
-    counts = dict(sorted(Counter(table.column("code").to_pylist()).items()))
+    counts = dict(sorted(Counter(column_values(table, "code")).items()))
     problems.compare(MANIFEST_NAME, "rejects", counts, dict(sorted(manifest.rejects.items())))
 
 

@@ -3,9 +3,13 @@
 Rows are read one row group at a time, so the memory does not depend on the size of the shard.
 """
 
+# The stubs of pyarrow are partial.
+# pyright: reportUnknownMemberType=false
+
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -35,7 +39,7 @@ class Problems:
         count: the number of all problems.
     """
 
-    lines: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list[str])
     count: int = 0
 
     def add(self, where: str, what: str, expected: object, found: object) -> None:
@@ -77,10 +81,10 @@ class Totals:
 
     kind: Kind
     complete: bool = True
-    ids: set[str] = field(default_factory=set)
-    digests: list[tuple[str, str, str]] = field(default_factory=list)
-    lengths: Counter[str] = field(default_factory=Counter)
-    moments: dict[str, Moments] = field(default_factory=dict)
+    ids: set[str] = field(default_factory=set[str])
+    digests: list[tuple[str, str, str]] = field(default_factory=list[tuple[str, str, str]])
+    lengths: Counter[str] = field(default_factory=Counter[str])
+    moments: dict[str, Moments] = field(default_factory=dict[str, Moments])
 
     def add(self, row: Row, moments: Moments) -> None:
         """Add one row, which has the columns of the index."""
@@ -166,7 +170,7 @@ class ShardCheck:
             self._add_unreadable(f"row group {group}", error)
             return False
         for number, (row, signal) in enumerate(zip(rows, signals, strict=True)):
-            place = {"split": self.split, "shard": self.entry.file, "row_group": group, "row": number}
+            place: Row = {"split": self.split, "shard": self.entry.file, "row_group": group, "row": number}
             self._check_row(row | place, signal, indexed)
         return True
 
@@ -216,7 +220,7 @@ def compare_schemas(where: str, expected: pa.Schema, found: pa.Schema, problems:
     """Whether a file has the expected columns; if not, a problem lists the differences."""
     if found.equals(expected):
         return True
-    wanted, present = ([f"{column}" for column in schema] for schema in (expected, found))
+    wanted, present = ([str(column) for column in cast(Iterable[object], schema)] for schema in (expected, found))
     missing = [column for column in wanted if column not in present]
     unknown = [column for column in present if column not in wanted]
     problems.add(where, "columns", ", ".join(missing) or wanted, ", ".join(unknown) or present)

@@ -5,19 +5,22 @@ writer's memory is bounded too: it holds at most `BUFFER_BYTES` of rows, and a l
 Integers are stored as packed differences (DELTA_BINARY_PACKED), which every Parquet reader can decode.
 """
 
+# The stubs of pyarrow are partial.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 import hashlib
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import IO, Any, TypeVar
+from typing import IO, Any, TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.runtime.storage import Location
-from pipelines.shards.columns import SIGNAL_FIELDS, Row, shard_schema, signal_columns
+from pipelines.shards.columns import Row, shard_schema, signal_columns
 from pipelines.signals import Kind
 
 __all__ = ["BUFFER_BYTES", "ROW_GROUP_BYTES", "WrittenShard", "groups_by_bytes", "write_shard"]
@@ -50,17 +53,18 @@ def write_shard(target: Location, kind: Kind, rows: Iterable[Row], metadata: Map
         The file's size and hash, which are computed while writing.
     """
     schema = shard_schema(kind)
-    schema = schema.with_metadata({key: json.dumps(value, sort_keys=True) for key, value in metadata.items()})
+    entries: dict[bytes | str, bytes | str] = {k: json.dumps(v, sort_keys=True) for k, v in metadata.items()}
+    schema = schema.with_metadata(entries)
     count, sources = 0, hashlib.sha256()
     with (
         target.atomic_writer() as file,
         _HashingFile(file) as stream,
-        pq.ParquetWriter(stream, schema, **_storage_options(kind, schema)) as writer,
+        pq.ParquetWriter(cast(IO[bytes], stream), schema, **_storage_options(kind, schema)) as writer,
     ):
         for group in _sorted_row_groups(rows, kind):
             count += len(group)
             sources.update("".join(str(row["source_sha256"]) for row in group).encode())
-            writer.write_table(_table(group, schema), row_group_size=len(group))
+            writer.write_table(_table(group, kind, schema), row_group_size=len(group))
         writer.add_key_value_metadata({"source_sha256": json.dumps(sources.hexdigest())})
     return WrittenShard(count, stream.size, stream.digest.hexdigest())
 
@@ -87,10 +91,9 @@ class _HashingFile(io.RawIOBase):
 
 
 def _storage_options(kind: Kind, schema: pa.Schema) -> dict[str, Any]:
-    leaves = {
-        field.name: f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name for field in schema
-    }
-    integers = [field.name for field in SIGNAL_FIELDS[kind] if pa.types.is_integer(field.type.value_type)]
+    types: dict[str, Any] = {name: schema.field(name).type for name in schema.names}
+    leaves = {name: f"{name}.list.element" if pa.types.is_list(type_) else name for name, type_ in types.items()}
+    integers = [name for name in signal_columns(kind) if pa.types.is_integer(types[name].value_type)]
     return {
         "use_dictionary": False,
         "column_encoding": {leaves[name]: "DELTA_BINARY_PACKED" for name in integers},
@@ -100,22 +103,18 @@ def _storage_options(kind: Kind, schema: pa.Schema) -> dict[str, Any]:
     }
 
 
-def _table(rows: list[Row], schema: pa.Schema) -> pa.Table:
-    signals = {field.name for fields in SIGNAL_FIELDS.values() for field in fields}
-    columns = [
-        _list_array([row[field.name] for row in rows], field.type)
-        if field.name in signals
-        else pa.array([row[field.name] for row in rows], type=field.type)
-        for field in schema
-    ]
+def _table(rows: list[Row], kind: Kind, schema: pa.Schema) -> pa.Table:
+    columns: list[Any] = []
+    for name in schema.names:
+        values, type_ = [cast(Any, row[name]) for row in rows], cast(Any, schema.field(name).type)
+        if name in signal_columns(kind):
+            # Built from flat values and offsets: `pa.array` of a list of arrays would convert value by value.
+            offsets: Any = pa.array(np.cumsum([0, *(len(value) for value in values)], dtype=np.int32))
+            flat: Any = pa.array(np.concatenate(values), type=type_.value_type)
+            columns.append(pa.ListArray.from_arrays(offsets, flat, type=type_))
+        else:
+            columns.append(pa.array(values, type=type_))
     return pa.Table.from_arrays(columns, schema=schema)
-
-
-def _list_array(parts: list, type_: pa.ListType) -> pa.ListArray:
-    # Built from flat values and offsets: `pa.array` of a list of arrays would convert value by value.
-    offsets = np.cumsum([0, *(len(part) for part in parts)], dtype=np.int32)
-    values = pa.array(np.concatenate(parts), type=type_.value_type)
-    return pa.ListArray.from_arrays(pa.array(offsets), values, type=type_)
 
 
 def _sorted_row_groups(rows: Iterable[Row], kind: Kind) -> Iterator[list[Row]]:
