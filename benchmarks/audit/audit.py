@@ -108,7 +108,7 @@ def audit(
     Raises:
         StudyError: the shards are of another corpus or content, or have no such split.
     """
-    config, framing = checkpoint.spec.architecture, checkpoint.framing
+    config, framing = checkpoint.spec.model, checkpoint.framing
     estimator: Literal["exact", "elbo"] = "elbo" if config.latent else "exact"
     request = ScoreRequest(split or checkpoint.report_split, estimator, 1, batch_size, seed, precision, repeats=1)
     source = scored_sequences(checkpoint, shards, request)
@@ -209,7 +209,7 @@ def _conclude(
     floors: Sequence[float],
     coverage: Coverage,
 ) -> Audit:
-    config, framing, frames = checkpoint.spec.architecture, checkpoint.framing, coverage.frames_scored
+    config, framing, frames = checkpoint.spec.model, checkpoint.framing, coverage.frames_scored
     assert int(sums.counts.sum()) == frames, "a frame was left out or audited twice"
     scores, measure = (sums.floors / frames).tolist(), measure_of(config)
     return Audit(

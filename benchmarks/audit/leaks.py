@@ -1,16 +1,18 @@
-"""LeakCheck: what the sequences that are fitted on, that choose the checkpoint and that are reported have in common.
+"""The leak check: what the sequences that are fitted, that select the checkpoint and that are reported have in common.
 
-A reported sequence that a model was fitted on measures memory, and one whose speaker it was fitted on measures less of
-what it would do with a stranger. Four things are looked for in the index, from the surest to the weakest: the same
-signal, sample for sample; the same recorded source, which a long recording that is cut into several sequences shares by
-design, but inside one role alone; the same speaker; and, for sequences whose speaker is not known, the same group (the
-page, the chapter, the recording: what a split must not cut).
+A reported sequence that a model was fitted on measures memory, and one whose speaker it was fitted on says less about
+new speakers. The index is searched for four things, from the surest to the weakest:
 
-Protocol `paper` splits by sequence, as the paper did: there shared speakers are the protocol's own convention, and are
-told as such. On IAM-OnDB it also reports the set that chose the checkpoint: then every reported sequence does both,
-which is told once, and only what is fitted on is compared with it.
+- the same signal, sample for sample;
+- the same recorded source: a long recording that is cut into sequences shares it by design, but within one role only;
+- the same speaker;
+- for sequences without a known speaker, the same group: the page, chapter or recording that a split must not cut.
 
-A copy that was resampled, trimmed or recorded twice has another digest and is not found. The signals are never read.
+Protocol `paper` splits by sequence, as the paper did: shared speakers are the protocol's own convention there, and the
+warning says so. On IAM-OnDB it also reports the set that selects the checkpoint. That is one warning, and then only the
+fitted sequences are compared with the reported ones.
+
+A copy that was resampled, trimmed or recorded again has another digest and is not found. No signal is read.
 """
 
 from collections.abc import Iterator, Mapping
@@ -42,60 +44,53 @@ _IS = {"fit": "fitted", "select": "selecting", "report": "reported"}
 
 
 def find_leaks(shards: ShardSet, protocol: Protocol) -> LeakCheck:
-    """Compare the roles that the protocol gives to sequences; only the index is read.
+    """Compare the sequences of a protocol's roles; only the index is read.
 
     Raises:
         InputError: the shards have nothing to train on, or no evaluation split.
     """
-    assigned = assign_roles(shards, protocol)
+    index, assigned = shards.index, assign_roles(shards, protocol)
     report = split_rows(shards, protocol, (assigned.report_split,))
     rows: dict[Role, Rows] = {"fit": assigned.fit, "select": assigned.select, "report": report}
-    codes: dict[SharedThing, Rows] = {kind: _codes(shards.index, kind) for kind in _COLUMNS}
+    codes: dict[SharedThing, Rows] = {kind: _codes(index, kind) for kind in _COLUMNS}
+    ids = index["id"].to_numpy(dtype=object)
+
+    # Sequences that select and are reported by the protocol's own rule are counted once, and not as an overlap.
     both = np.isin(rows["select"], report)
-    apart: dict[Role, Rows] = {**rows, "select": rows["select"][~both]}
-    ids = shards.index["id"].to_numpy(dtype=object)
-    shared = tuple(found for kind in codes for found in _shared(kind, codes[kind], apart, ids))
-    repeats = tuple(found for role in apart for found in _repeats(role, codes["signal"][apart[role]], ids[apart[role]]))
-    sequences: dict[Role, int] = {role: len(of_role) for role, of_role in rows.items()}
-    speakers: dict[Role, int] = {role: _named(codes["speaker"][of_role]) for role, of_role in rows.items()}
-    unknown: dict[Role, int] = {role: int((codes["speaker"][of_role] < 0).sum()) for role, of_role in rows.items()}
-    lengths = shards.index["length"].to_numpy()[report]
-    windows = sum(len(window_lengths(protocol, int(length))) for length in lengths)
-    warnings = (
-        *_role_warnings(protocol, int(both.sum())),
-        *(_shared_warning(found, sequences, protocol) for found in shared),
-        *(_repeats_warning(found, sequences) for found in repeats),
-        *_speaker_warnings(unknown, sequences),
-        *_few_speakers_warning(speakers["report"], sequences["report"], windows),
-        *_windows_warning(sequences["report"], windows),
-    )
-    return LeakCheck(
+    distinct: dict[Role, Rows] = {**rows, "select": rows["select"][~both]}
+    shared = tuple(found for kind in codes for found in _overlaps(kind, codes[kind], distinct, ids))
+    signals = codes["signal"]
+    repeats = tuple(found for role, of in distinct.items() for found in _repeats(role, signals[of], ids[of]))
+
+    found = LeakCheck(
         protocol=protocol.name,
         rule=assigned.rule,
-        sequences=sequences,
-        speakers=speakers,
-        without_speaker=unknown,
+        sequences={role: len(of_role) for role, of_role in rows.items()},
+        speakers={role: _distinct(codes["speaker"][of_role]) for role, of_role in rows.items()},
+        without_speaker={role: int((codes["speaker"][of_role] < 0).sum()) for role, of_role in rows.items()},
         reported_that_select=int(both.sum()),
         shared=shared,
         repeats=repeats,
-        warnings=warnings,
+        warnings=(),
     )
+    lengths = index["length"].to_numpy()[report]
+    windows = sum(len(window_lengths(protocol, int(length))) for length in lengths)
+    return found.model_copy(update={"warnings": tuple(_warnings(found, protocol, windows))})
 
 
-def _named(codes: Rows) -> int:
-    """How many speakers there are among the sequences whose speaker is known."""
+def _distinct(codes: Rows) -> int:
     return len(np.unique(codes[codes >= 0]))
 
 
 def _codes(index: pd.DataFrame, kind: SharedThing) -> Rows:
-    """A number for each distinct value, -1 where it is missing or, for a group, where the speaker says it better."""
+    """A number for each distinct value; -1 where it is missing, and for the group of a sequence with a speaker."""
     codes = pd.factorize(index[_COLUMNS[kind]])[0].astype(np.int64)
     if kind == "group":
         codes[index["speaker"].notna().to_numpy()] = -1
     return codes
 
 
-def _shared(
+def _overlaps(
     kind: SharedThing, codes: Rows, rows: Mapping[Role, Rows], ids: npt.NDArray[np.object_]
 ) -> Iterator[Overlap]:
     for first, second in combinations(rows, 2):
@@ -127,15 +122,42 @@ def _repeats(role: Role, codes: Rows, ids: npt.NDArray[np.object_]) -> Iterator[
         yield Repeats(role=role, sequences=len(again), examples=examples)
 
 
-def _role_warnings(protocol: Protocol, both: int) -> Iterator[str]:
-    if both:
+def _warnings(found: LeakCheck, protocol: Protocol, windows: int) -> Iterator[str]:
+    """One line for each fault; `windows` is the number that the reported recordings are cut into."""
+    if found.reported_that_select:
         yield (
-            f"protocol {protocol.name} reports the set that chooses the checkpoint ({both:,} sequences), as the paper "
-            "did: the figure flatters, and more so the more epochs there were to choose from"
+            f"protocol {protocol.name} reports the set that chooses the checkpoint ({found.reported_that_select:,} "
+            "sequences), as the paper did: the score is too good, and more so the more epochs there were to choose from"
+        )
+    for overlap in found.shared:
+        yield _overlap_warning(overlap, found.sequences, protocol)
+    for repeats in found.repeats:
+        one, other = repeats.examples[0]
+        yield (
+            f"{repeats.sequences:,} of {found.sequences[repeats.role]:,} {_IS[repeats.role]} sequences repeat the "
+            f"signal of another, so it counts more than once (such as {other}, a copy of {one})"
+        )
+    sequences, unknown = found.sequences, found.without_speaker
+    if unknown["report"] or unknown["fit"]:
+        roles: tuple[Role, ...] = ("report", "fit")
+        counts = " and ".join(f"{unknown[role]:,} of {sequences[role]:,} {_IS[role]}" for role in roles)
+        yield f"the index names no speaker for {counts} sequences: whether voices or hands are shared is not known"
+    # Sequences of one speaker, and windows of one recording, are alike: docs/statistics.md says what that does.
+    speakers, reported = found.speakers["report"], sequences["report"]
+    if 0 < speakers < _FEW_SPEAKERS and speakers < max(reported, windows):
+        number = "one speaker" if speakers == 1 else f"{speakers:,} speakers"
+        yield (
+            f"the {reported:,} reported recordings are of {number}: intervals and tests over sequences cover these "
+            "speakers, not others"
+        )
+    if windows > reported:
+        yield (
+            f"the {reported:,} reported recordings are cut into {windows:,} windows, which are scored: windows of one "
+            "recording are alike, but intervals and tests take them as independent, so both claim too much"
         )
 
 
-def _shared_warning(found: Overlap, sequences: Mapping[Role, int], protocol: Protocol) -> str:
+def _overlap_warning(found: Overlap, sequences: Mapping[Role, int], protocol: Protocol) -> str:
     first, second = found.roles
     who = f"{found.sequences[1]:,} of {sequences[second]:,} {_IS[second]} sequences ({found.share:.1%})"
     example = f"(such as {found.examples[0][1]}; compare {found.examples[0][0]})"
@@ -151,38 +173,3 @@ def _shared_warning(found: Overlap, sequences: Mapping[Role, int], protocol: Pro
     if protocol.split_column == "split":
         return f"{text} {example}"
     return f"{text}: protocol {protocol.name} splits by sequence, by its own convention, and says nothing of new voices"
-
-
-def _repeats_warning(found: Repeats, sequences: Mapping[Role, int]) -> str:
-    one, other = found.examples[0]
-    return (
-        f"{found.sequences:,} of {sequences[found.role]:,} {_IS[found.role]} sequences repeat the signal of another, "
-        f"which counts again each time (such as {other}, a copy of {one})"
-    )
-
-
-def _speaker_warnings(unknown: Mapping[Role, int], sequences: Mapping[Role, int]) -> Iterator[str]:
-    if unknown["report"] or unknown["fit"]:
-        counts = " and ".join(f"{unknown[role]:,} of {sequences[role]:,} {_IS[role]}" for role in ("report", "fit"))
-        yield f"the index names no speaker for {counts} sequences: whether voices or hands are shared is not known"
-
-
-def _few_speakers_warning(speakers: int, sequences: int, windows: int) -> Iterator[str]:
-    """Sequences or windows of one speaker are alike: docs/statistics.md has what that does."""
-    if 0 < speakers < _FEW_SPEAKERS and speakers < max(sequences, windows):
-        yield (
-            f"the {sequences:,} reported recordings are of {_counted(speakers)}: intervals and tests over sequences "
-            "say how sure a figure is of whom was heard, not of others"
-        )
-
-
-def _windows_warning(sequences: int, windows: int) -> Iterator[str]:
-    if windows > sequences:
-        yield (
-            f"the {sequences:,} reported recordings are cut into {windows:,} windows, which are what is scored: those "
-            "of one recording are alike, and intervals and tests take them as independent, so both say too much"
-        )
-
-
-def _counted(speakers: int) -> str:
-    return "one speaker" if speakers == 1 else f"{speakers:,} speakers"

@@ -2,9 +2,9 @@
 
 Three tables, so that each thing is said once: `papers.csv` (who, when, which table), `settings.csv` (what a paper did
 with a corpus) and `numbers.csv` (one published number a row). An empty cell is a thing that is not known; nothing is
-guessed, since what is not known to be equal bars a comparison (`benchmarks.published.comparability`).
+guessed, since what is not known to be equal blocks a comparison (`benchmarks.published.comparability`).
 
-`provenance` says how a number came here: `read` in its paper or in a later one that quotes it, or `recalled` from
+`provenance` says where a number is from: `read` in its paper or in a later one that quotes it, or `recalled` from
 memory of the paper. Nothing recalled is shown without that mark.
 """
 
@@ -127,7 +127,7 @@ class Number(_Row):
     Attributes:
         paper: by name.
         model: as published.
-        our_model: the model here that it is to stand beside; None where there is none.
+        our_model: our model that it is compared with; None where there is none.
         corpus: by the name of what prepares it here.
         value: in `unit`; of bits, lower is better.
         rounded_to: what the value was rounded to, where more than the last digit is lost.
@@ -237,7 +237,7 @@ def _rows(path: Path, kind: type[_R]) -> Iterator[tuple[int, _R]]:
     except OSError as error:
         raise StudyError(f"{path}: cannot be read ({error.strerror}); put the table there") from error
     except (csv.Error, UnicodeDecodeError) as error:
-        raise StudyError(f"{path}: not CSV in UTF-8 ({error}); mend it") from error
+        raise StudyError(f"{path}: not CSV in UTF-8 ({error}); fix it") from error
 
 
 def _check_columns(path: Path, columns: list[str], known: list[str]) -> None:

@@ -2,7 +2,7 @@
 
 Nats per sequence depend on how long sequences are, nats per frame on how long a frame is and on what it is divided by.
 Bits per sample, the code length of an int16 sample, are the unit that a density of normalised frames, a mass (the
-probability of the recorded integers) and a lossless coder have in common.
+probability of the recorded integers) and a lossless codec have in common.
 
 With D samples a frame, each divided by the standard deviation s, the log-probability of a frame's integers is
 

@@ -5,17 +5,20 @@ the difference of their means has independent parts, those that a bootstrap of r
 "The pigeonhole bootstrap"):
 
 - sequences: the paired differences of the seed-averaged scores, N - 1 degrees of freedom;
-- the seeds of each model: the variance of its seeds' means over S, S - 1 degrees of freedom; of both together Welch's
-  (1947). The noise of single scores is counted here and in the sequences. That is too much where it dominates, but
-  subtracting it makes a test at level 0.001, which a correction for 50 comparisons asks for, reject ten times as often.
+- the seeds of each model: the variance of its seeds' means over S, S - 1 degrees of freedom, and Welch's (1947) for
+both
+  models together. The noise of single scores is counted here and in the sequences. That is too much where it
+  dominates, but subtracting it makes a test at level 0.001, which a correction for 50 comparisons asks for, reject ten
+  times as often.
 
-All is in closed form, and no bootstrap of the data, because it is better calibrated (docs/statistics.md): BCa intervals
-of few skewed differences are too short, and three seeds, resampled, have two thirds of their variance and normal tails.
+Everything is in closed form, without a bootstrap of the data, because that is better calibrated (docs/statistics.md):
+BCa intervals of few skewed differences are too short, and three seeds, when resampled, have two thirds of their
+variance and normal tails.
 
-**Sequences.** Under skewed scores Student's t errs to one side. Hall (1992, "On the removal of skewness by
+**Sequences.** With skewed scores Student's t errs to one side. Hall (1992, "On the removal of skewness by
 transformation", JRSS B 54) corrects it by a monotone cubic, to the order that a bootstrap-t does and without its noise;
-where tails are heavy and symmetric, that errs instead. The interval has the outer ends of both, the test the larger of
-both p-values.
+where tails are heavy and symmetric, this correction errs instead. The interval has the outer ends of both, the test
+the larger of both p-values.
 
 **Sequences and seeds.** The distance to an end is the root of the sum of the squares of the distances over sequences
 and over seeds (Howe 1974; Zou and Donner 2008). One t interval of the summed variance, with Satterthwaite's degrees of
@@ -160,7 +163,7 @@ def joint_spread(sequences: Spread, seeds: Sequence[tuple[Array, int]]) -> Joint
 
     Args:
         sequences: the spread over sequences.
-        seeds: (`seed_variance`, number of seeds) of each model that has seeds; a lossless coder has none.
+        seeds: (`seed_variance`, number of seeds) of each model that has seeds; a codec has none.
     """
     variance = sum((part for part, _ in seeds), np.zeros_like(sequences.value))
     parts = sum((part**2 / (count - 1) for part, count in seeds), np.zeros_like(variance))

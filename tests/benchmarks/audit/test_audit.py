@@ -125,7 +125,7 @@ def test_the_audited_terms_add_up_to_the_score(
 ) -> None:
     shards = ink if kind == "pen" else silent
     checkpoint = untrained(shards, model)
-    estimator = "elbo" if checkpoint.spec.architecture.latent else "exact"
+    estimator = "elbo" if checkpoint.spec.model.latent else "exact"
     request = ScoreRequest("test", estimator, seed=5, precision="float64", repeats=1)
     scores = score(checkpoint, shards, request)
     found = audit(checkpoint, shards, seed=5, precision="float64")
@@ -159,7 +159,7 @@ def test_planted_silence_is_counted_and_has_the_nats_that_scipy_gives_it(silent:
 
 def mixture(checkpoint: Checkpoint, steps: float, level: float) -> tuple[Checkpoint, Callable[[float], Floats]]:
     """An `iid-gmm` of one narrow component and others that take all else; and scipy's terms under a floor in steps."""
-    framing, components = checkpoint.framing, checkpoint.spec.architecture.components
+    framing, components = checkpoint.framing, checkpoint.spec.model.components
     means = np.repeat([level, *[0.0] * (components - 1)], 200) - framing.mean[0]
     spreads = np.repeat([steps, *[20000.0] * (components - 1)], 200)
     raw = np.log(np.expm1(spreads / framing.std[0]))
