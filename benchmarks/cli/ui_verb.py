@@ -79,8 +79,7 @@ def _nothing() -> None:
 
 
 def _built(study: str) -> str:
-    from benchmarks.store.live_reader import reading_store
-    from benchmarks.store.mlflow_reader import read_comparison, read_study
+    from benchmarks.store.mlflow_reader import read_comparison, read_study, reading_store
     from dashboards.report.study_report import build_report
 
     with reading_store():

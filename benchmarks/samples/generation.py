@@ -26,7 +26,7 @@ class Generator:
     def __init__(self, checkpoint: Checkpoint, seed: int, temperature: float = 1.0) -> None:
         """Set the model, the seed of all noise, and the temperature of new frames."""
         self._checkpoint = checkpoint
-        self._name = checkpoint.spec.architecture.name
+        self._name = checkpoint.spec.model.name
         self._seed = seed
         self._temperature = temperature
         suffix = "" if temperature == 1 else f", temperature {temperature:g}"

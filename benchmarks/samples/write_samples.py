@@ -99,8 +99,8 @@ def _check(checkpoint: Checkpoint, shards: ShardSet | None, request: GenerateReq
         raise StudyError(f"--prime-frames: --mode {request.mode} starts with no real frames; remove the flag")
     if request.mode == "reconstruction" and request.temperature != 1:
         raise StudyError("--temperature: a reconstruction is the expected frame, nothing is drawn; remove the flag")
-    if request.mode == "reconstruction" and not checkpoint.spec.architecture.latent:
-        name = checkpoint.spec.architecture.name
+    if request.mode == "reconstruction" and not checkpoint.spec.model.latent:
+        name = checkpoint.spec.model.name
         raise StudyError(f"{name} has no latent to reconstruct from; use --mode continuation")
     if shards is None:
         if request.mode != "prior" or request.split is not None:
@@ -142,7 +142,7 @@ def write_samples(checkpoint: Checkpoint, shards: ShardSet, target: Path, *, cou
     positions, most = real.choose(count, seed), _STUDY_FRAMES[kind]
     generator, first = Generator(checkpoint, seed), positions[:1]
     samples = real.samples(positions, most)
-    if checkpoint.spec.architecture.latent:
+    if checkpoint.spec.model.latent:
         samples += generator.reconstructions(real, first, most)
     # At most half of a short sequence is given to the model.
     prime = min(_PRIME_FRAMES[kind], (int(real.source.lengths[first[0]]) + 1) // 2)
@@ -153,7 +153,7 @@ def write_samples(checkpoint: Checkpoint, shards: ShardSet, target: Path, *, cou
             logging.getLogger(__name__).warning("left out, not finite: %s, %s", sample.role, sample.caption)
     kept = [sample for sample in samples if sample.is_finite]
     entries = _write(kept, Location(str(target)), kind, seed, for_person=False)
-    if checkpoint.spec.architecture.latent:
+    if checkpoint.spec.model.latent:
         shown = entries[0].file
         write_latent_path(Location(str(target)), checkpoint, generator, real, int(first[0]), most, shown)
 

@@ -22,7 +22,7 @@ from vrnn.likelihood.fivo import fivo
 from vrnn.models import LatentModel, ModelConfig, SequenceModel
 from vrnn.scan.packed_weights import unchanging_weights
 from vrnn.training import Checkpoint
-from vrnn.training.data_loading import Feeder, feeding_threads, made_ahead
+from vrnn.training.data_loading import BatchLoader, loader_threads, prefetch
 from vrnn.training.noise import latent_noise, particle_noise, resampling_uniforms
 
 __all__ = [
@@ -71,10 +71,10 @@ def load_for_scoring(
     """The model on the device of this process, and the batches to score, longest first."""
     device, dtype = computing_device(), parameter_dtype(request.precision)
     allow_tf32(request.precision)
-    model, feeder = checkpoint.model(device, dtype), Feeder(source, 0, device, dtype)
+    model, loader = checkpoint.model(device, dtype), BatchLoader(source, 0, device, dtype)
     plan = plan_evaluation(source.lengths, request.batch_size)
-    with closing(feeder.portions(plan, ("evaluate",), None)) as portions:
-        yield model, (portion.batch for portion in portions)
+    with closing(loader.load(plan, ("evaluate",), None)) as loaded_batches:
+        yield model, (loaded.batch for loaded in loaded_batches)
 
 
 @contextmanager
@@ -153,7 +153,7 @@ def _bound(model: LatentModel, batch: Batch, request: ScoreRequest, repetition: 
         return elbo(model, batch.frames, batch.mask, draw(repetition)).value
     # Repetition r takes the samples r K to (r + 1) K - 1, so that repetitions are independent.
     numbers = range(repetition * samples, (repetition + 1) * samples)
-    with closing(made_ahead(draw, numbers, feeding_threads(batch.frames.device))) as draws:
+    with closing(prefetch(draw, numbers, loader_threads(batch.frames.device))) as draws:
         return iwae(model, batch.frames, batch.mask, _stack_samples(draws, batch, model.config.hidden))
 
 

@@ -80,7 +80,7 @@ def scored_sequences(checkpoint: Checkpoint, shards: ShardSet, request: ScoreReq
             f"the checkpoint was trained on data {checkpoint.spec.fingerprint[:12]}, {shards.location} contains "
             f"{manifest.fingerprint[:12]}; set --shards to the data it was trained on"
         )
-    _check_estimator(checkpoint.spec.architecture, request)
+    _check_estimator(checkpoint.spec.model, request)
     rows = split_rows(shards, protocol, (request.split,))
     if not len(rows):
         known = ", ".join(sorted(shards.index[protocol.split_column].unique()))
@@ -134,7 +134,7 @@ def measure_of(config: ModelConfig) -> Measure:
 def summarise_scores(table: pd.DataFrame, checkpoint: Checkpoint) -> ScoreSummary:
     """Sum up a table of `score`."""
     nats, frames = math.fsum(table["nats"]), int(table["frames"].sum())
-    framing, measure = checkpoint.framing, measure_of(checkpoint.spec.architecture)
+    framing, measure = checkpoint.framing, measure_of(checkpoint.spec.model)
     per_frame, bits = nats_per_frame(nats, frames), None
     if framing.protocol.kind == "speech":
         bits = bits_per_sample(per_frame, bits_scale(framing.protocol.frame_size, framing.std[0], measure))

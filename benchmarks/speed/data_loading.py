@@ -27,8 +27,8 @@ from vrnn.device.device import computing_device
 from vrnn.device.memory import keep_freed_memory
 from vrnn.device.precision import Precision
 from vrnn.training import Optimisation, TrialSpec
-from vrnn.training.data_loading import Feeder, feeding_threads
-from vrnn.training.loop import Trainer
+from vrnn.training.data_loading import BatchLoader, loader_threads
+from vrnn.training.loop import Run, finish_epoch, open_run, train_epoch
 
 __all__ = ["main", "measure"]
 
@@ -64,12 +64,15 @@ def measure(options: Options) -> list[dict[str, Any]]:
 
 def _case(shape: str, batch: int, precision: Precision, pairs: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as directory:
-        trainer = _trainer(Path(directory), shape, batch, precision, pairs)
-        making = [_seconds_to_make(trainer, batch, 0)]
+        run = _open_run(Path(directory), shape, batch, precision, pairs)
+        making = [_seconds_to_make(run, batch, 0)]
         records = []
         for epoch in range(pairs):
-            records.append(trainer.run_epoch())
-            making.append(_seconds_to_make(trainer, batch, epoch + 1))
+            train_epoch(run)
+            record = finish_epoch(run)
+            assert record is not None, "nothing asks the run to stop"
+            records.append(record)
+            making.append(_seconds_to_make(run, batch, epoch + 1))
     steps = records[0].step
     step = statistics.median(record.seconds for record in records) / steps
     waits = [record.data_wait_share for record in records]
@@ -79,7 +82,7 @@ def _case(shape: str, batch: int, precision: Precision, pairs: int) -> dict[str,
         "batch": batch,
         "frames": SHAPES[shape].frames,
         "steps": steps,
-        "threads": feeding_threads(trainer.device),
+        "threads": loader_threads(run.device),
         "step_seconds": step,
         "making_seconds": statistics.median(making) / steps,
         "making_share_of_step": statistics.median(making) / steps / step,
@@ -89,7 +92,7 @@ def _case(shape: str, batch: int, precision: Precision, pairs: int) -> dict[str,
     }
 
 
-def _trainer(place: Path, shape: str, batch: int, precision: Precision, pairs: int) -> Trainer:
+def _open_run(place: Path, shape: str, batch: int, precision: Precision, pairs: int) -> Run:
     config, shards = SHAPES[shape].config, Location(str(place / "shards"))
     sequences = {"train": batch * _STEPS[shape], "valid": 1}
     make_shards(shards, config.kind, sequences, SHAPES[shape].frames)
@@ -98,18 +101,18 @@ def _trainer(place: Path, shape: str, batch: int, precision: Precision, pairs: i
         shards=shards.uri,
         fingerprint=manifest.fingerprint,
         protocol=find_protocol("clean", config.kind, manifest.corpus),
-        model=config.to_dict(),
+        model=config,
         optimisation=Optimisation(max_epochs=pairs, batch_size=batch, precision=precision, patience=pairs),
     )
-    return Trainer(spec, Location(str(place / "run")))
+    return open_run(spec, Location(str(place / "run")))
 
 
-def _seconds_to_make(trainer: Trainer, batch: int, epoch: int) -> float:
+def _seconds_to_make(run: Run, batch: int, epoch: int) -> float:
     """Seconds to make all batches of an epoch, with the threads of training, while nothing else runs."""
-    feeder = Feeder(trainer.fit_source, trainer.model.latent_size, trainer.device, torch.float32)
-    key = ("train", trainer.spec.seed, epoch)
+    loader = BatchLoader(run.train_source, run.model.latent_size, run.device, torch.float32)
+    key = ("train", run.spec.seed, epoch)
     watch = Stopwatch()
-    for _ in feeder.portions(plan_epoch(trainer.fit_source.lengths, batch, trainer.spec.seed, epoch), key, key):
+    for _ in loader.load(plan_epoch(run.train_source.lengths, batch, run.spec.seed, epoch), key, key):
         pass
     return watch.read().wall
 

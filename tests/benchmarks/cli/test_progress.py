@@ -61,7 +61,7 @@ def trial(name: str) -> TrialTask:
 def play(subscriber: OnEvent) -> None:
     """Four trials: one recorded already, one that dies, resumes and is scored, one that fails, one stopped."""
     a, b, c, d = (trial(f"ink/{name}") for name in ("a", "b", "[c]", "d"))
-    outcome = Outcome("i", {"test/elbo_nats_per_sequence": 12.34, "train/steps": 1.0})
+    outcome = Outcome(identity="i", metrics={"test/elbo_nats_per_sequence": 12.34, "train/steps": 1.0})
     events: list[Event] = [
         StudyStarted((a.name, b.name, c.name, d.name), "http://127.0.0.1:8265"),
         TrialSkipped(a),

@@ -82,7 +82,8 @@ def test_a_run_logs_its_report_to_mlflow(recorded: Suite, tmp_path: Path) -> Non
     assert kept == {"study.json", "corpora.json", "comparison.json", REPORT}
     place = store_client().download_artifacts(parent.info.run_id, "corpora.json", str(tmp_path))
     (corpus,) = recorded.corpora
-    assert json.loads(Path(place).read_text()) == {corpus.name: describe(ShardSet(Location(corpus.shards)))}
+    described = json.loads(Path(place).read_text())["corpora"]
+    assert described == {corpus.name: describe(ShardSet(Location(corpus.shards)))}
     assert (parent.info.status, parent.data.tags["study"]) == ("FINISHED", "reported")
 
 
@@ -111,7 +112,7 @@ def test_reproduce_prints_identical_and_exits_1_if_it_is_not(altered: Alter, tmp
         (["reproduce", "nowhere/clean/vrnn-gauss/seed0"], "no run 'nowhere/clean/vrnn-gauss/seed0'"),
         (["compare", "small", "again", "--out", "here"], "--out writes one study's comparison"),
         (["reproduce", "0" * 32, "--tolerance", "-1"], "--tolerance -1.0: must be 0 or more"),
-        (["compare", "small", "nowhere"], "no study 'nowhere' in the store"),
+        (["compare", "small", "nowhere"], "no study 'nowhere' in sqlite"),
     ],
 )
 def test_missing_studies_and_runs_exit_2_with_one_line(recorded: Suite, arguments: list[str], message: str) -> None:
