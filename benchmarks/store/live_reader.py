@@ -8,8 +8,7 @@ import functools
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -18,15 +17,15 @@ from mlflow.entities import Experiment, Run
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from benchmarks.errors import StoreError, StudyError
+from benchmarks.errors import StudyError
 from benchmarks.schema.base import ResultFileError, read_file
 from benchmarks.schema.live_status import LiveEpoch, LiveStudy, LiveTrial, StudyEntry, TrialStatus
 from benchmarks.schema.samples import SampleEntry, SampleList
 from benchmarks.schema.study import StudyDescription
-from benchmarks.store.mlflow_reader import DEFAULT_EXPERIMENT_ID, latest_of_each_trial, runs_of
+from benchmarks.store.mlflow_reader import DEFAULT_EXPERIMENT_ID, latest_of_each_trial, reading_store, runs_of
 from benchmarks.store.results import CURVES, SAMPLES
 
-__all__ = ["LONGEST_TEXT", "LiveReader", "reading_store"]
+__all__ = ["LONGEST_TEXT", "LiveReader"]
 
 LONGEST_TEXT = 80
 _SPEED = "system/frames_per_second"
@@ -45,20 +44,6 @@ _STATUS: dict[str, TrialStatus] = {
     "FINISHED": "done",
     "KILLED": "stopped",
 }
-
-
-@contextmanager
-def reading_store() -> Iterator[None]:
-    """Turn an error of MLflow into one line.
-
-    Raises:
-        StoreError: MLflow cannot be read.
-    """
-    try:
-        yield
-    except MlflowException as error:
-        # The store's address is left out: a page shows this line, and the address may contain a password.
-        raise StoreError(f"MLflow cannot be read ({str(error).splitlines()[0]}); check MLFLOW_TRACKING_URI") from error
 
 
 class LiveReader:

@@ -5,7 +5,8 @@ A store that does not answer raises MLflow's own error; callers choose what that
 
 import difflib
 import tempfile
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from benchmarks.errors import StudyError
+from benchmarks.errors import StoreError, StudyError
 from benchmarks.schema.base import ResultFileError, read_file
 from benchmarks.schema.comparison import Comparison
 from benchmarks.schema.corpus import CorpusDescriptions
@@ -35,12 +36,27 @@ __all__ = [
     "read_comparison",
     "read_run",
     "read_study",
+    "reading_store",
     "runs_of",
     "study_run",
 ]
 
 DEFAULT_EXPERIMENT_ID = "0"
 _STUDIES_LISTED = 12
+
+
+@contextmanager
+def reading_store() -> Iterator[None]:
+    """Turn an error of MLflow into one line.
+
+    Raises:
+        StoreError: MLflow cannot be read.
+    """
+    try:
+        yield
+    except MlflowException as error:
+        # The store's address is left out: a page shows this line, and the address may contain a password.
+        raise StoreError(f"MLflow cannot be read ({str(error).splitlines()[0]}); check MLFLOW_TRACKING_URI") from error
 
 
 class RunArtifacts:
@@ -75,11 +91,12 @@ class RunArtifacts:
 
     def names(self) -> Collection[str]:
         """See `benchmarks.store.results.Artifacts`."""
-        return self._names
+        with reading_store():
+            return self._names
 
     def read(self, name: str) -> bytes:
         """See `benchmarks.store.results.Artifacts`."""
-        with tempfile.TemporaryDirectory() as directory:
+        with reading_store(), tempfile.TemporaryDirectory() as directory:
             return Path(self._repository.download_artifacts(name, directory)).read_bytes()
 
 

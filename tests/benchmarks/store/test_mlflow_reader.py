@@ -1,17 +1,17 @@
 """A study is read from MLflow as it was written, and what is missing is said in one line."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mlflow import MlflowClient
 
-from benchmarks.errors import StudyError
+from benchmarks.errors import StoreError, StudyError
 from benchmarks.schema.base import ResultFileError
 from benchmarks.schema.corpus import CorpusDescriptions
 from benchmarks.schema.trial import Outcome
-from benchmarks.store.live_reader import reading_store
-from benchmarks.store.mlflow_reader import read_comparison, read_study
+from benchmarks.store.mlflow_reader import read_comparison, read_study, reading_store
 from tests.dashboards.corpora import corpus
 from tests.dashboards.running import RunningStudy
 from tests.dashboards.studies import compared, curves, description, record, speech_samples
@@ -122,3 +122,16 @@ def test_a_study_without_its_description_is_refused(client: MlflowClient, study:
     finish(study, "a")
     with pytest.raises(ResultFileError, match=r"has no corpora\.json; send the study again"):
         read_study("demo", client)
+
+
+def test_artifacts_that_have_disappeared_from_the_store_are_an_error_of_one_line(
+    client: MlflowClient, study: RunningStudy, tmp_path: Path
+):
+    describe(study, "a")
+    study.curves(finish(study, "a"), curves("RNN-GMM", 0, 3, 1.0))
+    (trial,) = read_study("demo", client).trials
+    assert "curves.parquet" in trial.artifacts.names()
+    shutil.rmtree(tmp_path / "artifacts")
+    with pytest.raises(StoreError, match=r"^MLflow cannot be read .*; check MLFLOW_TRACKING_URI$") as caught:
+        trial.curves()
+    assert "\n" not in str(caught.value)
