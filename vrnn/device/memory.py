@@ -39,7 +39,7 @@ def release_memory() -> None:
     """Return to the system, or the GPU, all memory that is held and not used, as after an out-of-memory error."""
     # After a failed backward pass torch keeps the rest of its graph until the thread's next backward pass
     # (pytorch/pytorch#82218): run one that costs nothing.
-    torch.zeros((), requires_grad=True).backward()
+    torch.autograd.backward(torch.zeros((), requires_grad=True))
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -140,7 +140,7 @@ def _log_weights(model: nn.Module, x: Tensor, mask: Tensor, noise: Tensor) -> Te
     terms: Terms = model(x, mask, noise.transpose(0, 1).flatten(1, 2))
     assert terms.log_ratio is not None
     log_emission, log_ratio = (
-        total(term.unflatten(1, (samples, sequences)), mask.unsqueeze(1))
+        total(torch.unflatten(term, 1, (samples, sequences)), mask.unsqueeze(1))
         for term in (terms.log_emission, terms.log_ratio)
     )
     return log_emission + log_ratio

@@ -37,4 +37,5 @@ def log_emission(head: FrameHead, features: Tensor, x: Tensor) -> Tensor:
     """
     size = max(1, _BLOCK_ELEMENTS // (x.shape[-1] * head.components))
     blocks = zip(torch.split(features.flatten(0, 1), size), torch.split(x.flatten(0, 1), size), strict=True)
-    return torch.cat([head(block).log_prob(frames) for block, frames in blocks]).unflatten(0, x.shape[:2])
+    log_densities = torch.cat([head(block).log_prob(frames) for block, frames in blocks])
+    return torch.unflatten(log_densities, 0, x.shape[:2])

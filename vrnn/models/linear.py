@@ -64,7 +64,7 @@ class LinearFrame:
         """Log density (or probability) of frames `x [..., D]` in nats, `[...]`."""
         unit, width = self.head.unit, self.context.shape[-1]
         seen = torch.cat([self.context, x[..., :-unit]], -1).unfold(-1, width, unit)
-        return self.head.head(seen).log_prob(x.unflatten(-1, (-1, unit))).sum(-1)
+        return self.head.head(seen).log_prob(torch.unflatten(x, -1, (-1, unit))).sum(-1)
 
     def sample(self, generator: torch.Generator, temperature: float = 1.0) -> Tensor:
         """One frame for every leading index, `[..., D]`; `temperature` is passed to every unit."""

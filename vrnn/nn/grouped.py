@@ -65,7 +65,7 @@ class GroupedFrame:
     def log_prob(self, x: Tensor) -> Tensor:
         """Log density (or probability) of frames `x [..., D]` in nats, `[...]`."""
         head = self.head
-        groups = x.unflatten(-1, (-1, head.group)).flatten(0, -3)
+        groups = torch.unflatten(x, -1, (-1, head.group)).flatten(0, -3)
         before = functional.pad(groups[:, :-1], (0, 0, 1, 0))
         projected = head.lstm.project(self.features.flatten(0, -2)).unsqueeze(1)
         gates = projected + head.lstm.inputs.share(1, before)
@@ -73,7 +73,7 @@ class GroupedFrame:
         # The scan gives the state before each input; group g is emitted from the state after its input, group g - 1.
         hidden = torch.cat([before[1:], last.h.unsqueeze(0)])
         log_groups = head.head(hidden).log_prob(groups.transpose(0, 1))
-        return log_groups.sum(0).unflatten(0, x.shape[:-1])
+        return torch.unflatten(log_groups.sum(0), 0, x.shape[:-1])
 
     def sample(self, generator: torch.Generator, temperature: float = 1.0) -> Tensor:
         """One frame for every leading index, `[..., D]`; `temperature` is passed to every group."""
@@ -88,4 +88,4 @@ class GroupedFrame:
             state = head.lstm.step(head.lstm.inputs.add(projected, 1, group), state)
             group = choose(head.head(state.h))
             groups.append(group)
-        return torch.cat(groups, -1).unflatten(0, self.features.shape[:-1])
+        return torch.unflatten(torch.cat(groups, -1), 0, self.features.shape[:-1])

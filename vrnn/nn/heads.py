@@ -83,8 +83,8 @@ class MixtureHead(FrameHead):
         means, raw_spreads, logits = torch.split(_at_least_float32(self.affine(features)), self._sizes, -1)
         return (
             logits if self.components > 1 else None,
-            means.unflatten(-1, (self.components, -1)),
-            spread(raw_spreads, self.sigma_floor).unflatten(-1, (self.components, -1)),
+            torch.unflatten(means, -1, (self.components, -1)),
+            torch.unflatten(spread(raw_spreads, self.sigma_floor), -1, (self.components, -1)),
         )
 
 
@@ -138,8 +138,8 @@ class PenHead(FrameHead):
         means, raw_stds, correlations, logits, pen_logit = torch.split(raw, self._sizes, -1)
         return PenMixture(
             logits=logits if self.components > 1 else None,
-            means=means.unflatten(-1, (self.components, 2)),
-            stds=spread(raw_stds, self.sigma_floor).unflatten(-1, (self.components, 2)),
+            means=torch.unflatten(means, -1, (self.components, 2)),
+            stds=torch.unflatten(spread(raw_stds, self.sigma_floor), -1, (self.components, 2)),
             rho=(1 - self.rho_floor) * correlations.tanh(),
             pen_logit=pen_logit.squeeze(-1),
         )

@@ -108,7 +108,7 @@ class LSTM(nn.Module):
         """The same as `read`, by torch's LSTM, whose gates are in the order input, forget, candidate, output."""
         (weight,) = self.inputs.weights
         weights = [
-            part.unflatten(0, (4, -1))[_LIBRARY_ORDER].flatten(0, 1)
+            torch.unflatten(part, 0, (4, -1))[_LIBRARY_ORDER].flatten(0, 1)
             for part in (weight, self.recurrent, self.inputs.bias)
         ]
         starts = [part.unsqueeze(0) for part in (state.h, state.c)]

@@ -38,7 +38,7 @@ class NamedTensors:
     def stack(cls, items: Sequence[Self]) -> Self:
         """The tensors of several groups, name by name, along a new leading axis."""
         columns = zip(*(item._values() for item in items), strict=True)
-        return cls(*(None if column[0] is None else torch.stack(column) for column in columns))  # type: ignore[arg-type]
+        return cls(*(None if column[0] is None else torch.stack(column) for column in columns))
 
     def _values(self) -> tuple[Tensor | None, ...]:
         return tuple(getattr(self, field.name) for field in fields(self))

@@ -108,7 +108,7 @@ def scan(
     needs_backward = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
     dtype = product_dtype(program.parameters[0])
     run = _Run(program, tuple(fixed), dtype, _checkpointed_frames.get(), needs_backward)
-    results = cast(tuple[Tensor, ...], _Scan.apply(run, *tensors))
+    results = cast(tuple[Tensor, ...], _Scan.apply(run, *tensors))  # pyright: ignore[reportUnknownMemberType]
     count = len(program.outputs)
     return results[:count], results[count:]
 
@@ -361,5 +361,5 @@ def _columns(state: Registers) -> int:
 def _sum_columns(gradient: Tensor, base: Tensor) -> Tensor:
     """The gradient `[T, b, N]` of a base from that of every column, `[T, B, N]`."""
     sequences = base.shape[1]
-    summed = gradient if gradient.shape[1] == sequences else gradient.unflatten(1, (-1, sequences)).sum(1)
+    summed = gradient if gradient.shape[1] == sequences else torch.unflatten(gradient, 1, (-1, sequences)).sum(1)
     return summed.to(base.dtype)
