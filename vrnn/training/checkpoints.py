@@ -15,7 +15,7 @@ import time
 import zipfile
 import zlib
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from pydantic import ValidationError
@@ -71,7 +71,7 @@ class TrainingState:
     best_epoch: int = 0
     diverged_at_step: int | None = None
     finished: bool = False
-    history: list[EpochRecord] = field(default_factory=list)
+    history: list[EpochRecord] = field(default_factory=list[EpochRecord])
     epoch_sums: EpochSums = field(default_factory=EpochSums)
     micro_batch: int = 0
 
@@ -100,7 +100,7 @@ class Checkpoint:
     state: TrainingState
     optimiser: dict[str, Any] | None = None
 
-    def model(self, device: torch.device | None = None, dtype: torch.dtype = torch.float32) -> SequenceModel:
+    def model(self, device: torch.device | None = None, dtype: torch.dtype = torch.float32) -> SequenceModel[Any]:
         """The model with these weights, in evaluation mode."""
         model = build_model(self.spec.model, torch.Generator().manual_seed(self.spec.seed))
         model.to(device=device, dtype=dtype).load_state_dict(self.weights)
@@ -142,13 +142,14 @@ def load_checkpoint(place: Location) -> Checkpoint:
     if not _checksums_match(stored):
         raise damaged
     try:
-        content = torch.load(io.BytesIO(stored), map_location="cpu", weights_only=True)
+        content: object = torch.load(io.BytesIO(stored), map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError) as error:
         raise damaged from error
-    if not isinstance(content, dict) or content.get("format") != _FORMAT:
+    fields = cast(dict[str, Any], content) if isinstance(content, dict) else {}
+    if fields.get("format") != _FORMAT:
         raise CheckpointError(f"{place}: not a checkpoint of this version of vrnn-bench; train again")
     try:
-        return _from_content(content)
+        return _from_content(fields)
     except (KeyError, TypeError, ValidationError, ModelError, InputError) as error:
         raise CheckpointError(f"{place}: damaged ({type(error).__name__}); train again") from error
 

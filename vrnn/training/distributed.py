@@ -4,6 +4,9 @@ Gradients are summed, not averaged over ranks: a step's loss is a sum over frame
 batch, so that every frame has the same weight, however unequal the ranks' shares are.
 """
 
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
+# The stubs of torch.distributed and of some tensor methods leave types open.
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar

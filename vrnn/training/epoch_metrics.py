@@ -70,7 +70,7 @@ class EpochSums:
     nats: float = 0.0
     kl_nats: float = 0.0
     frames: int = 0
-    norms: list[float] = field(default_factory=list)
+    norms: list[float] = field(default_factory=list[float])
     skipped: int = 0
     batches: int = 0
     seconds: float = 0.0

@@ -8,7 +8,7 @@ import logging
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -65,7 +65,7 @@ class Journal(logging.Handler):
 
 
 @contextmanager
-def journal(out: Location, rank: int) -> Iterator[Journal]:
+def journal(out: Location, rank: int) -> Generator[Journal, None, None]:
     """The journal of a rank of the run in `out`; it also notes how the context ends."""
     log = Journal(out / LOGS / f"worker-{rank}.txt")
     loggers = [logging.getLogger(name) for name in _PACKAGES]

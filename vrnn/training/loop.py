@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -128,7 +129,7 @@ class Run:
     valid_source: FrameSource
     train_loader: BatchLoader
     valid_loader: BatchLoader
-    model: SequenceModel
+    model: SequenceModel[Any]
     optimiser: Optimiser
     directory: CheckpointDirectory
     state: TrainingState = field(default_factory=TrainingState)
@@ -176,7 +177,7 @@ def open_run(spec: TrialSpec, out: Location, policy: CheckpointPolicy | None = N
         )
     framing, roles = Framing.fit(spec.protocol, shards.manifest), assign_roles(shards, spec.protocol)
     train_source, valid_source = (FrameSource(shards, framing, rows) for rows in (roles.fit, roles.select))
-    model: SequenceModel = build_model(spec.model, torch.Generator().manual_seed(spec.seed))
+    model = build_model(spec.model, torch.Generator().manual_seed(spec.seed))
     model.to(device, dtype)
     # The steps of a whole run are counted from the epoch plans, which takes a while: only a schedule needs them.
     steps = planned_steps(train_source.lengths, rules, spec.seed) if rules.schedule != "constant" else 0
@@ -358,7 +359,7 @@ def validate(run: Run, stop: Callable[[], bool]) -> tuple[float, float] | None:
             if stop():
                 sums[2] = 1
                 break
-    nats, kl_nats, stops = run.group.total(sums).tolist()
+    nats, kl_nats, stops = cast(list[float], run.group.total(sums).tolist())  # pyright: ignore[reportUnknownMemberType]
     frames = int(lengths.sum())
     return None if stops else (nats / frames, kl_nats / frames)
 

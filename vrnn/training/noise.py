@@ -4,6 +4,9 @@ It is drawn on the CPU for each sequence: a score therefore does not depend on b
 run needs no generator state to resume, and N workers draw what one would.
 """
 
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
+# The stubs of torch.distributed and of some tensor methods leave types open.
+
 from collections.abc import Iterator
 
 import numpy as np

@@ -24,7 +24,7 @@ _Weights: TypeAlias = list[Tensor] | tuple[Tensor, ...]
 class Optimiser:
     """The weights of one run: those that are trained and those that are scored."""
 
-    def __init__(self, model: SequenceModel, rules: Optimisation, planned_steps: int) -> None:
+    def __init__(self, model: SequenceModel[Any], rules: Optimisation, planned_steps: int) -> None:
         """Start from the model's weights.
 
         Args:
@@ -72,7 +72,7 @@ class Optimiser:
             self.skipped_in_a_row += 1
             return None
         self.skipped_in_a_row = 0
-        self._adam.step()
+        self._adam.step()  # pyright: ignore[reportUnknownMemberType]
         self._schedule.step()
         if self._average is not None:
             self._average.update_parameters(self._model)

@@ -18,6 +18,7 @@ Shapes: T frames, B sequences of this rank's share of the batch, Z latents.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -76,7 +77,7 @@ class StepResult:
 
 
 def train_step(
-    model: SequenceModel,
+    model: SequenceModel[Any],
     optimiser: Optimiser,
     group: Group,
     rules: Optimisation,
@@ -120,11 +121,11 @@ def train_step(
             terms = model(x, mask, noise, states.get(start))
         value = objective(terms, mask, kl_factor, rules.free_nats)
         # Every rank divides by the frames of the global batch, so that ranks' gradients add up to that of the whole.
-        (-value.sum() / segment.real_frames).backward()
+        (-value.sum() / segment.real_frames).backward()  # pyright: ignore[reportUnknownMemberType]
         states[start] = terms.state.detach()
         sums[:2] += bound_and_kl(terms, mask)
     sums[2] = float(stop())
-    nats, kl_nats, stops = group.total(sums).tolist()
+    nats, kl_nats, stops = cast(list[float], group.total(sums).tolist())  # pyright: ignore[reportUnknownMemberType]
     group.sum_gradients(model)
     # Clipping, Adam, the schedule and the average; where bound or gradient is not finite, nothing changes.
     norm = optimiser.step(nats)

@@ -6,7 +6,7 @@ resumes later from its last checkpoint.
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -49,7 +49,7 @@ class Stop:
 
 
 @contextmanager
-def stopping_on_signals(stop: Stop) -> Iterator[Stop]:
+def stopping_on_signals(stop: Stop) -> Generator[Stop, None, None]:
     """Within the context, the first SIGINT or SIGTERM sets `stop`; the next one does what it did before.
 
     Outside the main thread, where Python handles no signals, nothing is changed.
