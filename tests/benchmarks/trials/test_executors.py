@@ -104,7 +104,7 @@ def test_two_at_once_share_two_processes_and_score_what_they_would_one_after_ano
 def test_from_the_command_to_a_training_step_are_few_calls(
     ink_shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a reader has to follow: the step is the eighth call."""
+    """All that a reader has to read: the step is the eighth call."""
     walks: list[list[tuple[str, str]]] = []
     step, packages = loop.train_step, tuple(str(REPOSITORY / name) for name in ("benchmarks", "vrnn", "pipelines"))
 
