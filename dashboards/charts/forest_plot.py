@@ -14,17 +14,12 @@ from typing import Any
 import altair as alt
 
 from benchmarks.schema.comparison import PairedDifference
-from dashboards.charts.specs import themed
+from dashboards.charts.specs import rounded, themed
 
-__all__ = ["forest_chart", "rounded"]
+__all__ = ["forest_chart"]
 
-ROW_HEIGHT = 46
-LABEL_RISE = -8
-ZERO_SIZE = 28
-ZERO_FALL = 8
 # The page's background in the current theme.
 PAPER = "var(--paper)"
-DIGITS = 6
 
 
 def forest_chart(differences: Sequence[PairedDifference], colours: Mapping[str, str]) -> dict[str, Any]:
@@ -35,13 +30,34 @@ def forest_chart(differences: Sequence[PairedDifference], colours: Mapping[str, 
         colours: the colour of each model; a dot has the colour of the model with the higher score.
     """
     marks = [_mark(place, difference) for place, difference in enumerate(differences)]
-    models = list(dict.fromkeys(mark["favours"] for mark in marks))
+    numbers = {
+        "difference": "nats per frame",
+        "low": "sequences, from",
+        "high": "sequences, to",
+        "joint_low": "sequences and seeds, from",
+        "joint_high": "sequences and seeds, to",
+    }
     base = alt.Chart(alt.Data(values=marks)).encode(
         y=alt.Y("place:O", axis=None, scale=alt.Scale(paddingOuter=0.3)),
-        tooltip=_tooltips(),
+        tooltip=[
+            alt.Tooltip("label:N", title="comparison"),
+            *(alt.Tooltip(f"{key}:Q", title=title, format=".4~g") for key, title in numbers.items()),
+        ],
     )
-    layers = [_zero_line(base), *_intervals(base, marks), _dots(base, colours, models), *_labels(base)]
-    return themed(alt.layer(*layers).properties(width="container", height=ROW_HEIGHT * len(marks)))
+    # The line at zero is drawn in pieces that leave room for the labels.
+    zero = base.mark_tick(orient="vertical", size=28, yOffset=8, opacity=1, color="currentColor", aria=False)
+    zero_line = zero.encode(x=_axis("zero:Q")).transform_calculate(zero="0")
+    models = list(dict.fromkeys(mark["favours"] for mark in marks))
+    scale = alt.Scale(domain=models, range=[colours[model] for model in models])
+    colour = alt.Color("favours:N", scale=scale, legend=None)
+    dots = base.mark_point(size=110, opacity=1, strokeWidth=2).encode(
+        x="difference:Q",
+        stroke=alt.Stroke("favours:N", scale=scale, legend=None),
+        fill=alt.condition("datum.settled", colour, alt.value(PAPER)),
+        shape=alt.Shape("settled:N", scale=alt.Scale(domain=[True, False], range=["circle", "diamond"]), legend=None),
+    )
+    layers = [zero_line, *_intervals(base, marks), dots, *_labels(base)]
+    return themed(alt.layer(*layers).properties(width="container", height=46 * len(marks)))
 
 
 def _mark(place: int, difference: PairedDifference) -> dict[str, Any]:
@@ -61,14 +77,6 @@ def _mark(place: int, difference: PairedDifference) -> dict[str, Any]:
     }
 
 
-def _zero_line(base: alt.Chart) -> alt.Chart:
-    """The line at zero, drawn in pieces that leave room for the labels."""
-    mark = base.mark_tick(
-        orient="vertical", size=ZERO_SIZE, yOffset=ZERO_FALL, opacity=1, color="currentColor", aria=False
-    )
-    return mark.encode(x=_axis("zero:Q")).transform_calculate(zero="0")
-
-
 def _intervals(base: alt.Chart, marks: Sequence[Mapping[str, Any]]) -> list[alt.Chart]:
     """The thick and the thin line of the differences that have them."""
     lines: list[alt.Chart] = []
@@ -81,42 +89,14 @@ def _intervals(base: alt.Chart, marks: Sequence[Mapping[str, Any]]) -> list[alt.
     return lines
 
 
-def _dots(base: alt.Chart, colours: Mapping[str, str], models: Sequence[str]) -> alt.Chart:
-    scale = alt.Scale(domain=models, range=[colours[model] for model in models])
-    colour = alt.Color("favours:N", scale=scale, legend=None)
-    return base.mark_point(size=110, opacity=1, strokeWidth=2).encode(
-        x="difference:Q",
-        stroke=alt.Stroke("favours:N", scale=scale, legend=None),
-        fill=alt.condition("datum.settled", colour, alt.value(PAPER)),
-        shape=alt.Shape("settled:N", scale=alt.Scale(domain=[True, False], range=["circle", "diamond"]), legend=None),
-    )
-
-
 def _labels(base: alt.Chart) -> list[alt.Chart]:
     """The text above each line, on a halo that hides the grid behind it."""
-    place = {"align": "left", "baseline": "bottom", "dy": LABEL_RISE, "fontSize": 12, "limit": {"expr": "width"}}
+    place = {"align": "left", "baseline": "bottom", "dy": -8, "fontSize": 12, "limit": {"expr": "width"}}
     # The halo is the same text in the background colour with a thick outline.
     halo = base.mark_text(**place, color=PAPER, stroke=PAPER, strokeWidth=5, aria=False)
     text = base.mark_text(**place, color="currentColor")
     return [mark.encode(x=alt.value(0), text="label:N") for mark in (halo, text)]
 
 
-def rounded(value: float | None) -> float | None:
-    """The value with as many digits as a drawing can show; tables show the full value."""
-    return None if value is None else float(f"{value:.{DIGITS}g}")
-
-
 def _axis(field: str) -> alt.X:
     return alt.X(field, title="nats per frame, first model minus second", scale=alt.Scale(zero=True, nice=True))
-
-
-def _tooltips() -> list[alt.Tooltip]:
-    numbers = {
-        "difference": "nats per frame",
-        "low": "sequences, from",
-        "high": "sequences, to",
-        "joint_low": "sequences and seeds, from",
-        "joint_high": "sequences and seeds, to",
-    }
-    values = [alt.Tooltip(f"{key}:Q", title=title, format=".4~g") for key, title in numbers.items()]
-    return [alt.Tooltip("label:N", title="comparison"), *values]

@@ -4,7 +4,7 @@ The data has one row per curve with lists of epochs and values, which the browse
 point would fill most of the page. The legend is part of the page and sets the chart's parameter `focus`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,20 +12,12 @@ import altair as alt
 import numpy as np
 import numpy.typing as npt
 
-from dashboards.charts.specs import Style, colour_by_model, themed
+from dashboards.charts.specs import Style, colour_by_model, rounded, themed
 
 __all__ = ["Axis", "Band", "Line", "axis_of", "curves_chart"]
 
 Array = npt.NDArray[np.float64]
-HEIGHT = 300
-LOW_QUANTILE = 0.1
 END_SHAPES = {"best": "circle", "diverged after": "cross"}
-FEW_LINES = 12
-POINTS_WITH_TOOLTIPS = 1500
-DIGITS = 6
-FOCUSED = "focus === '' || datum.model === focus"
-DIMMED = 0.12
-MOST_TICKS = 5
 
 
 @dataclass(frozen=True)
@@ -79,7 +71,7 @@ def axis_of(values: Array, unit: str) -> Axis:
 
     It starts one interdecile range below the 10 % quantile of the values, or at the lowest value if that is higher.
     """
-    lowest, tenth, ninetieth, highest = np.quantile(values, [0, LOW_QUANTILE, 1 - LOW_QUANTILE, 1])
+    lowest, tenth, ninetieth, highest = np.quantile(values, [0, 0.1, 0.9, 1])
     return Axis(unit, float(max(lowest, tenth - (ninetieth - tenth))), float(highest))
 
 
@@ -92,21 +84,27 @@ def curves_chart(
     """
     encoding = _Encoding(axis, lines, styles)
     datasets = {
-        "bands": [_band_row(band) for band in bands],
-        "lines": [_line_row(line) for line in lines],
+        "bands": [{"model": band.model} | _columns(band.epochs, low=band.low, high=band.high) for band in bands],
+        "lines": [
+            {"model": line.model, "seed": line.seed, "ended": f"epoch {line.best[0]}" if line.best else "none"}
+            | _columns(line.epochs, value=line.values)
+            for line in lines
+        ],
         "ends": [end for line in lines for end in _ends_of(line)],
     }
-    points = sum(len(line.epochs) for line in lines)
+    area = alt.Chart(alt.NamedData(name="bands")).mark_area(clip=True, tooltip=None)
     drawn = {
-        "bands": _bands(encoding),
-        "lines": _lines(encoding, len(lines), pointed=points <= POINTS_WITH_TOOLTIPS),
+        "bands": area.transform_flatten(["epoch", "low", "high"]).encode(
+            x=encoding.x, y=encoding.y("low"), y2="high:Q", color=encoding.colour, opacity=encoding.opacity(0.14)
+        ),
+        "lines": _lines(encoding, len(lines), pointed=sum(len(line.epochs) for line in lines) <= 1500),
         "ends": _ends(encoding),
     }
     # Vega warns about a layer without data.
     layers = [layer for name, layer in drawn.items() if datasets[name]]
     chart = alt.layer(*layers).add_params(alt.param(name="focus", value=""))
     # The data is added last: altair copies and checks it at every step, which takes minutes for a large study.
-    return themed(chart.properties(width="container", height=HEIGHT)) | {
+    return themed(chart.properties(width="container", height=300)) | {
         "datasets": {name: rows for name, rows in datasets.items() if rows}
     }
 
@@ -116,10 +114,13 @@ class _Encoding:
 
     def __init__(self, axis: Axis, lines: Sequence[Line], styles: Mapping[str, Style]) -> None:
         models = list(dict.fromkeys(line.model for line in lines))
+        ends = [int(line.epochs[end]) for line in lines if len(line.epochs) for end in (0, -1)]
+        # So few ticks that none is between two epochs.
+        ticks = max(1, min(5, max(ends, default=1) - min(ends, default=1)))
         self._unit = axis.unit
         # All layers share one scale, so that clipping at its lower end applies to all of them.
         self._scale = alt.Scale(domain=[axis.low, axis.high], nice=True, zero=False)
-        self.x = alt.X("epoch:Q", title="epoch", axis=alt.Axis(tickCount=_ticks(lines), format="d"))
+        self.x = alt.X("epoch:Q", title="epoch", axis=alt.Axis(tickCount=ticks, format="d"))
         self.colour = colour_by_model({model: styles[model].colour for model in models}, models, legend=None)
         dashes = alt.Scale(domain=models, range=[list(styles[model].dash) for model in models])
         self.dash = alt.StrokeDash("model:N", scale=dashes, legend=None)
@@ -129,13 +130,13 @@ class _Encoding:
         return alt.Y(f"{field}:Q", title=self._unit, scale=self._scale)
 
     def opacity(self, opacity: float) -> Any:  # noqa: ANN401 - altair's own type is private
-        return alt.condition(FOCUSED, alt.value(opacity), alt.value(round(opacity * DIMMED, 3)))
+        focused = "focus === '' || datum.model === focus"
+        return alt.condition(focused, alt.value(opacity), alt.value(round(opacity * 0.12, 3)))
 
 
-def _ticks(lines: Sequence[Line]) -> int:
-    """A number of ticks so small that none is between two epochs."""
-    ends = [int(line.epochs[end]) for line in lines if len(line.epochs) for end in (0, -1)]
-    return max(1, min(MOST_TICKS, max(ends, default=1) - min(ends, default=1)))
+def _columns(epochs: Array, **columns: Array) -> dict[str, Any]:
+    shown = {name: [rounded(value) for value in values] for name, values in columns.items()}
+    return {"epoch": epochs.astype(int).tolist()} | shown
 
 
 def _lines(encoding: _Encoding, count: int, *, pointed: bool) -> alt.Chart | alt.LayerChart | alt.FacetChart:
@@ -146,7 +147,7 @@ def _lines(encoding: _Encoding, count: int, *, pointed: bool) -> alt.Chart | alt
         color=encoding.colour,
         strokeDash=encoding.dash,
         detail="seed:N",
-        opacity=encoding.opacity(0.9 if count <= FEW_LINES else 0.5),
+        opacity=encoding.opacity(0.9 if count <= 12 else 0.5),
         tooltip=["model:N", "seed:N", alt.Tooltip("ended:N", title="best")],
     )
     if not pointed:
@@ -154,24 +155,6 @@ def _lines(encoding: _Encoding, count: int, *, pointed: bool) -> alt.Chart | alt
     # Invisible points, which only carry the tooltips.
     points = curves.mark_point(opacity=0, size=60, clip=True, filled=True)
     return alt.layer(drawn, points.encode(tooltip=["model:N", "seed:N", "epoch:Q", encoding.value]))
-
-
-def _line_row(line: Line) -> dict[str, Any]:
-    ended = f"epoch {line.best[0]}" if line.best else "none"
-    row = {"model": line.model, "seed": line.seed, "ended": ended}
-    return row | {"epoch": _whole(line.epochs), "value": _rounded(line.values)}
-
-
-def _bands(encoding: _Encoding) -> alt.Chart:
-    area = alt.Chart(alt.NamedData(name="bands")).mark_area(clip=True, tooltip=None)
-    return area.transform_flatten(["epoch", "low", "high"]).encode(
-        x=encoding.x, y=encoding.y("low"), y2="high:Q", color=encoding.colour, opacity=encoding.opacity(0.14)
-    )
-
-
-def _band_row(band: Band) -> dict[str, Any]:
-    columns = {"epoch": _whole(band.epochs), "low": _rounded(band.low), "high": _rounded(band.high)}
-    return {"model": band.model} | columns
 
 
 def _ends(encoding: _Encoding) -> alt.Chart:
@@ -191,17 +174,8 @@ def _ends_of(line: Line) -> Iterator[dict[str, Any]]:
     """The marks on a line: the best epoch, and the last one before it diverged."""
     shared = {"model": line.model, "seed": line.seed}
     if line.best is not None:
-        yield shared | {"what": "best", "epoch": line.best[0], "value": _rounded([line.best[1]])[0]}
+        yield shared | {"what": "best", "epoch": line.best[0], "value": rounded(line.best[1])}
     # The mark is at the last finite value before the loss diverged.
     if line.diverged and len(line.epochs):
-        last = {"epoch": int(line.epochs[-1]), "value": _rounded(line.values[-1:])[0]}
+        last = {"epoch": int(line.epochs[-1]), "value": rounded(line.values[-1])}
         yield shared | {"what": "diverged after"} | last
-
-
-def _whole(values: Array) -> list[int]:
-    return [int(value) for value in values]
-
-
-def _rounded(values: Iterable[float]) -> list[float]:
-    """Values with as many digits as a screen can show."""
-    return [float(f"{value:.{DIGITS}g}") for value in values]

@@ -14,14 +14,13 @@ import altair as alt
 from benchmarks.schema.comparison import ComparisonRow
 from benchmarks.schema.estimators import ESTIMATORS
 
-__all__ = ["Style", "colour_by_model", "interval_chart", "model_colours", "model_styles", "themed"]
+__all__ = ["Style", "colour_by_model", "interval_chart", "model_colours", "model_styles", "rounded", "themed"]
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "currentColor", "#E69F00", "#56B4E9", "#F0E442")
 # 5 dashes and 8 colours share no factor, so a pair of dash and colour repeats only after 40 models.
 DASHES = ((1, 0), (7, 3), (2, 2), (10, 3, 2, 3), (4, 2))
 # A bound's triangle points to where the true value is.
 SHAPES = {"exact": "circle", "code": "square", "iwae": "diamond", "fivo": "cross", "elbo": "triangle-right"}
-ROW_HEIGHT = 30
 
 
 def model_colours(models: Iterable[str]) -> dict[str, str]:
@@ -81,7 +80,7 @@ def interval_chart(rows: Sequence[ComparisonRow], colours: Mapping[str, str]) ->
             legend=alt.Legend(title=None, orient="top", symbolFillColor="currentColor", symbolStrokeWidth=0),
         ),
     )
-    chart = alt.layer(interval, dot).properties(width="container", height=ROW_HEIGHT * len(marks))
+    chart = alt.layer(interval, dot).properties(width="container", height=30 * len(marks))
     return themed(chart)
 
 
@@ -90,6 +89,11 @@ def colour_by_model(colours: Mapping[str, str], models: Sequence[str], legend: a
     domain = list(dict.fromkeys(models))
     scale = alt.Scale(domain=domain, range=[colours[model] for model in domain])
     return alt.Color("model:N", scale=scale, legend=legend)
+
+
+def rounded(value: float | None) -> float | None:
+    """The value with as many digits as a drawing can show; tables show the full value."""
+    return None if value is None else float(f"{value:.6g}")
 
 
 def themed(chart: alt.TopLevelMixin) -> dict[str, Any]:

@@ -13,14 +13,12 @@ import altair as alt
 
 from benchmarks.schema.comparison import ComparisonRow
 from benchmarks.schema.estimators import ESTIMATORS
-from dashboards.charts.forest_plot import rounded
-from dashboards.charts.specs import themed
+from dashboards.charts.specs import rounded, themed
 from dashboards.report.conclusions import Group
 from dashboards.text import joined, typeset
 
 __all__ = ["Bounds", "Rise", "find_bounds"]
 
-HEIGHT = 200
 # 7 shapes and 8 colours share no factor, so a pair of shape and colour repeats only after 56 models.
 SHAPES = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down", "triangle-right")
 
@@ -124,7 +122,7 @@ def _chart(rises: Sequence[Rise], colours: Mapping[str, str]) -> dict[str, Any] 
             ],
         )
     )
-    return themed(chart.properties(width="container", height=HEIGHT))
+    return themed(chart.properties(width="container", height=200))
 
 
 def _points(rise: Rise) -> Iterable[dict[str, Any]]:
