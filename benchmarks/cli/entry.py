@@ -79,7 +79,11 @@ def _run(arguments: Sequence[str] | None) -> int:
             args=arguments,
         )
     except ValueError as error:
-        if not isinstance(error, _user_errors()):
+        # Imported only now, since they come with heavy packages.
+        from pipelines.errors import InputError
+        from vrnn.errors import CheckpointError, ModelError
+
+        if not isinstance(error, (InputError, ModelError, CheckpointError, StudyError)):
             raise
         print_message(f"vrnn-bench: {error}")
         return 2
@@ -93,14 +97,6 @@ def _run(arguments: Sequence[str] | None) -> int:
         print_message("vrnn-bench: interrupted; run the same command again to continue")
         return 130
     return 0
-
-
-def _user_errors() -> tuple[type[ValueError], ...]:
-    """The errors that a user can fix; imported only when one occurs, since they come with heavy packages."""
-    from pipelines.errors import InputError
-    from vrnn.errors import CheckpointError, ModelError
-
-    return (InputError, ModelError, CheckpointError, StudyError)
 
 
 if __name__ == "__main__":

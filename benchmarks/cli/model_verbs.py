@@ -1,6 +1,7 @@
 """The verbs for one model: train, score, generate."""
 
 from dataclasses import asdict
+from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
@@ -13,27 +14,13 @@ from benchmarks.errors import FailedError, StoppedError
 from benchmarks.schema.estimators import ESTIMATORS, signed_estimator
 
 if TYPE_CHECKING:
-    from vrnn.training import Optimisation, TrainResult
+    from vrnn.training import TrainResult
     from vrnn.training.epoch_metrics import EpochRecord
-    from vrnn.training.resources import Resources
 
 __all__ = ["generate", "score", "train"]
 
-
-def _optimisation() -> "type[Optimisation]":
-    from vrnn.training import Optimisation
-
-    return Optimisation
-
-
-def _resources() -> "type[Resources]":
-    from vrnn.training.resources import Resources
-
-    return Resources
-
-
-_Optimisation = Annotated[Any, flags_of(_optimisation)]
-_Resources = Annotated[Any, flags_of(_resources)]
+_Optimisation = Annotated[Any, flags_of(lambda: import_module("vrnn.training").Optimisation)]
+_Resources = Annotated[Any, flags_of(lambda: import_module("vrnn.training.resources").Resources)]
 
 
 def train(

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from benchmarks.schema.json_text import json_text
+from benchmarks.schema.base import json_text
 
 __all__ = ["print_json", "print_message", "print_result", "print_table", "progress_bar"]
 

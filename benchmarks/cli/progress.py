@@ -30,23 +30,24 @@ _SCORE = "_nats_per_sequence"
 def _describe(event: EpochFinished | ScoringStarted | TrialFinished | TrialRetried | TrialFailed | TrialStopped) -> str:
     match event:
         case EpochFinished(_, record):
-            return (
+            text = (
                 f"train {record.train_nats_per_frame:.3f}, valid {record.valid_nats_per_frame:.3f} nats per frame, "
                 f"{record.frames_per_second:,.0f} frames/s, {record.fraction_of_peak:.0%} of peak"
             )
         case ScoringStarted():
-            return "scoring"
+            text = "scoring"
         case TrialFinished(_, outcome) if outcome.diverged_at_step is not None:
-            return f"diverged at step {outcome.diverged_at_step}"
+            text = f"diverged at step {outcome.diverged_at_step}"
         case TrialFinished(_, outcome):
             scores = {name.removesuffix(_SCORE): v for name, v in outcome.metrics.items() if name.endswith(_SCORE)}
-            return ", ".join(f"{label} {value:.1f}" for label, value in scores.items()) + " nats per sequence"
+            text = ", ".join(f"{label} {value:.1f}" for label, value in scores.items()) + " nats per sequence"
         case TrialRetried(_, reason):
-            return f"{reason}; resuming from its last checkpoint"
+            text = f"{reason}; resuming from its last checkpoint"
         case TrialFailed(_, reason):
-            return f"failed: {reason}"
+            text = f"failed: {reason}"
         case TrialStopped():
-            return "saved"
+            text = "saved"
+    return text
 
 
 class ProgressLines:

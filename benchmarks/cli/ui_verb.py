@@ -11,7 +11,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from benchmarks.cli.interruption import stop_on_signals
@@ -51,15 +51,18 @@ def ui(host: str = "127.0.0.1", port: int = 8700, mlflow_port: int = 5000, mlflo
             f"warning: --host {host}: everyone on the network can read the studies, and change them through MLflow"
         )
     place = store_uri()
-    remote = place if place.startswith(("http://", "https://")) else None
-    local_port = _free_port(host, mlflow_port, "--mlflow-port") if mlflow and remote is None else None
-    address = _without_password(remote) if remote else (f"http://{_in_url(host)}:{local_port}" if local_port else None)
+    address = local_port = None
+    if place.startswith(("http://", "https://")):
+        address = _without_password(place)
+    elif mlflow:
+        local_port = _free_port(host, mlflow_port)
+        address = f"http://{_in_url(host)}:{local_port}"
     with store_must_answer():
         site = Site(place, _built, address)
         site.reader.studies()
     with stop_on_signals("stopping the servers") as stop, _serve(site, host, port) as server:
         _print_links(server, site)
-        with _mlflow_server(place, host, local_port, stop) if local_port else nullcontext(_nothing) as check_mlflow:
+        with _mlflow_server(place, host, local_port, stop) if local_port else nullcontext(lambda: None) as check_mlflow:
             if address is not None and not stop():
                 print_result(f"MLflow: {address}")
             print_message("Ctrl-C to stop")
@@ -72,10 +75,6 @@ def ui(host: str = "127.0.0.1", port: int = 8700, mlflow_port: int = 5000, mlflo
 def _without_password(url: str) -> str:
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-
-
-def _nothing() -> None:
-    pass
 
 
 def _built(study: str) -> str:
@@ -92,14 +91,14 @@ def _in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _free_port(host: str, port: int, flag: str) -> int:
-    """The port if it is free, or any free one if it is 0.
+def _free_port(host: str, port: int) -> int:
+    """The port for MLflow's server if it is free, or any free one if it is 0.
 
     Raises:
         StudyError: it cannot be listened on.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with _port_errors(host, port, flag), socket.socket(family) as trial:
+    with _port_errors(host, port, "--mlflow-port"), socket.socket(family) as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         trial.bind((host, port))
         return trial.getsockname()[1]
@@ -157,19 +156,16 @@ def _mlflow_server(place: str, host: str, port: int, stop: Callable[[], bool]) -
 
         def check() -> None:
             if child.poll() is not None:
-                raise FailedError(f"MLflow's server ended: {_last_line(log)}")
+                log.seek(0)
+                lines = [line.strip() for line in log.read().decode(errors="replace").split("\n") if line.strip()]
+                last = lines[-1][:_LINE_LENGTH] if lines else "it printed nothing"
+                raise FailedError(f"MLflow's server ended: {last}")
 
         try:
             _wait_for(f"http://{_in_url(host)}:{port}/health", stop, check)
             yield check
         finally:
             _end_group(child)
-
-
-def _last_line(log: IO[bytes]) -> str:
-    log.seek(0)
-    lines = log.read().decode(errors="replace").split("\n")
-    return next((line.strip()[:_LINE_LENGTH] for line in reversed(lines) if line.strip()), "it printed nothing")
 
 
 def _wait_for(url: str, stop: Callable[[], bool], check: Callable[[], None]) -> None:

@@ -53,7 +53,10 @@ def _columns(kind: type[BaseModel], row: BaseModel | None, prefix: str = "") -> 
             if isinstance(part, type) and issubclass(part, BaseModel)
         ]
         if name == "reasons":
-            yield from _reasons(value or ())
+            reasons: tuple[Reason, ...] = value or ()
+            yield "blockers", _SEPARATOR.join(reason.code for reason in reasons if reason.blocks)
+            yield "notes", _SEPARATOR.join(reason.code for reason in reasons if not reason.blocks)
+            yield "reasons", _SEPARATOR.join(reason.sentence for reason in reasons)
         elif name in _INTERVALS:
             stem = f"{prefix or 'nats_per_sequence_'}{_INTERVALS[name]}"
             low, high = value or (None, None)
@@ -62,10 +65,3 @@ def _columns(kind: type[BaseModel], row: BaseModel | None, prefix: str = "") -> 
             yield from _columns(nested[0], value, f"{prefix}{name}_")
         else:
             yield prefix + name, value
-
-
-def _reasons(reasons: Iterable[Reason]) -> Iterator[tuple[str, str]]:
-    known = list(reasons)
-    yield "blockers", _SEPARATOR.join(reason.code for reason in known if reason.blocks)
-    yield "notes", _SEPARATOR.join(reason.code for reason in known if not reason.blocks)
-    yield "reasons", _SEPARATOR.join(reason.sentence for reason in known)

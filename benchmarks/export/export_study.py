@@ -10,7 +10,7 @@ from benchmarks.export.markdown import markdown_tables
 from benchmarks.export.protocol_text import protocol_statement
 from benchmarks.schema.base import to_json
 from benchmarks.schema.comparison import Comparison
-from benchmarks.schema.json_text import json_text
+from benchmarks.schema.base import json_text
 from pipelines.runtime.storage import Location
 
 __all__ = ["write_exports"]

@@ -141,18 +141,15 @@ def _difference_tables(comparison: Comparison) -> Iterator[str]:
     for number, ((place, measure), rows) in enumerate(groups.items(), start=1):
         caption = _difference_caption(comparison.study, column_name(place, known), measure, rows)
         name = f"{comparison.study}-differences-{number}"
-        yield from _tables(caption, name, head, "llrlrrl", [_difference_block(row) for row in rows])
-
-
-def _difference_block(row: PairedDifference) -> Block:
-    nats, first, second = row.nats_per_sequence, row.first, row.second
-    difference, seeds = fixed(nats.difference, 2, "+"), f"seeds: {first.seeds}, {second.seeds}"
-    over_sequences, over_both = interval(nats.interval, 2, "+"), interval(nats.joint_interval, 2, "+")
-    p_sequences, p_both = p_value(row.p_sequences_corrected), p_value(row.p_joint_corrected)
-    return [
-        (first.model, second.model, difference, "sequences", over_sequences, p_sequences, row.verdict),
-        (_signed(first), _signed(second), "", "both", over_both, p_both, seeds),
-    ]
+        blocks: list[Block] = []
+        for row in rows:
+            nats, first, second = row.nats_per_sequence, row.first, row.second
+            difference, seeds = fixed(nats.difference, 2, "+"), f"seeds: {first.seeds}, {second.seeds}"
+            over_sequences, over_both = interval(nats.interval, 2, "+"), interval(nats.joint_interval, 2, "+")
+            p_sequences, p_both = p_value(row.p_sequences_corrected), p_value(row.p_joint_corrected)
+            one = (first.model, second.model, difference, "sequences", over_sequences, p_sequences, row.verdict)
+            blocks.append([one, (_signed(first), _signed(second), "", "both", over_both, p_both, seeds)])
+        yield from _tables(caption, name, head, "llrlrrl", blocks)
 
 
 def _signed(model: ComparedModel) -> str:
@@ -198,7 +195,8 @@ def tex_table(caption: str, label: str, head: Sequence[str], align: str, blocks:
     """
 
     def row(cells: Sequence[str]) -> str:
-        return " & ".join(map(_tex_cell, cells)) + " \\\\\n"
+        written = (f"${cell.translate(_TEX_SIGNS)}$" if isinstance(cell, Number) else tex_text(cell) for cell in cells)
+        return " & ".join(written) + " \\\\\n"
 
     body = "\\addlinespace\n".join("".join(map(row, block)) for block in blocks)
     return "\n".join(
@@ -221,21 +219,11 @@ def tex_table(caption: str, label: str, head: Sequence[str], align: str, blocks:
     )
 
 
-def _tex_cell(cell: str) -> str:
-    return f"${cell.translate(_TEX_SIGNS)}$" if isinstance(cell, Number) else tex_text(cell)
-
-
 def tex_text(text: str) -> str:
     """Plain text as LaTeX that shows exactly it, in a cell or in a caption."""
-    characters = unicodedata.normalize("NFC", one_line(text))
+    written = [
+        _TEX.get(letter) or (letter if letter.isascii() or letter in _TEX_LETTERS else f"(U+{ord(letter):04X})")
+        for letter in unicodedata.normalize("NFC", one_line(text))
+    ]
     # An empty group between two hyphens keeps LaTeX from setting them as a dash.
-    return "".join(map(_tex_character, re.sub("-(?=-)", "-\0", characters)))
-
-
-def _tex_character(character: str) -> str:
-    if character == "\0":
-        return "{}"
-    if character in _TEX:
-        return _TEX[character]
-    plain = character.isascii() or character in _TEX_LETTERS
-    return character if plain else f"(U+{ord(character):04X})"
+    return re.sub("-(?=-)", "-{}", "".join(written))

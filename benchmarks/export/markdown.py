@@ -80,7 +80,9 @@ def markdown_tables(comparison: Comparison) -> str:
     sections = {
         "All scores": markdown_table(_sheet(_SCORES, comparison.rows)),
         "Differences": _differences(comparison.differences),
-        "Published results": _published(comparison.published),
+        "Published results": markdown_table(_sheet(_PUBLISHED, comparison.published))
+        if comparison.published
+        else "None: nothing is published for these models on these corpora.\n",
         "Warnings": _items(warnings),
         "Notes": _items(comparison.notes),
     }
@@ -198,9 +200,3 @@ _PUBLISHED: _Columns[PublishedComparison] = {
     "why not": ("l", lambda row: tuple(reason.sentence for reason in row.blockers)),
     "notes": ("l", lambda row: tuple(reason.sentence for reason in row.notes)),
 }
-
-
-def _published(found: Sequence[PublishedComparison]) -> str:
-    if not found:
-        return "None: nothing is published for these models on these corpora.\n"
-    return markdown_table(_sheet(_PUBLISHED, found))

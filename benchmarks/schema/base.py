@@ -5,7 +5,9 @@ finite is refused when a file is read, so that no page or table repeats a value 
 """
 
 import json
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+import math
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -20,7 +22,7 @@ __all__ = [
     "ResultFileError",
     "Schema",
     "Share",
-    "Split",
+    "json_text",
     "read_file",
     "to_json",
 ]
@@ -28,7 +30,6 @@ __all__ = [
 Kind = Literal["speech", "pen"]
 Measure = Literal["density", "mass"]
 """`density` of normalised frames, or `mass`: the probability of the recorded integers."""
-Split = str
 Count = Annotated[int, Field(ge=0)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -85,7 +86,7 @@ def read_file(kind: type[F], content: bytes, where: str) -> F:
     except ValueError as error:
         raise ResultFileError(f"{place} is not JSON ({error}); {kind.remedy}") from error
     expected = kind.model_fields["version"].default
-    version = document.get("version") if isinstance(document, dict) else None
+    version = cast(dict[str, object], document).get("version") if isinstance(document, dict) else None
     if version != expected:
         found = "no version" if version is None else f"version {version}"
         raise ResultFileError(f"{place} has {found}, this vrnn-bench reads version {expected}; {kind.remedy}")
@@ -102,3 +103,16 @@ def read_file(kind: type[F], content: bytes, where: str) -> F:
 def to_json(value: BaseModel) -> dict[str, Any]:
     """A result as JSON values; numbers that are not finite stay as they are."""
     return json.loads(value.model_dump_json())
+
+
+def json_text(value: Mapping[str, Any]) -> str:
+    """One indented JSON object that any program can read: numbers that are not finite become null."""
+    return json.dumps(_finite(value), indent=2, allow_nan=False) + "\n"
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in cast(Mapping[str, object], value).items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in cast(Sequence[object], value)]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
