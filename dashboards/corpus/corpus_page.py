@@ -4,16 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.schema.corpus import CorpusDescription
-from dashboards.corpus.corpus_view import view_corpus
-from dashboards.corpus.sentences import split_difference
+from dashboards.corpus.corpus_view import split_difference, view_corpus
 from dashboards.media.players import WAVE_BOX, Sample, clips, drawings
 from dashboards.page import render, write_page
 from dashboards.text import counted
 
 __all__ = ["build_corpus_report", "write_corpus_report"]
-
-STYLES = ("base", "samples", "data", "print")
-SCRIPTS = ("charts", "tables", "theme")
 
 
 def build_corpus_report(corpus: CorpusDescription, samples: Sequence[Sample] = ()) -> str:
@@ -38,7 +34,8 @@ def build_corpus_report(corpus: CorpusDescription, samples: Sequence[Sample] = (
         f"licence of the corpus applies to this page too: {corpus.licence or 'not stated'}.",
         "wave_box": WAVE_BOX,
     }
-    return render("corpus.html.j2", content, styles=STYLES, scripts=SCRIPTS)
+    styles, scripts = ("base", "samples", "data", "print"), ("charts", "tables", "theme")
+    return render("corpus.html.j2", content, styles=styles, scripts=scripts)
 
 
 def write_corpus_report(corpus: CorpusDescription, out: Path, samples: Sequence[Sample] = ()) -> None:

@@ -5,8 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from benchmarks.schema.comparison import ComparisonRow
-from dashboards.corpus.corpus_view import CorpusView, view_corpus
-from dashboards.corpus.sentences import protocol_sentences, split_difference
+from dashboards.corpus.corpus_view import CorpusView, protocol_sentences, split_difference, view_corpus
 from dashboards.report.study_data import StudyData
 
 __all__ = ["DataCard", "DataSection", "ProtocolView", "Scored", "data_section"]
