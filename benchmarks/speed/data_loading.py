@@ -58,7 +58,11 @@ def measure(options: Options) -> list[dict[str, Any]]:
             for precision in options.precisions:
                 case = _case(shape, batch, precision, options.pairs)
                 cases.append({"device": options.device} | case)
-                sys.stderr.write(_line(case) + "\n")
+                sys.stderr.write(
+                    f"{case['name']:<22} {case['precision']:<8} batch {case['batch']:<4}"
+                    f" step {case['step_seconds']:8.4f} s, making a batch {case['making_share_of_step']:.2%} of that;"
+                    f" waited {case['wait_share']:.3%} [{case['wait_share_low']:.3%}, {case['wait_share_high']:.3%}]\n"
+                )
     return cases
 
 
@@ -115,14 +119,6 @@ def _seconds_to_make(run: Run, batch: int, epoch: int) -> float:
     for _ in loader.load(plan_epoch(run.train_source.lengths, batch, run.spec.seed, epoch), key, key):
         pass
     return watch.read().wall
-
-
-def _line(case: dict[str, Any]) -> str:
-    return (
-        f"{case['name']:<22} {case['precision']:<8} batch {case['batch']:<4} step {case['step_seconds']:8.4f} s,"
-        f" making a batch {case['making_share_of_step']:.2%} of that;"
-        f" waited {case['wait_share']:.3%} [{case['wait_share_low']:.3%}, {case['wait_share_high']:.3%}]"
-    )
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ and waiting for the disk. Each size runs in a process of its own, since the peak
     python -m benchmarks.speed.driver_cost ITEMS
 """
 
-import contextlib
 import hashlib
 import json
 import pickle
@@ -56,14 +55,13 @@ class _Simulated:
 
     def list_items(self, raw: Location, options: Options) -> Listing:
         """List the requested number of items."""
-        return split_three_ways([_item(number) for number in range(self._items)], "by speaker")
-
-
-def _item(number: int) -> SourceItem:
-    speaker = f"speaker{number // _ITEMS_PER_SPEAKER:06d}"
-    name = f"{speaker}/{number:08d}"
-    file = FoundFile(f"{name}.wav", _ITEM_BYTES + number * 7919 % 1000, number)
-    return SourceItem(name, file, "train", speaker, speaker, transcript=f"text {number}")
+        items: list[SourceItem] = []
+        for number in range(self._items):
+            speaker = f"speaker{number // _ITEMS_PER_SPEAKER:06d}"
+            name = f"{speaker}/{number:08d}"
+            file = FoundFile(f"{name}.wav", _ITEM_BYTES + number * 7919 % 1000, number)
+            items.append(SourceItem(name, file, "train", speaker, speaker, transcript=f"text {number}"))
+        return split_three_ways(items, "by speaker")
 
 
 def _rows(task: ShardTask, item: SourceItem) -> Iterator[Row]:
@@ -88,12 +86,16 @@ class _Workers:
 def measure_scale(items: int) -> dict[str, float]:
     """Prepare simulated items in this process, and then again with nothing left to do."""
     before, workers = _peak_bytes(), _Workers()
-    with tempfile.TemporaryDirectory() as directory, _registered(_Simulated(items)):
-        raw, out = Path(directory) / "raw", Path(directory) / "out"
-        raw.mkdir()
-        seconds = _seconds(raw, out, workers)
-        peak = _peak_bytes()
-        again = _seconds(raw, out, workers)
+    CORPORA[_Simulated.name] = _Simulated(items)
+    try:
+        with tempfile.TemporaryDirectory() as directory:
+            raw, out = Path(directory) / "raw", Path(directory) / "out"
+            raw.mkdir()
+            seconds = _seconds(raw, out, workers)
+            peak = _peak_bytes()
+            again = _seconds(raw, out, workers)
+    finally:
+        del CORPORA[_Simulated.name]
     return {
         "items": items,
         "driver_seconds": seconds - workers.seconds,
@@ -101,15 +103,6 @@ def measure_scale(items: int) -> dict[str, float]:
         "again_seconds": again,
         "driver_bytes": peak - before,
     }
-
-
-@contextlib.contextmanager
-def _registered(corpus: _Simulated) -> Iterator[None]:
-    CORPORA[corpus.name] = corpus
-    try:
-        yield
-    finally:
-        del CORPORA[corpus.name]
 
 
 def _seconds(raw: Path, out: Path, workers: _Workers) -> float:

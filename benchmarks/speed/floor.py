@@ -4,7 +4,7 @@ Sound: soundfile to float32, mean of the channels, torchaudio's resampler with i
 defaults. Ink: one `int()` per attribute of an element tree.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from xml.etree import ElementTree
@@ -35,11 +35,14 @@ def sound_files(root: Path) -> list[Path]:
     return sorted(root.iterdir())
 
 
-def prepare_plainly(files: Iterable[Path], target: Path) -> None:
+def prepare_plainly(files: Sequence[Path], target: Path) -> None:
     """Decode sound files into one Parquet file, one row per file."""
     with pq.ParquetWriter(target, _SCHEMA) as writer:
-        for signals in _batches(files):
-            writer.write_table(pa.table({"pcm": _lists(signals)}, schema=_SCHEMA))
+        for start in range(0, len(files), _FILES_PER_BATCH):
+            signals = [decode_plainly(file) for file in files[start : start + _FILES_PER_BATCH]]
+            offsets = np.cumsum([0, *(len(signal) for signal in signals)], dtype=np.int32)
+            lists = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(np.concatenate(signals)))
+            writer.write_table(pa.table({"pcm": lists}, schema=_SCHEMA))
 
 
 def prepare_plainly_on_all_cores(
@@ -59,17 +62,6 @@ def use_one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def _batches(files: Iterable[Path]) -> Iterator[list[npt.NDArray[np.int16]]]:
-    batch: list[npt.NDArray[np.int16]] = []
-    for file in files:
-        batch.append(decode_plainly(file))
-        if len(batch) == _FILES_PER_BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
 def decode_plainly(file: Path) -> npt.NDArray[np.int16]:
     """The samples of a sound file at 16 kHz."""
     import torch  # noqa: PLC0415
@@ -79,11 +71,6 @@ def decode_plainly(file: Path) -> npt.NDArray[np.int16]:
     mono = torch.from_numpy(samples).mean(dim=1)
     scaled = resample(mono, rate, SAMPLE_RATE) * 2**15
     return scaled.round().clamp(-(2**15), 2**15 - 1).to(torch.int16).numpy()
-
-
-def _lists(signals: list[npt.NDArray[np.int16]]) -> pa.ListArray:
-    offsets = np.cumsum([0, *(len(signal) for signal in signals)], dtype=np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.concatenate(signals)))
 
 
 def decode_ink_plainly(content: bytes) -> dict[str, npt.NDArray[np.int64]]:

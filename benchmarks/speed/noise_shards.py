@@ -1,5 +1,7 @@
 """Shards of seeded noise, for timing what reads shards: nothing needs to be decoded for them."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pyarrow.parquet as pq
 
@@ -24,11 +26,15 @@ def make_shards(out: Location, kind: Kind, sequences: dict[str, int], frames: in
 
     Args:
         out: an empty directory.
-        kind: of the signals.
+        kind: kind of the signals.
         sequences: number of sequences in each split, `train` and `valid`.
         frames: number of frames of each sequence.
     """
-    shards = [_shard(out, kind, split, count, frames) for split, count in sequences.items()]
+    shards: list[ShardEntry] = []
+    for split, count in sequences.items():
+        name = f"{split}-00000-of-00001.parquet"
+        written = write_shard(out / name, kind, _rows(kind, split, count, frames), {})
+        shards.append(ShardEntry(file=name, bytes=written.bytes, sha256=written.sha256, sequences=written.rows))
     index = read_index([out / shard.file for shard in shards])
     with (out / INDEX_NAME).atomic_writer() as stream:
         pq.write_table(index, stream)
@@ -52,16 +58,11 @@ def make_shards(out: Location, kind: Kind, sequences: dict[str, int], frames: in
     ).save(out)
 
 
-def _shard(out: Location, kind: Kind, split: str, count: int, frames: int) -> ShardEntry:
-    name = f"{split}-00000-of-00001.parquet"
-    rows = (_row(kind, f"{split}/{number:06d}", split, frames) for number in range(count))
-    written = write_shard(out / name, kind, rows, {})
-    return ShardEntry(file=name, bytes=written.bytes, sha256=written.sha256, sequences=written.rows)
-
-
-def _row(kind: Kind, name: str, split: str, frames: int) -> dict[str, object]:
-    item = SourceItem(id=name, file=FoundFile(name, 0, 0), split=split, speaker=None, group=name)  # type: ignore[arg-type]
-    return make_row(item, _signal(kind, name, frames), "")
+def _rows(kind: Kind, split: str, count: int, frames: int) -> Iterator[dict[str, object]]:
+    for number in range(count):
+        name = f"{split}/{number:06d}"
+        item = SourceItem(id=name, file=FoundFile(name, 0, 0), split=split, speaker=None, group=name)  # type: ignore[arg-type]
+        yield make_row(item, _signal(kind, name, frames), "")
 
 
 def _signal(kind: Kind, name: str, frames: int) -> Signal:

@@ -71,7 +71,7 @@ def _datasets(raw: Path, out: Path, workers: int) -> None:
 
     paths = datasets.Dataset.from_dict({"path": [str(file) for file in sound_files(raw)]})
     decoded = paths.map(
-        _decoded,
+        lambda row: {"pcm": decode_plainly(Path(row["path"]))},
         num_proc=workers,
         remove_columns=["path"],
         features=datasets.Features({"pcm": datasets.List(datasets.Value("int16"))}),
@@ -79,10 +79,6 @@ def _datasets(raw: Path, out: Path, workers: int) -> None:
         writer_batch_size=100,
     )
     decoded.to_parquet(str(out / "all.parquet"), batch_size=100)
-
-
-def _decoded(row: dict[str, Any]) -> dict[str, Any]:
-    return {"pcm": decode_plainly(Path(row["path"]))}
 
 
 def _lhotse(raw: Path, out: Path, workers: int) -> None:
@@ -104,13 +100,10 @@ def _mono(cut: Any) -> Any:  # noqa: ANN401 (a cut of one channel, or of several
 LIBRARIES: dict[str, Callable[[Path, Path, int], None]] = {"datasets": _datasets, "lhotse": _lhotse}
 
 
-def _main(name: str, raw: str, out: str, workers: str) -> None:
-    use_one_thread()
-    __import__(name)
-    watch = Stopwatch()
-    LIBRARIES[name](Path(raw), Path(out), int(workers))
-    sys.stdout.write(json.dumps(asdict(watch.read())) + "\n")
-
-
 if __name__ == "__main__":
-    _main(*sys.argv[1:])
+    library, raw, out, workers = sys.argv[1:]
+    use_one_thread()
+    __import__(library)
+    watch = Stopwatch()
+    LIBRARIES[library](Path(raw), Path(out), int(workers))
+    sys.stdout.write(json.dumps(asdict(watch.read())) + "\n")

@@ -96,22 +96,16 @@ def _cases(options: SpeedOptions, machine: dict[str, Any]) -> Iterator[dict[str,
         for form, seconds in amounts.items():
             yield one_process_case(form, seconds * _PART_FOR_ONE_PROCESS, options.pairs)
     if "sound" in options.only:
-        yield from _sound_on_ray(amounts, options.pairs, workers, machine)
+        import ray  # noqa: PLC0415
+
+        machine["ray_start"] = ray_start_seconds(workers)
+        try:
+            for form, seconds in amounts.items():
+                yield from cluster_cases(form, seconds, options.pairs, workers)
+        finally:
+            ray.shutdown()
     if "scale" in options.only:
         yield scale_case([int(part) for part in options.scale_items.split(",")])
-
-
-def _sound_on_ray(
-    amounts: dict[Form, float], pairs: int, workers: int, machine: dict[str, Any]
-) -> Iterator[dict[str, Any]]:
-    import ray  # noqa: PLC0415
-
-    machine["ray_start"] = ray_start_seconds(workers)
-    try:
-        for form, seconds in amounts.items():
-            yield from cluster_cases(form, seconds, pairs, workers)
-    finally:
-        ray.shutdown()
 
 
 def _lines(case: dict[str, Any]) -> Iterator[str]:

@@ -60,15 +60,11 @@ class _Case:
     batch: int
 
 
-def _cases(nodes: int) -> list[_Case]:
-    batches = {"strong": _STRONG_BATCH // nodes, "weak": _WEAK_BATCH}
-    return [_Case(width, scaling, batch) for width in _WIDTHS for scaling, batch in batches.items()]
-
-
 def measure(nodes: int, root: Path) -> list[Measured]:
     """Measure all widths and both kinds of scaling on the cluster that this process is connected to."""
-    channel, cases = open_channel(), _cases(nodes)
-    begun = time.time()
+    batches = {"strong": _STRONG_BATCH // nodes, "weak": _WEAK_BATCH}
+    cases = [_Case(width, scaling, batch) for width in _WIDTHS for scaling, batch in batches.items()]
+    channel, begun = open_channel(), time.time()
     TorchTrainer(
         _steps,
         train_loop_config={"cases": cases, "channel": channel},

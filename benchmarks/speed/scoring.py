@@ -28,17 +28,16 @@ def cases(options: Options) -> Iterator[Case]:
         with torch.device("meta"):
             model = build_model(SHAPES[shape].config, torch.Generator())
         assert isinstance(model, VRNN)
+        # Work that does not depend on the sample counts once, all other K times.
+        shared = (*model.phi_x.parameters(), model.encoder.first.weights[0], model.lstm.inputs.weights[0])
+        once_per_frame = 2.0 * sum(parameter.numel() for parameter in shared if parameter.dim() > 1)
         for batch in options.batches or _BATCHES[shape]:
+            frames = SHAPES[shape].frames * batch
+            once = once_per_frame * frames
+            operations = once + _SAMPLES * (pass_operations(model, frames, backward=False) - once)
             for precision in options.precisions:
                 work = Scoring(shape, batch, precision, options.device, "ours", _SAMPLES)
-                yield Case(f"{shape}/iwae-{_SAMPLES}", work, _operations(model, SHAPES[shape].frames * batch))
-
-
-def _operations(model: VRNN, frames: int) -> float:
-    """Operations of K passes, in which work that does not depend on the sample counts once."""
-    shared = (*model.phi_x.parameters(), model.encoder.first.weights[0], model.lstm.inputs.weights[0])
-    once = 2.0 * frames * sum(parameter.numel() for parameter in shared if parameter.dim() > 1)
-    return once + _SAMPLES * (pass_operations(model, frames, backward=False) - once)
+                yield Case(f"{shape}/iwae-{_SAMPLES}", work, operations)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
-import numpy.typing as npt
 import soundfile
 from scipy.signal import lfilter
 
@@ -69,17 +68,13 @@ def write_sound_corpus(root: Path, form: Form, seconds: float, seed: int = 0) ->
 def _encoded(form: Form, seconds: float, random: np.random.Generator) -> tuple[bytes, float]:
     """The content of a file, and its length in seconds."""
     rate, channels = _RATES[form], 2 if form == "wav" else 1
-    samples = _speech_like(int(seconds * rate), rate, channels, random)
+    # Noise through a resonance, with the loudness of syllables: `[N, channels]`.
+    noise = np.asarray(lfilter([1.0], _RESONANCE, random.normal(size=(int(seconds * rate), channels)), axis=0))
+    loudness = np.clip(np.sin(2 * np.pi * _SYLLABLES_A_SECOND * np.arange(len(noise)) / rate), 0.02, 1.0)
+    voiced = noise * loudness[:, None]
+    samples = np.clip(np.rint(voiced * (2000 / voiced.std())), -32768, 32767).astype(np.int16)
     if form == "sphere":
         return encode_sphere(samples[:, 0], rate, "cjf0_sa1"), len(samples) / rate
     buffer = io.BytesIO()
     soundfile.write(buffer, samples, rate, format=form.upper(), subtype=None if form == "mp3" else "PCM_16")
     return buffer.getvalue(), len(samples) / rate
-
-
-def _speech_like(count: int, rate: int, channels: int, random: np.random.Generator) -> npt.NDArray[np.int16]:
-    """Noise through a resonance, with the loudness of syllables: `[N, channels]`."""
-    noise = lfilter([1.0], _RESONANCE, random.normal(size=(count, channels)), axis=0)
-    loudness = np.clip(np.sin(2 * np.pi * _SYLLABLES_A_SECOND * np.arange(count) / rate), 0.02, 1.0)
-    voiced = np.asarray(noise) * loudness[:, None]
-    return np.clip(np.rint(voiced * (2000 / voiced.std())), -32768, 32767).astype(np.int16)

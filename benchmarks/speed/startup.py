@@ -50,20 +50,17 @@ _COMMANDS: dict[str, tuple[str, ...]] = {
 def measure(shards: Path, repeats: int) -> dict[str, list[float]]:
     """Wall seconds of every command, `repeats` times."""
     seconds: dict[str, list[float]] = {name: [] for name in _COMMANDS}
+    train = ("--shards", str(shards), "--model", "rnn-gauss", "--size", "tiny", "--out", "out", "--max-epochs", "1")
     for _ in range(repeats):
         for name, command in _COMMANDS.items():
             with tempfile.TemporaryDirectory() as directory:
-                seconds[name].append(_timed(command, shards, Path(directory)))
+                (Path(directory) / "suite.toml").write_text(_SUITE.format(seeds=list(range(_TRIALS)), shards=shards))
+                options = train if command[0] == "train" else ()
+                start = time.perf_counter()
+                _run([*_BENCH, *command, *options], Path(directory))
+                seconds[name].append(time.perf_counter() - start)
             sys.stderr.write(f"{name}: {seconds[name][-1]:.1f} s\n")
     return seconds
-
-
-def _timed(command: tuple[str, ...], shards: Path, directory: Path) -> float:
-    (directory / "suite.toml").write_text(_SUITE.format(seeds=list(range(_TRIALS)), shards=shards))
-    train = ("--shards", str(shards), "--model", "rnn-gauss", "--size", "tiny", "--out", "out", "--max-epochs", "1")
-    start = time.perf_counter()
-    _run([*_BENCH, *command, *(train if command[0] == "train" else ())], directory)
-    return time.perf_counter() - start
 
 
 def _run(command: Sequence[str], directory: Path) -> None:

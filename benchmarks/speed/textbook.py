@@ -49,7 +49,8 @@ class TextbookVRNN(nn.Module):
             z = mean + std * noise_t
             latent = self.phi_z(z)
             log_emissions.append(self.emission(self.decoder(torch.cat([latent, h], -1))).log_prob(frame))
-            divergences.append(_divergence(mean, std, prior_mean, prior_std))
+            ratio = (std.square() + (mean - prior_mean).square()) / prior_std.square()
+            divergences.append((0.5 * (ratio - 1) + prior_std.log() - std.log()).sum(-1))
             log_ratios.append(_log_normal((z - prior_mean) / prior_std, prior_std) - _log_normal(noise_t, std))
             h, c = self.cell(torch.cat([read, latent], -1), (h, c))
         return Terms(torch.stack(log_emissions), torch.stack(divergences), torch.stack(log_ratios))
@@ -57,11 +58,6 @@ class TextbookVRNN(nn.Module):
     def _gaussian(self, output: Tensor) -> tuple[Tensor, Tensor]:
         mean, raw = output.to(torch.promote_types(output.dtype, torch.float32)).chunk(2, -1)
         return mean, functional.softplus(raw) + self.floor
-
-
-def _divergence(mean: Tensor, std: Tensor, prior_mean: Tensor, prior_std: Tensor) -> Tensor:
-    ratio = (std.square() + (mean - prior_mean).square()) / prior_std.square()
-    return (0.5 * (ratio - 1) + prior_std.log() - std.log()).sum(-1)
 
 
 def _log_normal(standard: Tensor, std: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ class Shape:
     """A size of the model and of its data.
 
     Attributes:
-        config: of the model.
+        config: configuration of the model.
         frames: T.
     """
 
@@ -35,13 +35,9 @@ class Shape:
     frames: int
 
 
-def _tiny() -> ModelConfig:
-    widths = {"hidden": 128, "phi_x": 64, "phi_z": 64, "encoder": 64, "prior": 64, "decoder": 64, "latent": 16}
-    return replace(preset("vrnn-gauss", "speech", "tiny"), **widths)
-
-
+_TINY_WIDTHS = {"hidden": 128, "phi_x": 64, "phi_z": 64, "encoder": 64, "prior": 64, "decoder": 64, "latent": 16}
 SHAPES: Mapping[str, Shape] = {
-    "tiny": Shape(_tiny(), 40),
+    "tiny": Shape(replace(preset("vrnn-gauss", "speech", "tiny"), **_TINY_WIDTHS), 40),
     "iam_ondb": Shape(preset("vrnn-gauss", "pen", "paper-iam_ondb"), 300),
     "timit": Shape(preset("vrnn-gauss", "speech", "paper-timit"), 40),
     "blizzard": Shape(preset("vrnn-gauss", "speech", "paper-blizzard"), 40),
@@ -97,7 +93,6 @@ class Training(_Workload):
         if self.who == "ours":
             return lambda: self._step(model, lambda: model(x, mask, noise))
         textbook = TextbookVRNN(model)
-
         return lambda: self._step(textbook, lambda: textbook(x, noise))
 
     def _step(self, module: torch.nn.Module, forward: Callable[[], Terms]) -> float:
@@ -124,22 +119,24 @@ class Scoring(_Workload):
         """Build the work; the result runs it once and returns the mean bound in nats per sequence."""
         model, (x, mask) = self.model(), self._frames()
         noise = self._normal(2, self.samples, *mask.shape, model.latent_size)
-        if self.who == "ours":
-            return lambda: self._at_once(model, x, mask, noise)
-        textbook = TextbookVRNN(model)
-        return lambda: self._by_passes(textbook, x, noise)
 
-    @torch.no_grad()
-    def _at_once(self, model: VRNN, x: Tensor, mask: Tensor, noise: Tensor) -> float:
-        with arithmetic(self.device, self.precision):
-            return iwae(model, x, mask, [noise]).mean().item()
-
-    @torch.no_grad()
-    def _by_passes(self, textbook: TextbookVRNN, x: Tensor, noise: Tensor) -> float:
-        weights: list[Tensor] = []
-        for sample in noise:
+        @torch.no_grad()
+        def at_once() -> float:
             with arithmetic(self.device, self.precision):
-                terms = textbook(x, sample)
-            assert terms.log_ratio is not None
-            weights.append((terms.log_emission + terms.log_ratio).sum(0, dtype=torch.float64))
-        return (torch.stack(weights).logsumexp(0) - math.log(len(noise))).mean().item()
+                return iwae(model, x, mask, [noise]).mean().item()
+
+        if self.who == "ours":
+            return at_once
+        textbook = TextbookVRNN(model)
+
+        @torch.no_grad()
+        def by_passes() -> float:
+            weights: list[Tensor] = []
+            for sample in noise:
+                with arithmetic(self.device, self.precision):
+                    terms = textbook(x, sample)
+                assert terms.log_ratio is not None
+                weights.append((terms.log_emission + terms.log_ratio).sum(0, dtype=torch.float64))
+            return (torch.stack(weights).logsumexp(0) - math.log(len(noise))).mean().item()
+
+        return by_passes
