@@ -5,11 +5,9 @@ narrower distribution always scores higher, until the floor under its standard d
 are measured, on the same frames, noise and weights as the score:
 
 - coverage: what the protocol leaves out of the split;
-- parts: what constant and near-silent frames contribute, found from the recorded integers, not their dequantised
-values;
-- floors: the same weights with other floors under the emission's standard deviation; those of latents stay as they
-are. A
-  Gaussian whose standard deviation is at least 0.4 quantisation steps has no density above 1 per integer, so half a
+- parts: what constant and near-silent frames contribute, found from the recorded integers, not from dequantised ones;
+- floors: the same weights with other floors under the emission's standard deviation; those of latents stay as they are.
+  A Gaussian whose standard deviation is at least 0.4 quantisation steps has no density above 1 per integer, so half a
   step is the floor at which samples that are independent given the state can gain nothing from quantisation;
 - below zero: frames whose code length is negative. On the scale of the integers a density stands for a probability, and
   -log of a probability is never below 0: nats gained there are no code for anything.
@@ -101,7 +99,7 @@ def audit(
         checkpoint: the trained model.
         shards: that it was trained on.
         split: None for the one that the trial reports.
-        batch_size: sequences at once; it changes no figure.
+        batch_size: sequences at once; it changes no value.
         seed: of the latent noise, as the score's.
         precision: of the model's arithmetic, as the score's.
 
@@ -118,23 +116,16 @@ def audit(
     with load_for_scoring(checkpoint, source, request) as (model, batches), evaluation_mode(model, request):
         for batch in fit_to_memory(model, batches, request):
             parts = _parts_of(batch, source, positions, framing)
-            for number, terms in enumerate(_under_floors(model, batch, floors, request)):
+            for number, floor in enumerate(floors):
+                with emission_floor(model, floor):
+                    of_frames = frame_nats(model, batch, request)
+                terms = of_frames[batch.mask].cpu().numpy()  # of the real frames, `[N]`
                 sums.floors[number] += terms.sum()
                 if number == 0:
                     sums.add(terms, parts, _code_zero(framing))
     coverage = _coverage(shards, source, framing.protocol, request.split)
     found = _conclude(checkpoint, request, estimator, sums, floors, coverage)
     return found.model_copy(update={"warnings": tuple(warnings_of(found))})
-
-
-def _under_floors(
-    model: SequenceModel, batch: Batch, floors: Sequence[float], request: ScoreRequest
-) -> Iterator[npt.NDArray[np.float64]]:
-    """The terms of the batch's real frames, frame by frame, `[N]`, under each floor in turn."""
-    for floor in floors:
-        with emission_floor(model, floor):
-            terms = frame_nats(model, batch, request)
-        yield terms[batch.mask].cpu().numpy()
 
 
 @contextmanager

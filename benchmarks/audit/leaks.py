@@ -52,42 +52,43 @@ def find_leaks(shards: ShardSet, protocol: Protocol) -> LeakCheck:
     index, assigned = shards.index, assign_roles(shards, protocol)
     report = split_rows(shards, protocol, (assigned.report_split,))
     rows: dict[Role, Rows] = {"fit": assigned.fit, "select": assigned.select, "report": report}
-    codes: dict[SharedThing, Rows] = {kind: _codes(index, kind) for kind in _COLUMNS}
+    # A number for each distinct value; -1 where it is missing, and for the group of a sequence with a speaker.
+    codes: dict[SharedThing, Rows] = {
+        kind: pd.factorize(index[column])[0].astype(np.int64) for kind, column in _COLUMNS.items()
+    }
+    codes["group"][index["speaker"].notna().to_numpy()] = -1
     ids = index["id"].to_numpy(dtype=object)
 
     # Sequences that select and are reported by the protocol's own rule are counted once, and not as an overlap.
     both = np.isin(rows["select"], report)
     distinct: dict[Role, Rows] = {**rows, "select": rows["select"][~both]}
     shared = tuple(found for kind in codes for found in _overlaps(kind, codes[kind], distinct, ids))
-    signals = codes["signal"]
-    repeats = tuple(found for role, of in distinct.items() for found in _repeats(role, signals[of], ids[of]))
+    repeats: list[Repeats] = []
+    for role, of_role in distinct.items():
+        signals, names = codes["signal"][of_role], ids[of_role]
+        again = np.flatnonzero(pd.Series(signals).duplicated().to_numpy())
+        if len(again):
+            firsts = [int(np.argmax(signals == signals[place])) for place in again[:_EXAMPLES]]
+            examples = tuple(
+                (str(names[first]), str(names[place])) for first, place in zip(firsts, again, strict=False)
+            )
+            repeats.append(Repeats(role=role, sequences=len(again), examples=examples))
 
+    speakers: dict[Role, Rows] = {role: codes["speaker"][of_role] for role, of_role in rows.items()}
     found = LeakCheck(
         protocol=protocol.name,
         rule=assigned.rule,
         sequences={role: len(of_role) for role, of_role in rows.items()},
-        speakers={role: _distinct(codes["speaker"][of_role]) for role, of_role in rows.items()},
-        without_speaker={role: int((codes["speaker"][of_role] < 0).sum()) for role, of_role in rows.items()},
+        speakers={role: len(np.unique(of[of >= 0])) for role, of in speakers.items()},
+        without_speaker={role: int((of < 0).sum()) for role, of in speakers.items()},
         reported_that_select=int(both.sum()),
         shared=shared,
-        repeats=repeats,
+        repeats=tuple(repeats),
         warnings=(),
     )
     lengths = index["length"].to_numpy()[report]
     windows = sum(len(window_lengths(protocol, int(length))) for length in lengths)
     return found.model_copy(update={"warnings": tuple(_warnings(found, protocol, windows))})
-
-
-def _distinct(codes: Rows) -> int:
-    return len(np.unique(codes[codes >= 0]))
-
-
-def _codes(index: pd.DataFrame, kind: SharedThing) -> Rows:
-    """A number for each distinct value; -1 where it is missing, and for the group of a sequence with a speaker."""
-    codes = pd.factorize(index[_COLUMNS[kind]])[0].astype(np.int64)
-    if kind == "group":
-        codes[index["speaker"].notna().to_numpy()] = -1
-    return codes
 
 
 def _overlaps(
@@ -112,14 +113,6 @@ def _overlaps(
             share=counts[1] / len(theirs),
             examples=examples,
         )
-
-
-def _repeats(role: Role, codes: Rows, ids: npt.NDArray[np.object_]) -> Iterator[Repeats]:
-    again = np.flatnonzero(pd.Series(codes).duplicated().to_numpy())
-    if len(again):
-        firsts = [int(np.argmax(codes == codes[place])) for place in again[:_EXAMPLES]]
-        examples = tuple((str(ids[first]), str(ids[place])) for first, place in zip(firsts, again, strict=False))
-        yield Repeats(role=role, sequences=len(again), examples=examples)
 
 
 def _warnings(found: LeakCheck, protocol: Protocol, windows: int) -> Iterator[str]:

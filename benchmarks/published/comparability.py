@@ -82,12 +82,13 @@ def compare_with_published(
         InputError: a row's protocol is not known.
     """
     numbers = load_published() if published is None else tuple(published)
-    return [_compare(row, theirs) for row in rows for theirs in numbers if _belongs(row, theirs)]
-
-
-def _belongs(row: ComparisonRow, theirs: Published) -> bool:
-    same = (row.dataset, row.model) == (theirs.number.corpus, theirs.number.our_model)
-    return same and _KINDS.get(row.estimator) == theirs.number.bound
+    return [
+        _compare(row, theirs)
+        for row in rows
+        for theirs in numbers
+        if (row.dataset, row.model) == (theirs.number.corpus, theirs.number.our_model)
+        and _KINDS.get(row.estimator) == theirs.number.bound
+    ]
 
 
 @dataclass(frozen=True)
@@ -153,20 +154,15 @@ def _common(pair: _Pair) -> _Common | None:
         return None if row.bits_per_sample is None else (number.unit, row.bits_per_sample, number.value)
     if row.measure != pair.theirs.setting.measure:
         return None
-    if number.unit == "nats_per_sequence":
-        return _common_of_sequences(pair)
-    return (number.unit, row.nats_per_frame, number.value) if pair.same_frames else None
-
-
-def _common_of_sequences(pair: _Pair) -> _Common | None:
-    """Per sequence where a sequence is the same of both; else per frame, where theirs have a known number of frames."""
-    row, value, setting = pair.row, pair.theirs.number.value, pair.theirs.setting
-    frames = setting.frames_per_sequence
+    if number.unit != "nats_per_sequence":
+        return (number.unit, row.nats_per_frame, number.value) if pair.same_frames else None
+    # Per sequence where both have the same sequences; else per frame, where their number of frames is known.
+    setting, frames = pair.theirs.setting, pair.theirs.setting.frames_per_sequence
     if setting.sequence is not None and pair.window == frames and (frames is None or pair.same_frames):
-        return "nats_per_sequence", row.nats_per_sequence, value
+        return "nats_per_sequence", row.nats_per_sequence, number.value
     if frames is None or not pair.same_frames:
         return None
-    return "nats_per_frame", row.nats_per_frame, nats_per_frame(value, frames)
+    return "nats_per_frame", row.nats_per_frame, nats_per_frame(number.value, frames)
 
 
 def _blocker(code: str, sentence: str) -> Iterator[Reason]:
@@ -213,13 +209,10 @@ def _bound(pair: _Pair) -> Iterator[Reason]:
     ours = (pair.row.estimator, pair.row.num_samples)
     theirs = (pair.theirs.number.bound, pair.theirs.number.num_samples)
     if ours != theirs:
-        yield from _blocker("other_bound", f"bound: ours {_named(*ours)}, theirs {_named(*theirs)}")
+        one, other = (name if samples == 1 else f"{name}-{samples}" for name, samples in (ours, theirs))
+        yield from _blocker("other_bound", f"bound: ours {one}, theirs {other}")
     if theirs[0] == "iwae" and pair.theirs.setting.sampler_released is False:
         yield from _note("sampler_not_released")
-
-
-def _named(estimator: str, samples: int) -> str:
-    return estimator if samples == 1 else f"{estimator}-{samples}"
 
 
 def _data(pair: _Pair) -> Iterator[Reason]:

@@ -228,20 +228,16 @@ def calibrate_family(setting: Setting, repetitions: int = 400, seed: int = 0) ->
         paired = draws.scores[:, pair[0]] - draws.scores[:, pair[1]]
         joint = _joint(mean_spread(paired), draws, pair)
         tests["sequences_only"].append(_sign_flips(paired, len(pairs) * _CORPORA))
-        tests["summed"].append(_summed_p(joint))
+        # A t test of the summed variance, with Satterthwaite's degrees of freedom.
+        sequences, variance = joint.sequences, joint.sequences.variance + joint.variance
+        degrees = variance**2 / (sequences.variance**2 / sequences.degrees + joint.variance**2 / joint.degrees)
+        tests["summed"].append(np.asarray(2 * stats.t.sf(np.abs(sequences.value) / np.sqrt(variance), degrees)))
         tests["joint_test"].append(joint.p_value())
     plain = {name: np.stack(p_values, axis=1).reshape(repetitions, -1) for name, p_values in tests.items()}
     found = {name: holm(p_values) for name, p_values in plain.items()}
     found["verdict"] = np.maximum(found["sequences_only"], found["joint_test"])
     found["uncorrected"] = np.maximum(plain["sequences_only"], plain["joint_test"])
     return {name: _rejection_rate(p_values.min(axis=1)) for name, p_values in found.items()}
-
-
-def _summed_p(joint: JointSpread) -> Array:
-    sequences = joint.sequences
-    variance = sequences.variance + joint.variance
-    degrees = variance**2 / (sequences.variance**2 / sequences.degrees + joint.variance**2 / joint.degrees)
-    return np.asarray(2 * stats.t.sf(np.abs(sequences.value) / np.sqrt(variance), degrees))
 
 
 def _joint(sequences: Spread, draws: _Draws, pair: tuple[int, int], size: Array | None = None) -> JointSpread:
@@ -307,12 +303,9 @@ def _table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
     for column in columns:
         table.add_column(column.replace("_", " "), justify="right")
     for row in rows:
-        table.add_row(*(str(row[name]) if name in simulated else _percent(row.get(name)) for name in columns))
+        shares = {name: f"{100 * share:.1f}" for name, share in row.items() if name not in simulated}
+        table.add_row(*(str(row[name]) if name in simulated else shares.get(name, "") for name in columns))
     return table
-
-
-def _percent(share: float | None) -> str:
-    return "" if share is None else f"{100 * share:.1f}"
 
 
 if __name__ == "__main__":
