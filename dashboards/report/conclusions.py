@@ -10,11 +10,13 @@ overlapping intervals of single models hide, and it corrects for seeds and for t
 paired tests, "is ahead" needs an exact score of the follower and intervals that do not overlap.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.schema.comparison import ComparisonRow, Divergence, PairedDifference
 from benchmarks.schema.estimators import is_exact
+from dashboards.report.study_data import grouped
 from dashboards.text import counted, joined, typeset
 
 __all__ = ["Conclusion", "Group", "conclude", "group_rows"]
@@ -66,19 +68,15 @@ class Conclusion:
 
 def group_rows(rows: Sequence[ComparisonRow]) -> tuple[Group, ...]:
     """Group rows by (corpus, protocol, split, measure), in order of first appearance, and rank each group."""
-    members: dict[tuple[str, str, str, str, str], list[ComparisonRow]] = {}
-    for row in rows:
-        members.setdefault((row.corpus, row.protocol, row.split, row.kind, row.measure), []).append(row)
-    return tuple(Group(*key, rows=_ranked(group)) for key, group in members.items())
-
-
-def _ranked(rows: Sequence[ComparisonRow]) -> tuple[ComparisonRow, ...]:
-    by_model: dict[str, list[ComparisonRow]] = {}
-    for row in sorted(rows, key=lambda row: row.tightness, reverse=True):
-        by_model.setdefault(row.model, []).append(row)
-    # A model's first row is its tightest score, which decides its rank.
-    models = sorted(by_model.values(), key=lambda scores: scores[0].nats_per_sequence, reverse=True)
-    return tuple(row for scores in models for row in scores)
+    groups: list[Group] = []
+    by_place = grouped(rows, lambda row: (row.corpus, row.protocol, row.split, row.kind, row.measure))
+    for place, members in by_place.items():
+        by_tightness = sorted(members, key=lambda row: row.tightness, reverse=True)
+        models = grouped(by_tightness, lambda row: row.model).values()
+        # A model's first row is its tightest score, which decides its rank.
+        ranked = sorted(models, key=lambda scores: scores[0].nats_per_sequence, reverse=True)
+        groups.append(Group(*place, rows=tuple(row for scores in ranked for row in scores)))
+    return tuple(groups)
 
 
 def conclude(
@@ -110,10 +108,10 @@ def conclude(
         *_bound_cautions(leader, follower),
         *_seed_cautions(leader, follower),
         *([compared(other_kind)] if other_kind is not follower else []),
-        *_data_cautions(group),
-        *_diverged_cautions(group, diverged),
     ]
-    return Conclusion(compared(follower), tuple(cautions))
+    if len({(row.fingerprint, row.sequences, row.frames) for row in group.rows}) > 1:
+        cautions.append("Not all rows were scored on the same data, so differences may come from the data.")
+    return Conclusion(compared(follower), (*cautions, *_diverged_cautions(group, diverged)))
 
 
 def _by_paired_test(leader: ComparisonRow, follower: ComparisonRow, difference: PairedDifference | None) -> str:
@@ -171,17 +169,8 @@ def _seed_cautions(leader: ComparisonRow, follower: ComparisonRow) -> list[str]:
     return [f"The difference is within the spread between training seeds (std {spread:.2f} nats per sequence)."]
 
 
-def _data_cautions(group: Group) -> list[str]:
-    if len({(row.fingerprint, row.sequences, row.frames) for row in group.rows}) == 1:
-        return []
-    return ["Not all rows were scored on the same data, so differences may come from the data."]
-
-
 def _diverged_cautions(group: Group, diverged: Sequence[Divergence]) -> list[str]:
-    lost: dict[str, int] = {}
-    for run in diverged:
-        if run.corpus == group.corpus:
-            lost[run.model] = lost.get(run.model, 0) + 1
+    lost = Counter(run.model for run in diverged if run.corpus == group.corpus)
     return [
         f"{counted(count, 'run')} of {model} diverged and {'is' if count == 1 else 'are'} not in these scores."
         for model, count in sorted(lost.items())

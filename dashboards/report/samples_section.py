@@ -4,7 +4,7 @@ All samples of a corpus are prepared together, so that they share their scales. 
 is shown once. The sources of the first samples are shown directly, the others are folded.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from statistics import fmean
@@ -13,10 +13,10 @@ from dashboards.media.players import Clip, Drawing, Sample, clips, drawings
 from dashboards.media.sound_files import Container
 from dashboards.media.spectrograms import Tick, frequency_ticks, ticks
 from dashboards.report.latent_section import LatentFigure, latent_figures
-from dashboards.report.study_data import Trial
+from dashboards.report.study_data import Trial, by_corpus
 from dashboards.text import typeset
 
-__all__ = ["Gallery", "Source", "by_corpus", "samples_section"]
+__all__ = ["Gallery", "Source", "samples_section"]
 
 SAMPLES_SHOWN = 16
 FLAC_BYTES = 3 * 2**20
@@ -65,20 +65,8 @@ class Gallery:
     frequencies: tuple[Tick, ...]
 
 
-def by_corpus(trials: Iterable[Trial]) -> dict[tuple[str, str], list[Trial]]:
-    """Trials by (corpus, protocol), in order of first appearance."""
-    members: dict[tuple[str, str], list[Trial]] = {}
-    for trial in trials:
-        members.setdefault((trial.corpus, trial.protocol), []).append(trial)
-    return members
-
-
 def samples_section(trials: Sequence[Trial], colours: Mapping[str, str]) -> list[Gallery]:
     """Build the section, one gallery per corpus that has samples, in the order of the trials.
-
-    Args:
-        trials: the study's trials; those with samples are shown.
-        colours: the colour of each model.
 
     Raises:
         ReportError: a sample or a latent path is malformed.
@@ -86,17 +74,14 @@ def samples_section(trials: Sequence[Trial], colours: Mapping[str, str]) -> list
     size = sum(len(s.content) for trial in trials for s in trial.samples if s.kind == "speech")
     # A page with too much sound uses OGG, and one sample per role and trial.
     container: Container = "flac" if size <= FLAC_BYTES else "ogg"
-    shown = (
-        trials if container == "flac" else [replace(trial, samples=_one_per_role(trial.samples)) for trial in trials]
-    )
+    shown = trials
+    if container == "ogg":
+        # Reversed, so that the first sample of a role is the one that stays.
+        firsts = [{s.role: s for s in reversed(trial.samples)} for trial in trials]
+        shown = [replace(t, samples=tuple(s.values())[::-1]) for t, s in zip(trials, firsts, strict=True)]
     left_out = sum(len(trial.samples) for trial in trials) > sum(len(trial.samples) for trial in shown)
     made = ((key, _sources(members, colours, container), members) for key, members in by_corpus(shown).items())
     return [_gallery(key, sources, members, colours, left_out) for key, sources, members in made if sources]
-
-
-def _one_per_role(samples: Iterable[Sample]) -> tuple[Sample, ...]:
-    # Reversed, so that the first sample of a role is the one that stays.
-    return tuple({sample.role: sample for sample in reversed(tuple(samples))}.values())[::-1]
 
 
 def _sources(trials: Sequence[Trial], colours: Mapping[str, str], container: Container) -> list[Source]:

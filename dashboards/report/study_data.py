@@ -3,8 +3,9 @@
 Samples make a page large, so they are read for one trial per model only: the lowest seed that has any.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import pandas as pd
 
@@ -18,7 +19,10 @@ from benchmarks.store.results import CURVES, SAMPLES, StoredStudy, StoredTrial
 from dashboards.errors import ReportError
 from dashboards.media.players import Sample
 
-__all__ = ["StudyData", "Trial", "read_study_data"]
+__all__ = ["StudyData", "Trial", "by_corpus", "grouped", "read_study_data"]
+
+Item = TypeVar("Item")
+Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,19 @@ class StudyData:
     def name(self) -> str:
         """The study's name."""
         return self.comparison.study
+
+
+def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
+    """The items by their key, in order of first appearance."""
+    groups: dict[Key, list[Item]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    return groups
+
+
+def by_corpus(trials: Iterable[Trial]) -> dict[tuple[str, str], list[Trial]]:
+    """Trials by (corpus, protocol), in order of first appearance."""
+    return grouped(trials, lambda trial: (trial.corpus, trial.protocol))
 
 
 def read_study_data(study: StoredStudy, comparison: Comparison) -> StudyData:

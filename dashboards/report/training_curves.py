@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from dashboards.errors import ReportError
-from dashboards.report.study_data import Trial
+from dashboards.report.study_data import Trial, grouped
 
 __all__ = ["Outcome", "Range", "RunCurves", "Speed", "by_model", "outcome_of", "range_of", "run_curves", "speed_of"]
 
@@ -123,39 +124,36 @@ def run_curves(trials: Iterable[Trial]) -> list[RunCurves]:
     Raises:
         ReportError: a required column is missing, or a column does not contain numbers.
     """
-    return [_run(trial) for trial in trials if trial.curves is not None and len(trial.curves)]
+    runs: list[RunCurves] = []
+    for trial in trials:
+        if trial.curves is None or not len(trial.curves):
+            continue
+        where = f"{trial.where}: curves.parquet"
+        columns = {name: _column(trial.curves, name, where) for name in COLUMNS}
+        if not np.isfinite(columns["epoch"]).all():
+            raise ReportError(f"{where}: an epoch has no number; train the trial again")
+        valid = columns["valid_nats_per_frame"]
+        has_best = not trial.diverged and bool(np.isfinite(valid).any())
+        # argmax would return a nan.
+        best = int(np.where(np.isfinite(valid), valid, -np.inf).argmax()) if has_best else None
+        runs.append(RunCurves(trial.model, trial.seed, columns, best, trial.diverged))
+    return runs
 
 
-def _run(trial: Trial) -> RunCurves:
-    columns = {name: _column(trial, name) for name in COLUMNS}
-    if not np.isfinite(columns["epoch"]).all():
-        raise ReportError(f"{trial.where}: curves.parquet: an epoch has no number; train the trial again")
-    valid, diverged = columns["valid_nats_per_frame"], trial.diverged
-    has_best = not diverged and bool(np.isfinite(valid).any())
-    # argmax would return a nan.
-    best = int(np.where(np.isfinite(valid), valid, -np.inf).argmax()) if has_best else None
-    return RunCurves(trial.model, trial.seed, columns, best, diverged)
-
-
-def _column(trial: Trial, name: str) -> Array:
-    assert trial.curves is not None
-    where = f"{trial.where}: curves.parquet"
-    if name not in trial.curves:
+def _column(curves: pd.DataFrame, name: str, where: str) -> Array:
+    if name not in curves:
         if name in REQUIRED:
             raise ReportError(f"{where} lacks the column {name!r}; train the trial again")
-        return np.full(len(trial.curves), np.nan)
+        return np.full(len(curves), np.nan)
     try:
-        return trial.curves[name].to_numpy(dtype=np.float64, na_value=np.nan)
+        return curves[name].to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError) as error:
         raise ReportError(f"{where}: the column {name!r} does not contain numbers; train the trial again") from error
 
 
 def by_model(runs: Iterable[RunCurves]) -> dict[str, list[RunCurves]]:
     """The runs of each model, in order of first appearance."""
-    members: dict[str, list[RunCurves]] = {}
-    for run in runs:
-        members.setdefault(run.model, []).append(run)
-    return members
+    return grouped(runs, lambda run: run.model)
 
 
 def range_of(values: Iterable[float] | Array) -> Range | None:

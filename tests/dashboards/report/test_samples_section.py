@@ -14,10 +14,9 @@ from dashboards.report.samples_section import (
     ONE_PER_ROLE,
     SAMPLES_SHOWN,
     Gallery,
-    by_corpus,
     samples_section,
 )
-from dashboards.report.study_data import Trial
+from dashboards.report.study_data import Trial, by_corpus
 from tests.dashboards.corpora import trial as trial_of
 
 
