@@ -15,6 +15,7 @@ from benchmarks.schema.comparison import ComparisonRow
 from benchmarks.schema.estimators import ESTIMATORS
 from dashboards.charts.specs import rounded, themed
 from dashboards.report.conclusions import Group
+from dashboards.report.study_data import grouped
 from dashboards.text import joined, typeset
 
 __all__ = ["Bounds", "Rise", "find_bounds"]
@@ -53,22 +54,15 @@ class Bounds:
 
 
 def find_bounds(groups: Sequence[Group], colours: Mapping[str, str]) -> tuple[Bounds, ...]:
-    """The bounds of every group that has a model with an ELBO.
-
-    Args:
-        groups: the groups of the comparison's rows.
-        colours: the colour of each model.
-    """
-    found = ((group, _rises(group)) for group in groups)
-    return tuple(Bounds(group, rises, _sentence(rises), _chart(rises, colours)) for group, rises in found if rises)
-
-
-def _rises(group: Group) -> tuple[Rise, ...]:
-    elbos = {row.model: row for row in group.rows if row.estimator == "elbo"}
-    return tuple(
-        Rise(model, elbo, tuple(r for r in group.rows if r.model == model and ESTIMATORS[r.estimator].sampled))
-        for model, elbo in elbos.items()
-    )
+    """The bounds of every group that has a model with an ELBO."""
+    found: list[Bounds] = []
+    for group in groups:
+        elbos = {row.model: row for row in group.rows if row.estimator == "elbo"}
+        sampled = grouped((row for row in group.rows if ESTIMATORS[row.estimator].sampled), lambda row: row.model)
+        rises = tuple(Rise(model, elbo, tuple(sampled.get(model, ()))) for model, elbo in elbos.items())
+        if rises:
+            found.append(Bounds(group, rises, _sentence(rises), _chart(rises, colours)))
+    return tuple(found)
 
 
 def _sentence(rises: Sequence[Rise]) -> str:

@@ -1,12 +1,11 @@
 """The section "Data": what each corpus contains, its protocols in sentences, and what was scored."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.schema.comparison import ComparisonRow
 from dashboards.corpus.corpus_view import CorpusView, protocol_sentences, split_difference, view_corpus
-from dashboards.report.study_data import StudyData
+from dashboards.report.study_data import StudyData, grouped
 
 __all__ = ["DataCard", "DataSection", "ProtocolView", "Scored", "data_section"]
 
@@ -63,13 +62,13 @@ class DataSection:
 
 def data_section(study: StudyData) -> DataSection:
     """Build the section."""
-    cards, rows = _cards(study), _scored(study.comparison.rows)
-    return DataSection(_sentence(cards), tuple(cards), _scored_sentence(rows), tuple(rows))
-
-
-def _scored(rows: Iterable[ComparisonRow]) -> list[Scored]:
-    found = [Scored(r.corpus, r.protocol, r.split, r.sequences, r.frames, r.fingerprint) for r in rows]
-    return list(dict.fromkeys(found))
+    rows = study.comparison.rows
+    scored = [Scored(r.corpus, r.protocol, r.split, r.sequences, r.frames, r.fingerprint) for r in rows]
+    # A dictionary without values is an ordered set.
+    unique = tuple(dict.fromkeys(scored))
+    used = dict.fromkeys([(r.corpus, r.protocol) for r in rows] + [(t.corpus, t.protocol) for t in study.trials])
+    cards = tuple(_card(study, name, pairs) for name, pairs in grouped(used, lambda pair: pair[0]).items())
+    return DataSection(_sentence(cards), cards, _scored_sentence(unique), unique)
 
 
 def _scored_sentence(rows: Sequence[Scored]) -> str:
@@ -98,31 +97,18 @@ def _corpora(count: int, adjective: str = "") -> str:
     return f"{count} {adjective}{'corpus' if count == 1 else 'corpora'}"
 
 
-def _cards(study: StudyData) -> list[DataCard]:
-    """One card per corpus, in the order of the results."""
-    rows = study.comparison.rows
-    # A dictionary without values is an ordered set.
-    used: dict[str, dict[str, None]] = {}
-    for corpus, protocol in [(r.corpus, r.protocol) for r in rows] + [(t.corpus, t.protocol) for t in study.trials]:
-        used.setdefault(corpus, {})[protocol] = None
-    cards = []
-    for name, protocols in used.items():
-        corpus = study.corpora.get(name)
-        scored = {row.fingerprint for row in rows if row.corpus == name}
-        cards.append(
-            DataCard(
-                name=name,
-                view=view_corpus(corpus) if corpus else None,
-                protocols=tuple(_protocols(study, name, protocols)),
-                other_fingerprints=tuple(sorted(scored - {corpus.fingerprint})) if corpus else (),
-            )
-        )
-    return cards
-
-
-def _protocols(study: StudyData, corpus: str, protocols: Iterable[str]) -> Iterable[ProtocolView]:
-    for name in protocols:
-        protocol, summary = study.description.protocols.get(f"{corpus}/{name}"), study.corpora.get(corpus)
+def _card(study: StudyData, name: str, used: Sequence[tuple[str, str]]) -> DataCard:
+    corpus = study.corpora.get(name)
+    protocols: list[ProtocolView] = []
+    for _, protocol_name in used:
+        protocol = study.description.protocols.get(f"{name}/{protocol_name}")
         by_sequence = protocol is not None and protocol.split_column == "split_by_sequence"
-        conflict = split_difference(summary) if summary and by_sequence else None
-        yield ProtocolView(name, tuple(protocol_sentences(protocol)) if protocol else (), conflict)
+        conflict = split_difference(corpus) if corpus and by_sequence else None
+        protocols.append(ProtocolView(protocol_name, tuple(protocol_sentences(protocol)) if protocol else (), conflict))
+    scored = {row.fingerprint for row in study.comparison.rows if row.corpus == name}
+    return DataCard(
+        name=name,
+        view=view_corpus(corpus) if corpus else None,
+        protocols=tuple(protocols),
+        other_fingerprints=tuple(sorted(scored - {corpus.fingerprint})) if corpus else (),
+    )

@@ -19,11 +19,7 @@ from dashboards.text import counted
 __all__ = ["Label", "LatentFigure", "Panel", "PhoneRow", "latent_figures"]
 
 PANEL_HEIGHT = 100
-LABEL_PIXELS = 700
-"""Width for which phone labels are thinned: the figure's width on a narrow page."""
-PIXELS_PER_LETTER = 7.5
 LABEL_ROWS = 2
-NEAR_FRAMES = 1
 
 
 @dataclass(frozen=True)
@@ -101,10 +97,7 @@ class LatentFigure:
 def latent_figures(trials: Sequence[Trial], colours: Mapping[str, str], real: Sequence[Clip]) -> list[LatentFigure]:
     """One figure for each real sequence that has a latent path.
 
-    Args:
-        trials: the trials of one corpus and protocol.
-        colours: the colour of each model.
-        real: the recordings of the corpus.
+    `trials` are those of one corpus and protocol, `real` the recordings of the corpus.
     """
     found: dict[tuple[object, ...], list[tuple[Trial, LatentPath]]] = {}
     for trial in trials:
@@ -177,7 +170,8 @@ def _labels(latent: LatentPath) -> Iterable[Label]:
     scale = latent.sample_rate or 1
     for start, end, name in latent.segments_within:
         left, right = start / latent.extent, end / latent.extent
-        half = PIXELS_PER_LETTER * (len(name) + 1) / LABEL_PIXELS / 2
+        # A letter takes 7.5 pixels; on a narrow page the figure is 700 pixels wide.
+        half = 7.5 * (len(name) + 1) / 700 / 2
         middle = (left + right) / 2
         free = [row for row in range(LABEL_ROWS) if middle - half >= occupied[row]]
         row = free[0] if free and middle + half <= 1 else None
@@ -206,16 +200,17 @@ def _finding(model: str, latent: LatentPath) -> str:
 
     Frames before the first boundary are left out, because a model starts there without any history.
     """
-    near = {
-        edge // latent.frame_size + offset
-        for edge in latent.boundaries
-        for offset in range(-NEAR_FRAMES, NEAR_FRAMES + 1)
-    }
+    near = {edge // latent.frame_size + offset for edge in latent.boundaries for offset in (-1, 0, 1)}
     change = {frame: value for frame, value in _changes(latent).items() if frame >= min(near, default=0)}
     at = [value for frame, value in change.items() if frame in near]
     elsewhere = [value for frame, value in change.items() if frame not in near]
     if not at or not elsewhere:
-        return f"{model}: {_kl_summary(latent)}."
+        unit = "frame" if latent.sample_rate else "point"
+        peak = max(range(len(latent.kl_nats)), key=latent.kl_nats.__getitem__)
+        return (
+            f"{model}: the KL divergence is {fmean(latent.kl_nats):.2f} nats per {unit} on average; its maximum is "
+            f"{latent.kl_nats[peak]:.2f} at {unit} {peak + 1} of {len(latent.kl_nats)}."
+        )
     if not any(elsewhere):
         return f"{model}: the posterior mean does not change between phone boundaries."
     ratio, count = fmean(at) / fmean(elsewhere), len(latent.boundaries)
@@ -223,13 +218,4 @@ def _finding(model: str, latent: LatentPath) -> str:
     return (
         f"{model}: after the first phone boundary, the posterior mean changes {ratio:.1f} times as much within one "
         f"frame of a boundary as elsewhere ({boundaries}, {len(at)} of {counted(len(change), 'frame')})."
-    )
-
-
-def _kl_summary(latent: LatentPath) -> str:
-    unit = "frame" if latent.sample_rate else "point"
-    peak = max(range(len(latent.kl_nats)), key=latent.kl_nats.__getitem__)
-    return (
-        f"the KL divergence is {fmean(latent.kl_nats):.2f} nats per {unit} on average; its maximum is "
-        f"{latent.kl_nats[peak]:.2f} at {unit} {peak + 1} of {len(latent.kl_nats)}"
     )

@@ -4,15 +4,18 @@ Every sentence is computed from the records of the trials. If trials ran at seve
 with unknown code, the page warns: such results cannot be reproduced with certainty.
 """
 
+import json
+import math
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from dashboards.errors import ReportError
 from dashboards.report.study_data import StudyData, Trial
-from dashboards.report.suite_toml import suite_toml
 
-__all__ = ["Command", "Reproduction", "TrialRow", "reproduce_section"]
+__all__ = ["Command", "Reproduction", "TrialRow", "reproduce_section", "suite_toml"]
 
 UNKNOWN = "unknown"
 
@@ -68,7 +71,12 @@ class Reproduction:
 def reproduce_section(study: StudyData) -> Reproduction:
     """Build the section."""
     trials = study.trials
-    facts = [*_commits(trials), *_changes(trials), *_locks(trials), *_completeness(study)]
+    facts = [*_commits(trials), *_changes(trials), *_locks(trials)]
+    keys = study.description.keys
+    if missing := len(set(keys) - {trial.record.key for trial in trials}):
+        facts.append((f"{missing} of the suite's {len(keys)} trials and codec baselines have no result.", True))
+    else:
+        facts.append((f"Each of the suite's {len(keys)} trials and codec baselines has a result.", False))
     return Reproduction(
         sentences=tuple(text for text, is_warning in facts if not is_warning),
         warnings=tuple(text for text, is_warning in facts if is_warning),
@@ -129,15 +137,6 @@ def _locks(trials: Sequence[Trial]) -> Facts:
         yield f"{_trials(unknown, total)} did not record requirements.lock.", True
 
 
-def _completeness(study: StudyData) -> Facts:
-    keys = study.description.keys
-    missing = len(set(keys) - {trial.record.key for trial in study.trials})
-    if missing:
-        yield f"{missing} of the suite's {len(keys)} trials and codec baselines have no result.", True
-    else:
-        yield f"Each of the suite's {len(keys)} trials and codec baselines has a result.", False
-
-
 def _row(trial: Trial) -> TrialRow:
     curves, seconds = trial.curves, trial.outcome.metrics.get("train/seconds")
     if seconds is None and curves is not None and "seconds" in curves:
@@ -193,3 +192,57 @@ def _prepare_commands(study: StudyData) -> Iterable[str]:
             for key, value in (corpus.options if corpus else {}).items()
         )
         yield f"vrnn-bench prepare {shlex.quote(dataset)} --raw RAW --out {shlex.quote(entry.shards)}{options}"
+
+
+def suite_toml(suite: Mapping[str, Any]) -> str:
+    """A suite, given as JSON values, as TOML, so that it can be run again. A null is left out: TOML has none.
+
+    Raises:
+        ReportError: a value cannot be written as TOML.
+    """
+    plain = {key: value for key, value in suite.items() if value is not None}
+    tables = {key: value for key, value in plain.items() if isinstance(value, Mapping)}
+    # TOML needs plain values first: after a table header they would belong to that table.
+    arrays = {
+        key: value
+        for key, value in plain.items()
+        if isinstance(value, list) and value and all(isinstance(member, Mapping) for member in value)
+    }
+    lines = _pairs({key: value for key, value in plain.items() if key not in tables and key not in arrays})
+    for key, value in tables.items():
+        lines += ["", f"[{_key(key)}]", *_pairs(value)]
+    for key, members in arrays.items():
+        for member in members:
+            lines += ["", f"[[{_key(key)}]]", *_pairs(member)]
+    return "\n".join(lines) + "\n"
+
+
+def _pairs(table: Mapping[str, Any]) -> list[str]:
+    return [f"{_key(key)} = {_value(value)}" for key, value in table.items() if value is not None]
+
+
+def _key(key: str) -> str:
+    bare = key.isascii() and key.replace("_", "").replace("-", "").isalnum()
+    return key if bare else _string(key)
+
+
+def _string(text: str) -> str:
+    """TOML has the escapes of JSON, and must also escape DEL, which JSON does not."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _value(value: object) -> str:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case int():
+            return str(value)
+        case float() if math.isfinite(value):
+            return repr(value)
+        case str():
+            return _string(value)
+        case list():
+            return f"[{', '.join(_value(member) for member in value if member is not None)}]"
+        case Mapping():
+            return f"{{ {', '.join(_pairs(value))} }}" if _pairs(value) else "{}"
+    raise ReportError(f"study.json: suite: {value!r} is not a valid value; run the study again")

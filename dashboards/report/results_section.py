@@ -8,12 +8,14 @@ not, with the reasons.
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, get_args
 
 from benchmarks.schema.comparison import Comparison, ComparisonRow, PairedDifference, PublishedComparison, Verdict
 from dashboards.charts.forest_plot import forest_chart
 from dashboards.charts.specs import interval_chart
 from dashboards.report.conclusions import Conclusion, Group, conclude, group_rows
+from dashboards.report.study_data import grouped
 from dashboards.text import counted, joined, typeset
 
 __all__ = ["Cell", "ForestPanel", "GroupResult", "OurScore", "Results", "ScoreTable", "place_names", "results_section"]
@@ -84,12 +86,7 @@ class Results:
 
 
 def results_section(comparison: Comparison, colours: Mapping[str, str]) -> Results:
-    """Build the section.
-
-    Args:
-        comparison: the study's comparison.
-        colours: the colour of each model.
-    """
+    """Build the section."""
     differences, groups = comparison.differences, group_rows(comparison.rows)
     places = place_names([*(group.place for group in groups), *(difference.key for difference in differences)])
     return Results(
@@ -126,8 +123,13 @@ def _headline(differences: Sequence[PairedDifference], places: Mapping[Place, st
         better, worse = difference.order
         wins.setdefault((better.model, worse.model), []).append(places[difference.key])
     winners = [f"{better} is ahead of {worse} on {joined(where)}" for (better, worse), where in wins.items()]
-    cautions = (*_pair_sentences(differences, places), *_open_sentences(differences), *_bound_sentences(settled))
-    return Conclusion(_settled_sentence(len(settled), len(differences), winners), cautions)
+    cautions = [*_pair_sentences(differences, places), *_open_sentences(differences)]
+    if loose := sum(not difference.order[1].is_exact for difference in settled):
+        cautions.append(
+            f"In {loose} of {counted(len(settled), 'settled comparison')} the score of the model behind is a lower "
+            "bound: the scores are in this order, but the log-likelihoods may not be."
+        )
+    return Conclusion(_settled_sentence(len(settled), len(differences), winners), tuple(cautions))
 
 
 def _settled_sentence(settled: int, total: int, winners: Sequence[str]) -> str:
@@ -157,15 +159,6 @@ def _open_sentences(differences: Sequence[PairedDifference]) -> Iterable[str]:
         yield f"{counted(few, 'comparison')} {verb} no verdict, which needs at least three seeds of a trained model."
 
 
-def _bound_sentences(settled: Sequence[PairedDifference]) -> Iterable[str]:
-    loose = sum(not difference.order[1].is_exact for difference in settled)
-    if loose:
-        yield (
-            f"In {loose} of {counted(len(settled), 'settled comparison')} the score of the model behind is a lower "
-            "bound: the scores are in this order, but the log-likelihoods may not be."
-        )
-
-
 def _codec_sentences(groups: Sequence[Group]) -> Iterable[str]:
     """Compare each codec baseline with the lowest rate of a model on the same split: rates compare across measures."""
     for codecs in (group for group in groups if group.is_codec):
@@ -189,10 +182,7 @@ def _codec_sentences(groups: Sequence[Group]) -> Iterable[str]:
 
 
 def _panels(differences: Sequence[PairedDifference], colours: Mapping[str, str]) -> Iterable[ForestPanel]:
-    members: dict[Place, list[PairedDifference]] = {}
-    for difference in differences:
-        members.setdefault(difference.key, []).append(difference)
-    for place, group in members.items():
+    for place, group in grouped(differences, lambda difference: difference.key).items():
         orders = [difference.order for difference in group if difference.is_settled]
         winners = [f"{better.model} is ahead of {worse.model}" for better, worse in orders]
         sentence = _settled_sentence(len(orders), len(group), winners)
@@ -200,21 +190,16 @@ def _panels(differences: Sequence[PairedDifference], colours: Mapping[str, str])
 
 
 def _score_table(comparison: Comparison, groups: tuple[Group, ...]) -> ScoreTable:
+    score = attrgetter("corpus", "protocol", "split", "measure", "model", "estimator", "num_samples")
+    published = grouped(comparison.published, score)
+
     def cell(model: str, group: Group) -> Cell:
-        return tuple(
-            OurScore(row, tuple(p for p in comparison.published if _same_score(p, row)))
-            for row in group.rows
-            if row.model == model
-        )
+        own = [row for row in group.rows if row.model == model]
+        return tuple(OurScore(row, tuple(published.get(score(row), ()))) for row in own)
 
     models = dict.fromkeys(row.model for row in comparison.rows)
     rows = tuple((model, tuple(cell(model, group) for group in groups)) for model in models)
     return ScoreTable(groups, rows, _published_sentence(comparison.published))
-
-
-def _same_score(published: PublishedComparison, row: ComparisonRow) -> bool:
-    keys = ("corpus", "protocol", "split", "measure", "model", "estimator", "num_samples")
-    return all(getattr(published, key) == getattr(row, key) for key in keys)
 
 
 def _published_sentence(published: Sequence[PublishedComparison]) -> str:

@@ -4,11 +4,10 @@ The page repeats the study's results and estimates nothing about models itself. 
 give the same bytes. Each section has a module that computes its content and a template that shows it.
 """
 
-from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.schema.comparison import Comparison, ComparisonRow
+from benchmarks.schema.comparison import Comparison
 from benchmarks.store.results import StoredStudy
 from dashboards.charts.specs import model_colours
 from dashboards.media.players import ROLES, WAVE_BOX
@@ -19,7 +18,7 @@ from dashboards.report.learning_section import learning_section
 from dashboards.report.reproduce_section import reproduce_section
 from dashboards.report.results_section import results_section
 from dashboards.report.samples_section import samples_section
-from dashboards.report.study_data import Trial, read_study_data
+from dashboards.report.study_data import read_study_data
 from dashboards.report.trust_section import trust_section
 
 __all__ = ["build_report", "write_report"]
@@ -28,17 +27,19 @@ __all__ = ["build_report", "write_report"]
 def build_report(stored: StoredStudy, comparison: Comparison) -> str:
     """Build the report of a study as one HTML document.
 
-    Args:
-        stored: the study's results, from disk or from MLflow.
-        comparison: its comparison.
-
     Raises:
         ReportError: an artifact is malformed.
         ResultFileError: a file of a trial is damaged or of another version.
     """
     study = read_study_data(stored, comparison)
     colours = model_colours([r.model for r in comparison.rows] + [t.model for t in study.trials])
-    study = replace(study, trials=tuple(_in_order(study.trials, comparison.rows, list(colours))))
+    # In the order of the results: corpora as they first appear there, models by colour, then seeds.
+    corpora, models = list(dict.fromkeys((row.corpus, row.protocol) for row in comparison.rows)), list(colours)
+    rank = {corpus: i for i, corpus in enumerate(corpora)}
+    trials = sorted(
+        study.trials, key=lambda t: (rank.get((t.corpus, t.protocol), len(rank)), models.index(t.model), t.seed)
+    )
+    study = replace(study, trials=tuple(trials))
     content = {
         "study": study,
         "colours": colours,
@@ -64,10 +65,3 @@ def write_report(stored: StoredStudy, comparison: Comparison, out: Path) -> None
         ResultFileError: a file of a trial is damaged or of another version.
     """
     write_page(build_report(stored, comparison), out)
-
-
-def _in_order(trials: Iterable[Trial], rows: Sequence[ComparisonRow], models: Sequence[str]) -> list[Trial]:
-    """The trials in the order of the results: corpora as they first appear there, models by colour, then seeds."""
-    corpora = list(dict.fromkeys((row.corpus, row.protocol) for row in rows))
-    rank = {corpus: i for i, corpus in enumerate(corpora)}
-    return sorted(trials, key=lambda t: (rank.get((t.corpus, t.protocol), len(rank)), models.index(t.model), t.seed))

@@ -1,23 +1,24 @@
 """The section "Can the results be trusted?": warnings, lost runs, spread over seeds, bounds, audits and leaks.
 
 Nothing bad is left out, and what was not recorded is said to be unknown. Equal warnings of several models or corpora
-are shown once, and warnings that differ only by their numbers are shown together.
+are shown once, and warnings that differ only by their numbers are shown together. Trials without an audit are counted
+and never assumed to be sound.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from benchmarks.schema.audit import Audit
 from benchmarks.schema.comparison import Comparison, ComparisonRow, Divergence, PairedDifference
 from benchmarks.schema.estimators import is_exact
 from benchmarks.schema.leaks import LeakCheck
-from dashboards.report.audit_summary import AuditRow, summarise_audits
 from dashboards.report.bound_curves import Bounds, find_bounds
 from dashboards.report.conclusions import group_rows
 from dashboards.report.results_section import place_names
-from dashboards.report.study_data import StudyData, Trial
+from dashboards.report.study_data import StudyData, Trial, grouped
 from dashboards.text import counted, joined, kind_of
 
-__all__ = ["CutOff", "SeedSpread", "Trust", "Warned", "trust_section"]
+__all__ = ["AuditRow", "CutOff", "SeedSpread", "Trust", "Warned", "trust_section"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,39 @@ class SeedSpread:
 
 
 @dataclass(frozen=True)
+class AuditRow:
+    """What the audits of a model's seeds found; shares are from 0 to 1.
+
+    Attributes:
+        trials: number of the model's trials.
+        audited: number of trials with an audit.
+        unscored: share of the recorded values that the protocol leaves out.
+        silent: share of frames that are constant or near-silent.
+        silent_nats: their share of the total nats; None if parts differ in sign.
+        floor_change: change of nats per frame with a variance floor of half a quantisation step; None if only the
+            model's own floor was scored.
+        below_zero: share of frames whose density on the recorded integers is above 1; None for a mass.
+        gained: nats per frame that these frames gain; None for a mass.
+        not_finite: number of frames without a finite score in all seeds.
+        warnings: one warning of each kind, with the number of seeds that have it.
+    """
+
+    corpus: str
+    protocol: str
+    model: str
+    trials: int
+    audited: int
+    unscored: float | None
+    silent: float | None
+    silent_nats: float | None
+    floor_change: float | None
+    below_zero: float | None
+    gained: float | None
+    not_finite: int | None
+    warnings: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
 class Trust:
     """The section's content. Each `*_sentence` is the conclusion of its part.
 
@@ -84,23 +118,24 @@ class Trust:
 
 
 def trust_section(study: StudyData, colours: Mapping[str, str]) -> Trust:
-    """Build the section.
-
-    Args:
-        study: the study.
-        colours: the colour of each model.
-    """
+    """Build the section."""
     comparison, groups = study.comparison, group_rows(study.comparison.rows)
     places = place_names([*(g.place for g in groups), *(d.key for d in comparison.differences)])
     codecs = {row.model for row in comparison.rows if row.estimator == "code"}
     trained = [trial for trial in study.trials if trial.model not in codecs]
-    warnings, cut_off = _grouped_warnings(comparison.warnings), tuple(_cut_off(trained))
+    warnings = _grouped_warnings(comparison.warnings)
+    ended = grouped((trial for trial in trained if not trial.diverged), lambda trial: trial.record.place)
+    cut_off = tuple(
+        CutOff(*place, len(members), sum(trial.outcome.cut_off is True for trial in members))
+        for place, members in ended.items()
+    )
     without_result = set(study.description.keys) - {trial.record.key for trial in study.trials}
     # A failed trial has no result either; it is counted once, as failed.
     missing = max(0, len(without_result) - len(comparison.failed))
     spreads = tuple(_seed_spread(places[d.key], d) for d in comparison.differences)
     rows = [(places[g.place], row) for g in groups for row in g.rows if row.estimator != "code"]
-    audits, leaks = summarise_audits(trained), study.description.leaks
+    by_model = grouped(trained, lambda trial: trial.record.place)
+    audits, leaks = tuple(_audit_row(*group) for group in by_model.items()), study.description.leaks
     return Trust(
         sentence=_lead(comparison, warnings, missing, cut_off),
         warnings=warnings,
@@ -124,11 +159,7 @@ def trust_section(study: StudyData, colours: Mapping[str, str]) -> Trust:
 def _lead(comparison: Comparison, warnings: Sequence[Sequence[Warned]], missing: int, cut_off: Sequence[CutOff]) -> str:
     texts, kinds = sum(map(len, warnings)), len(warnings)
     of_kinds = f" of {counted(kinds, 'kind')}" if kinds < texts else ""
-    counts = {
-        "diverged run": len(comparison.diverged),
-        "failed run": len(comparison.failed),
-        "missing run": missing,
-    }
+    counts = {"diverged run": len(comparison.diverged), "failed run": len(comparison.failed), "missing run": missing}
     found = [counted(texts, "warning") + of_kinds] if texts else []
     found += [counted(count, noun) for noun, count in counts.items() if count]
     sentences = [f"Problems found: {joined(found)}."] if found else []
@@ -149,15 +180,6 @@ def _grouped_warnings(warnings: Sequence[str]) -> tuple[tuple[Warned, ...], ...]
     for text, places in merged.items():
         kinds.setdefault(kind_of(text), []).append(Warned(text, tuple(places)))
     return tuple(map(tuple, kinds.values()))
-
-
-def _cut_off(trials: Sequence[Trial]) -> Iterable[CutOff]:
-    members: dict[tuple[str, str, str], list[bool]] = {}
-    for trial in trials:
-        if not trial.diverged:
-            members.setdefault(trial.record.place, []).append(trial.outcome.cut_off is True)
-    for key, cut_off in members.items():
-        yield CutOff(*key, len(cut_off), sum(cut_off))
 
 
 def _runs_sentence(study: StudyData, missing: int, cut_off: Sequence[CutOff]) -> str:
@@ -185,9 +207,8 @@ def _seeds_sentence(rows: Sequence[ComparisonRow], spreads: Sequence[SeedSpread]
     sentences = [f"Each model has {seeds if fewest == most else f'{fewest} to {seeds}'}."]
     ratios = [spread.ratio for spread in spreads if spread.ratio is not None]
     if ratios:
-        beyond = sum(ratio > 1 for ratio in ratios)
+        beyond, total = sum(ratio > 1 for ratio in ratios), counted(len(ratios), "difference")
         verb = "is" if beyond == 1 else "are"
-        total = counted(len(ratios), "difference")
         sentences.append(f"{beyond} of {total} {verb} larger than the seed std of both models.")
     if unknown := len(spreads) - len(ratios):
         sentences.append(f"The seed std is unknown for {counted(unknown, 'difference')}.")
@@ -205,6 +226,40 @@ def _error_sentence(rows: Sequence[tuple[str, ComparisonRow]]) -> str:
     return (
         f"The Monte Carlo error is known for {len(known)} of {counted(len(bounds), 'bound')}; the largest is "
         f"{error:.2f} nats per sequence ({row.model}, {row.label}, {place})."
+    )
+
+
+def _audit_row(place: tuple[str, str, str], trials: Sequence[Trial]) -> AuditRow:
+    """The worst of the seeds of one model: the largest share left out, the largest change."""
+    audits = [trial.audit for trial in trials if trial.audit is not None]
+    warnings: dict[str, list[str]] = {}
+    for audit in audits:
+        # A seed counts once for each kind of warning.
+        for kind, warning in {kind_of(warning): warning for warning in audit.warnings}.items():
+            warnings.setdefault(kind, []).append(warning)
+
+    def silent_nats(audit: Audit) -> float | None:
+        shares = [part.share_of_nats for part in audit.parts if part.name != "other"]
+        known = [share for share in shares if share is not None]
+        return sum(known) if known and len(known) == len(shares) else None
+
+    def worst(value: Callable[[Audit], float | None]) -> float | None:
+        found = [known for audit in audits if (known := value(audit)) is not None]
+        return max(found, key=abs, default=None)
+
+    return AuditRow(
+        *place,
+        trials=len(trials),
+        audited=len(audits),
+        unscored=worst(lambda audit: audit.coverage.share_left_out),
+        silent=worst(lambda audit: sum(part.share_of_frames for part in audit.parts if part.name != "other")),
+        silent_nats=worst(silent_nats),
+        # The first floor is the model's own, the last is half a quantisation step.
+        floor_change=worst(lambda audit: audit.floors[-1].change if len(audit.floors) > 1 else None),
+        below_zero=worst(lambda audit: audit.below_zero and audit.below_zero.share_of_frames),
+        gained=worst(lambda audit: audit.below_zero and audit.below_zero.nats_per_frame),
+        not_finite=sum(audit.not_finite for audit in audits) if audits else None,
+        warnings=tuple((alike[0], len(alike)) for alike in warnings.values()),
     )
 
 

@@ -8,8 +8,7 @@ import pytest
 from benchmarks.suites.suite import load_suite
 from dashboards.errors import ReportError
 from dashboards.page import render
-from dashboards.report.reproduce_section import reproduce_section
-from dashboards.report.suite_toml import suite_toml
+from dashboards.report.reproduce_section import reproduce_section, suite_toml
 from tests.dashboards.corpora import corpus, study, trial
 from tests.dashboards.studies import COMMIT, HOSTILE_TEXT, LOCK, compared, suite
 
