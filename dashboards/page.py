@@ -24,7 +24,6 @@ from dashboards.text import typeset
 
 __all__ = ["environment", "policy_of", "render", "write_page"]
 
-TEMPLATES = files("dashboards") / "templates"
 STYLES = ("base", "results", "trust", "learning", "samples", "data", "print")
 SCRIPTS = ("charts", "tables", "players", "replay", "folds", "theme")
 
@@ -68,7 +67,7 @@ def environment() -> Environment:
 
 
 def _read(name: str) -> str:
-    return (TEMPLATES / name).read_text(encoding="utf-8")
+    return (files("dashboards") / "templates" / name).read_text(encoding="utf-8")
 
 
 @functools.cache

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 __all__ = ["counted", "joined", "kind_of", "typeset"]
 
-_MINUS = "−"
 _NUMBER = re.compile(r"-?\d[\d.,]*")
 _BRACKETS_AT_END = re.compile(r" \([^()]*\)$")
 
@@ -22,7 +21,7 @@ def joined(texts: Sequence[str]) -> str:
 
 def typeset(value: float, form: str) -> str:
     """A number in a format such as ".2f" or "+.1f", with a true minus sign."""
-    return f"{value:{form}}".replace("-", _MINUS)
+    return f"{value:{form}}".replace("-", "−")
 
 
 def kind_of(text: str) -> str:

@@ -18,7 +18,6 @@ LEAST_POINTS = 16
 """A curve may always have this many points."""
 MOST_POINTS = 800
 """A curve never needs more: most charts are half as many pixels wide."""
-KEPT_PER_BUCKET = 4
 
 
 def points_per_curve(curves: int) -> int:
@@ -40,17 +39,11 @@ def thin(series: Sequence[npt.NDArray[np.float64]], budget: int) -> npt.NDArray[
     if length <= budget:
         return np.arange(length)
     # Each bucket keeps up to 4 positions for each array.
-    buckets = max(1, budget // (KEPT_PER_BUCKET * len(series)))
+    buckets = max(1, budget // (4 * len(series)))
     edges = np.linspace(0, length, buckets + 1).astype(int)
-    kept = {
-        position
-        for start, end in pairwise(edges)
-        for values in series
-        for position in _corners(values[start:end], start)
-    }
+    kept: set[int] = set()
+    for start, end in pairwise(edges):
+        for values in series:
+            bucket = values[start:end]
+            kept |= {start, end - 1, start + int(bucket.argmin()), start + int(bucket.argmax())}
     return np.array(sorted(kept))
-
-
-def _corners(values: npt.NDArray[np.float64], start: int) -> tuple[int, int, int, int]:
-    """Positions of the first, the last, the lowest and the highest value."""
-    return start, start + len(values) - 1, start + int(values.argmin()), start + int(values.argmax())

@@ -12,14 +12,17 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import chain
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
 from benchmarks.schema.live_status import LiveEpoch, LiveStudy, LiveTrial
-from benchmarks.store.live_reader import LiveReader
+from benchmarks.schema.samples import SampleEntry
+from benchmarks.store.live_reader import LONGEST_TEXT, LiveReader
 from dashboards.charts.specs import model_colours
 from dashboards.charts.thinning import thin
-from dashboards.live.latest_samples import latest_samples
+from dashboards.errors import ReportError
+from dashboards.media.players import ROLES, Sample, drawings
 from dashboards.text import counted, typeset
 
 __all__ = ["StateCache", "live_state"]
@@ -27,13 +30,11 @@ __all__ = ["StateCache", "live_state"]
 MOST_DRAWN = 40
 MOST_POINTS = 200
 MOST_RUNNING = 40
-MOST_ENDS = 12
-MOST_SPEEDS = 120
+MOST_SAMPLES = 6
+LONGEST_PATH = 30_000
 HOUR = 3_600_000
 SILENT = 600_000
 """In milliseconds; after this long without an update the page says so."""
-REUSE = 5.0
-STATUSES = ("running", "done", "diverged", "failed", "stopped")
 
 
 class StateCache:
@@ -60,17 +61,12 @@ class StateCache:
             made = json.dumps(live_state(self._reader, study), allow_nan=False).encode()
             ended = time.monotonic()
             self._states = {name: entry for name, entry in self._states.items() if entry[0] > ended}
-            self._states[study] = (ended + max(0.5, REUSE * (ended - began)), made)
+            self._states[study] = (ended + max(0.5, 5 * (ended - began)), made)
             return made
 
 
 def live_state(reader: LiveReader, study: str, now: int | None = None) -> dict[str, Any]:
-    """The state of a study.
-
-    Args:
-        reader: reads the store.
-        study: the study's name.
-        now: milliseconds since 1970; None takes the clock.
+    """The state of a study at `now`, in milliseconds since 1970; None takes the clock.
 
     Raises:
         StudyError: the study is unknown or was never started, or the store cannot be read.
@@ -83,7 +79,10 @@ def live_state(reader: LiveReader, study: str, now: int | None = None) -> dict[s
     counts = _counts(status)
     colours = model_colours([*status.models, *sorted({trial.model for trial in status.trials})])
     updates = [*(e.at for e in chain(*epochs.values())), *(t.ended or t.started for t in status.trials)]
-    phase = _phase(status, running)
+    if status.status in ("RUNNING", "SCHEDULED"):
+        phase = "running" if running else "idle"
+    else:
+        phase = "finished" if status.status == "FINISHED" else "stopped"
     return {
         "study": study,
         "phase": phase,
@@ -95,23 +94,18 @@ def live_state(reader: LiveReader, study: str, now: int | None = None) -> dict[s
         "panels": _panels(drawn, epochs, colours),
         "undrawn": sum(trial.trained for trial in status.trials) - len(drawn),
         "speed": _speed(drawn, epochs),
-        "ends": [{"id": f"{t.run_id}-{t.ended}", "name": t.name, "status": t.status} for t in ended[:MOST_ENDS]],
-        "samples": latest_samples(reader, ended, colours),
+        "ends": [{"id": f"{t.run_id}-{t.ended}", "name": t.name, "status": t.status} for t in ended[:12]],
+        "samples": _latest_samples(reader, ended, colours),
         "updated": datetime.fromtimestamp(now / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
     }
 
 
 def _counts(status: LiveStudy) -> dict[str, int | None]:
-    counts: dict[str, int | None] = {name: sum(t.status == name for t in status.trials) for name in STATUSES}
+    statuses = ("running", "done", "diverged", "failed", "stopped")
+    counts: dict[str, int | None] = {name: sum(t.status == name for t in status.trials) for name in statuses}
     # A stopped trial waits for the next run of the study.
     waiting = None if status.planned is None else status.planned - len(status.trials) + (counts["stopped"] or 0)
     return counts | {"total": status.planned, "waiting": waiting}
-
-
-def _phase(status: LiveStudy, running: Sequence[LiveTrial]) -> str:
-    if status.status in ("RUNNING", "SCHEDULED"):
-        return "running" if running else "idle"
-    return "finished" if status.status == "FINISHED" else "stopped"
 
 
 def _lead(phase: str, counts: Mapping[str, int | None], silence: int) -> str:
@@ -191,16 +185,13 @@ def _panels(
                 "best": max(points, key=lambda point: point[1]),
             }
             panels.setdefault((trial.corpus, trial.protocol), []).append(line)
-    return [
-        {"title": f"{corpus}, {protocol}", "sentence": _best(lines), "lines": lines}
-        for (corpus, protocol), lines in sorted(panels.items())
-    ]
-
-
-def _best(lines: Sequence[Mapping[str, Any]]) -> str:
-    best = max(lines, key=lambda line: line["best"][1])
-    epoch, value = best["best"]
-    return f"Best of {counted(len(lines), 'curve')}: {best['name']}, {typeset(value, '.3f')} at epoch {epoch}."
+    shown: list[dict[str, Any]] = []
+    for (corpus, protocol), lines in sorted(panels.items()):
+        best = max(lines, key=lambda line: line["best"][1])
+        epoch, value = best["best"]
+        sentence = f"Best of {counted(len(lines), 'curve')}: {best['name']}, {typeset(value, '.3f')} at epoch {epoch}."
+        shown.append({"title": f"{corpus}, {protocol}", "sentence": sentence, "lines": lines})
+    return shown
 
 
 def _thinned(points: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
@@ -227,4 +218,42 @@ def _speed(drawn: Sequence[LiveTrial], epochs: Mapping[str, Sequence[LiveEpoch]]
         latest[run_id] = speed
         points.append((at, round(sum(latest.values()))))
     now = [latest[run_id] for run_id in sorted(running) if run_id in latest]
-    return {"now": round(sum(now)) if now else None, "trials": len(now), "points": points[-MOST_SPEEDS:]}
+    return {"now": round(sum(now)) if now else None, "trials": len(now), "points": points[-120:]}
+
+
+def _latest_samples(
+    reader: LiveReader, newest_first: Sequence[LiveTrial], colours: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """One sample of each of the trials that ended most recently and have any, at most `MOST_SAMPLES`."""
+    # A sample generated from nothing shows most about the model.
+    order = ("generated", "continuation", "reconstruction", "real")
+    shown: list[dict[str, Any]] = []
+    # Listing samples costs a request to the store per trial, so the number of trials is limited too.
+    for trial in [t for t in newest_first if t.trained and t.status == "done"][: 2 * MOST_SAMPLES]:
+        if len(shown) == MOST_SAMPLES:
+            break
+        entries = reader.samples(trial)
+        if entries:
+            entry = min(entries, key=lambda entry: order.index(entry.role))
+            shown.append(_shown(reader, trial, entry) | {"colour": colours[trial.model]})
+    return shown
+
+
+def _shown(reader: LiveReader, trial: LiveTrial, entry: SampleEntry) -> dict[str, Any]:
+    common = {
+        "id": trial.run_id,
+        "trial": trial.name,
+        "role": ROLES[entry.role],
+        "caption": entry.caption[:LONGEST_TEXT],
+        "kind": entry.kind,
+    }
+    if entry.kind == "speech":
+        return common | {"url": f"sample/{trial.run_id}/{quote(entry.file, safe='')}"}
+    try:
+        content = reader.drawing(trial, entry.file)
+        drawing = drawings([Sample(entry.file, "pen", entry.role, "", content)])[0]
+    except ReportError:
+        return common | {"path": "", "box": "0 0 1 1"}
+    # The page says that a path without content is too large.
+    path = drawing.path if len(drawing.path) <= LONGEST_PATH else ""
+    return common | {"path": path, "box": f"0 0 {drawing.width} {drawing.height}"}

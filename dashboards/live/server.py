@@ -18,9 +18,7 @@ from dashboards.live.site import Answer, Site, message_page
 
 __all__ = ["StudyServer", "is_loopback"]
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MOST_THREADS = 24
-IDLE_SECONDS = 10.0
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -32,10 +30,15 @@ HEADERS = {
 
 def is_loopback(host: str) -> bool:
     """Whether a server that listens on `host` can be reached only from this machine."""
+    address = _address(host)
+    return host == "localhost" or (address is not None and address.is_loopback)
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(host)
     except ValueError:
-        return False
+        return None
 
 
 class StudyServer(ThreadingHTTPServer):
@@ -46,12 +49,7 @@ class StudyServer(ThreadingHTTPServer):
     request_queue_size = 64
 
     def __init__(self, site: Site, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Listen.
-
-        Args:
-            site: the pages.
-            host: the address to listen on.
-            port: the port; 0 takes a free one.
+        """Listen on `host`; port 0 takes a free one.
 
         Raises:
             OSError: the server cannot listen there.
@@ -76,9 +74,9 @@ class StudyServer(ThreadingHTTPServer):
         if host is None or re.search(r"[\s/@?#\\]", header or ""):
             return False
         # A local name is always accepted, because only this machine can use it to reach the server.
-        if host in (*LOOPBACK, self._host.lower()):
+        if host in ("127.0.0.1", "localhost", "::1", self._host.lower()):
             return True
-        return self._host in ("0.0.0.0", "::") and (_is_address(host) or host == socket.gethostname().lower())  # noqa: S104
+        return self._host in ("0.0.0.0", "::") and (_address(host) is not None or host == socket.gethostname().lower())  # noqa: S104
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
         """Start a thread for the request, or drop it if too many are busy."""
@@ -99,16 +97,8 @@ class StudyServer(ThreadingHTTPServer):
         """Print nothing: a closed connection is not an error, and other errors were answered with 500."""
 
 
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
 class _Handler(BaseHTTPRequestHandler):
-    timeout = IDLE_SECONDS
+    timeout = 10.0
 
     @property
     def _listener(self) -> StudyServer:

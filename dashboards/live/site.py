@@ -19,11 +19,9 @@ from dashboards.page import policy_of, render
 
 __all__ = ["Answer", "Site", "message_page", "study_path"]
 
-NO_SOURCES = "default-src 'none'"
 TYPES = {"flac": "audio/flac", "json": "application/json"}
 RUN_ID = re.compile(r"[0-9a-f]{32}")
-LIVE_STYLES, LIVE_SCRIPTS = ("base", "live"), ("theme", "live")
-MOST_REPORTS = 4
+STYLES = ("base", "live")
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,7 @@ class Answer:
     status: HTTPStatus
     content_type: str
     body: bytes
-    policy: str = NO_SOURCES
+    policy: str = "default-src 'none'"
 
 
 def study_path(study: str, page: str) -> str:
@@ -56,7 +54,7 @@ class Site:
         self._mlflow = mlflow
         self._states = StateCache(self.reader)
         # A report is rebuilt when the study changes, which its version tells.
-        self._built_report = functools.lru_cache(MOST_REPORTS)(lambda study, version: build(study))
+        self._built_report = functools.lru_cache(4)(lambda study, version: build(study))
         self._building = threading.Lock()
 
     def answer(self, path: str) -> Answer:
@@ -73,11 +71,11 @@ class Site:
             case ("",):
                 studies = [(entry, quote(entry.name, safe="")) for entry in self.reader.studies()]
                 content = {"studies": studies, "mlflow": self._mlflow}
-                return _page(render("index.html.j2", content, styles=LIVE_STYLES, scripts=("theme",)))
+                return _page(render("index.html.j2", content, styles=STYLES, scripts=("theme",)))
             case ("study", study, "live"):
                 self.reader.experiment(study)
                 content = {"study": study, "mlflow": self._mlflow}
-                return _page(render("live.html.j2", content, styles=LIVE_STYLES, scripts=LIVE_SCRIPTS, served=True))
+                return _page(render("live.html.j2", content, styles=STYLES, scripts=("theme", "live"), served=True))
             case ("study", study, "state.json"):
                 return Answer(HTTPStatus.OK, "application/json", self._states.state(study))
             case ("study", study, "report"):

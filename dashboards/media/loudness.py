@@ -20,7 +20,6 @@ TARGET_LUFS = -23.0
 CEILING_DB = -1.0
 """Highest true peak in dB of full scale."""
 BLOCK_SECONDS = 0.4
-OVERSAMPLING = 4
 MEASURED_PEAK = 0.5
 """torchaudio clips its weighting filter, which gains up to 4 dB, at full scale; a signal with this peak stays below."""
 
@@ -70,16 +69,16 @@ def equalise(sounds: Sequence[Sound]) -> list[Levelled]:
     ]
     # The highest loudness that all clips can reach without exceeding the ceiling.
     target = min([TARGET_LUFS, *headroom])
-    return [_levelled(sound, level, target) for sound, level in zip(sounds, measured, strict=True)]
-
-
-def _levelled(sound: Sound, level: float | None, target: float) -> Levelled:
-    if level is None:
-        short = sound.seconds < BLOCK_SECONDS
-        reason = f"shorter than {BLOCK_SECONDS:g} s" if short else "silent (below −70 LUFS)"
-        return Levelled(sound, None, None, reason)
-    gain = target - level
-    return Levelled(Sound(sound.signal * 10 ** (gain / 20), sound.rate), level, gain)
+    levelled: list[Levelled] = []
+    for sound, level in zip(sounds, measured, strict=True):
+        if level is None:
+            short = sound.seconds < BLOCK_SECONDS
+            reason = f"shorter than {BLOCK_SECONDS:g} s" if short else "silent (below −70 LUFS)"
+            levelled.append(Levelled(sound, None, None, reason))
+        else:
+            gain = target - level
+            levelled.append(Levelled(Sound(sound.signal * 10 ** (gain / 20), sound.rate), level, gain))
+    return levelled
 
 
 def measure(sound: Sound) -> float | None:
@@ -98,5 +97,5 @@ def true_peak(sound: Sound) -> float:
     if not sound.signal.any():
         return -np.inf
     # Resampling can lower a peak that is at a sample, so both maxima count.
-    finer = resample(torch.from_numpy(sound.signal)[None], sound.rate, OVERSAMPLING * sound.rate)
+    finer = resample(torch.from_numpy(sound.signal)[None], sound.rate, 4 * sound.rate)
     return 20 * float(np.log10(max(float(finer.abs().max()), float(np.abs(sound.signal).max()))))

@@ -38,7 +38,6 @@ WAVE_BOX = f"0 0 {WAVE_COLUMNS} {WAVE_HEIGHT}"
 INK_UNITS = 1000.0
 LEAST_EXTENT = 1e-6
 """In pen units; a smaller drawing is a point, which is not enlarged."""
-INK_MARGIN = 0.03
 
 Strokes = list[list[tuple[float, float]]]
 
@@ -126,11 +125,7 @@ class Drawing:
 
 
 def clips(samples: Sequence[Sample], container: Container = "flac") -> list[Clip]:
-    """The speech samples as clips at one loudness, on one scale of amplitude and time.
-
-    Args:
-        samples: samples of one corpus; drawings are skipped.
-        container: the sound format.
+    """The speech samples of one corpus as clips at one loudness, on one scale of amplitude and time.
 
     Raises:
         ReportError: a file cannot be decoded.
@@ -206,7 +201,7 @@ def drawings(samples: Sequence[Sample]) -> list[Drawing]:
     """
     traces = [(sample, _strokes(sample)) for sample in samples if sample.kind == "pen"]
     # One scale for the whole corpus, from its largest drawing.
-    extent = max((max(_size(strokes)) for _, strokes in traces), default=0.0)
+    extent = max((max(_box(strokes)[2:]) for _, strokes in traces), default=0.0)
     scale = INK_UNITS / extent if extent >= LEAST_EXTENT else 1.0
     return [_drawing(sample, strokes, scale) for sample, strokes in traces]
 
@@ -221,21 +216,16 @@ def _strokes(sample: Sample) -> Strokes:
     return [stroke for stroke in strokes if stroke]
 
 
-def _corners(strokes: Strokes) -> tuple[float, float, float, float]:
+def _box(strokes: Strokes) -> tuple[float, float, float, float]:
+    """Left and top edge, width and height."""
     points = [point for stroke in strokes for point in stroke] or [(0.0, 0.0)]
     xs, ys = zip(*points, strict=True)
-    return min(xs), min(ys), max(xs), max(ys)
-
-
-def _size(strokes: Strokes) -> tuple[float, float]:
-    left, top, right, bottom = _corners(strokes)
-    return right - left, bottom - top
+    return min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)
 
 
 def _drawing(sample: Sample, strokes: Strokes, scale: float) -> Drawing:
-    left, top, _, _ = _corners(strokes)
-    width, height = _size(strokes)
-    margin = INK_MARGIN * INK_UNITS
+    left, top, width, height = _box(strokes)
+    margin = 0.03 * INK_UNITS
     placed = [[((x - left) * scale + margin, (y - top) * scale + margin) for x, y in s] for s in strokes]
     recorded, generated = _split(placed, sample.prime_steps)
     return Drawing(

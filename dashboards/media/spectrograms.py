@@ -24,11 +24,7 @@ __all__ = ["RANGE_DB", "Spectrogram", "Tick", "frequency_ticks", "palette_bar", 
 
 RANGE_DB = 80.0
 BANDS = 48
-HOP_SECONDS = 0.01
-WINDOW_SECONDS = 0.025
-LEAST_RESOLUTION_HZ = 16.0
 LEVELS = 64
-FREQUENCIES = (0, 500, 1000, 2000, 4000, 8000, 16000)
 OCTAVES = (0, 125, 250, 500, 1000, 2000, 4000, 8000, 16000)
 MOST_TICKS = 6
 
@@ -64,7 +60,10 @@ def spectrograms(sounds: Sequence[Sound]) -> list[Spectrogram]:
     """The spectrograms of sounds on one scale of level and frequency (up to half of the lowest sample rate)."""
     highest = min((sound.rate for sound in sounds), default=0) / 2
     powers = [_power(sound) for sound in sounds]
-    mels = [_mel(power, sound.rate, highest) for power, sound in zip(powers, sounds, strict=True)]
+    mels = [
+        MelScale(BANDS, sound.rate, f_max=highest, n_stft=power.shape[0])(power).double().numpy()
+        for power, sound in zip(powers, sounds, strict=True)
+    ]
     loudest = max((float(mel.max()) for mel in mels), default=0.0) or 1.0
     return [
         Spectrogram(
@@ -78,24 +77,21 @@ def spectrograms(sounds: Sequence[Sound]) -> list[Spectrogram]:
 
 
 def _hop(rate: int) -> int:
-    return max(1, round(HOP_SECONDS * rate))
+    """10 ms in samples."""
+    return max(1, round(0.01 * rate))
 
 
 def _power(sound: Sound) -> torch.Tensor:
     """Power `[frequencies, hops]`; the signal is padded with zeros at both ends."""
     transform = Transform(
-        # Fine enough for the lowest mel bands, and a power of two for speed.
-        n_fft=2 ** math.ceil(math.log2(sound.rate / LEAST_RESOLUTION_HZ)),
-        win_length=round(WINDOW_SECONDS * sound.rate),
+        # At least one bin per 16 Hz, fine enough for the lowest mel bands, and a power of two for speed.
+        n_fft=2 ** math.ceil(math.log2(sound.rate / 16)),
+        # 25 ms in samples.
+        win_length=round(0.025 * sound.rate),
         hop_length=_hop(sound.rate),
         pad_mode="constant",
     )
     return transform(torch.from_numpy(sound.signal if sound.signal.size else np.zeros(1)).float())
-
-
-def _mel(power: torch.Tensor, rate: int, highest: float) -> npt.NDArray[np.float64]:
-    scale = MelScale(BANDS, rate, f_max=highest, n_stft=power.shape[0])
-    return scale(power).double().numpy()
 
 
 def _dominant(power: torch.Tensor, rate: int) -> tuple[str, float]:
@@ -130,7 +126,7 @@ def frequency_ticks(highest: float) -> list[Tick]:
     """Ticks of the mel axis from 0 to `highest` Hz, from the bottom."""
     return [
         Tick(_to_mel(frequency) / _to_mel(highest), f"{frequency // 1000}k" if frequency >= 1000 else str(frequency))
-        for frequency in FREQUENCIES
+        for frequency in (0, 500, 1000, 2000, 4000, 8000, 16000)
         if frequency <= highest
     ]
 
