@@ -89,14 +89,12 @@ def _split_at(strokes: Strokes, first: int) -> tuple[Strokes, Strokes]:
 
 
 def _group(strokes: Strokes, colour: str) -> list[str]:
-    paths = [f'<path d="{_path(stroke)}"/>' for stroke in strokes]
+    paths: list[str] = []
+    for stroke in strokes:
+        # A single point becomes a line of no length, which a round pen draws as a dot.
+        points = stroke if len(stroke) > 1 else np.repeat(stroke, 2, axis=0)
+        paths.append(f'<path d="M{"L".join(f"{x:.1f} {y:.1f}" for x, y in points)}"/>')
     return [f'<g stroke="{colour}">', *paths, "</g>"] if paths else []
-
-
-def _path(stroke: npt.NDArray[np.float64]) -> str:
-    """A polyline; a single point becomes a line of no length, which a round pen draws as a dot."""
-    points = stroke if len(stroke) > 1 else np.repeat(stroke, 2, axis=0)
-    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
 
 
 def svg_to_png(svg: str) -> bytes:

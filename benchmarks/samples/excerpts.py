@@ -43,7 +43,11 @@ def _excerpt(shards: ShardSet, row: int, number: int) -> Excerpt:
     if isinstance(signal, Ink):
         part, whole = min(len(signal), _MOST_POINTS), len(signal)
         caption = f"{name}, {_extent(f'{part:,}', f'{whole:,}')} points"
-        return Excerpt(f"excerpt-{number}.json", "pen", caption, _strokes_json(signal, part))
+        points = np.stack([signal.x[:part], signal.y[:part]], axis=1)
+        ends = np.flatnonzero(signal.pen_up[:part]) + 1
+        strokes = [stroke.tolist() for stroke in np.split(points, ends) if len(stroke)]
+        content = json.dumps({"strokes": strokes}).encode()
+        return Excerpt(f"excerpt-{number}.json", "pen", caption, content)
     rate = shards.manifest.sample_rate or 1
     pcm = signal[: round(EXCERPT_SECONDS * rate)]
     caption = f"{name}, {_extent(f'{len(pcm) / rate:.2f}', f'{len(signal) / rate:.2f}')} s"
@@ -52,10 +56,3 @@ def _excerpt(shards: ShardSet, row: int, number: int) -> Excerpt:
 
 def _extent(part: str, whole: str) -> str:
     return whole if part == whole else f"the first {part} of {whole}"
-
-
-def _strokes_json(ink: Ink, points: int) -> bytes:
-    ends = np.flatnonzero(ink.pen_up[:points]) + 1
-    path = np.stack([ink.x[:points], ink.y[:points]], axis=1)
-    strokes = [stroke.tolist() for stroke in np.split(path, ends) if len(stroke)]
-    return json.dumps({"strokes": strokes}).encode()

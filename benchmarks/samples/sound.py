@@ -49,21 +49,16 @@ def to_sound(wave: npt.NDArray[np.float64]) -> Sound:
     """
     if broken := int((~np.isfinite(wave)).sum()):
         raise NotFiniteError(f"{broken} of {len(wave)} samples are not finite")
-    faded = wave * _fade(len(wave))
-    gain = 1.0
+    # A window that rises from 0 at the first sample and falls to 0 at the last, in half periods of a cosine.
+    steps = min(FADE_SAMPLES, (len(wave) + 1) // 2)  # a short file is faded over its halves
+    rise = 0.5 - 0.5 * np.cos(np.pi * np.arange(steps) / FADE_SAMPLES)
+    window = np.ones(len(wave))
+    window[:steps] = rise
+    window[len(wave) - steps :] = rise[::-1]
+    faded, gain = wave * window, 1.0
     if faded.max(initial=0.0) > _HIGHEST or faded.min(initial=0.0) < _LOWEST:
         gain = _SCALED_PEAK / float(np.abs(faded).max())
     return Sound(np.rint(faded * gain).astype(np.int16), 20 * math.log10(gain))
-
-
-def _fade(length: int) -> npt.NDArray[np.float64]:
-    """A window that rises from 0 at the first sample and falls to 0 at the last, in half periods of a cosine."""
-    steps = min(FADE_SAMPLES, (length + 1) // 2)  # a short file is faded over its halves
-    rise = 0.5 - 0.5 * np.cos(np.pi * np.arange(steps) / FADE_SAMPLES)
-    window = np.ones(length)
-    window[:steps] = rise
-    window[length - steps :] = rise[::-1]
-    return window
 
 
 def encode(pcm: npt.NDArray[np.int16], container: Container) -> bytes:

@@ -172,7 +172,9 @@ def _write(
         SampleEntry(
             kind=kind,
             role=sample.role,
-            caption=_caption(sample, files),
+            # A sound that was scaled says so, since its loudness cannot be compared.
+            caption=sample.caption
+            + (f", scaled by {files['gain_db']:.1f} dB to full scale" if files.get("gain_db") else ""),
             source=sample.source,
             temperature=sample.temperature,
             seed=seed,
@@ -184,12 +186,6 @@ def _write(
     )
     (target / SampleList.file_name).write_bytes(SampleList(samples=entries).to_bytes())
     return entries
-
-
-def _caption(sample: Sample, files: dict[str, Any]) -> str:
-    """The caption; it says where a sound was scaled, since its loudness cannot be compared then."""
-    gain = files.get("gain_db")
-    return f"{sample.caption}, scaled by {gain:.1f} dB to full scale" if gain else sample.caption
 
 
 def _write_sounds(

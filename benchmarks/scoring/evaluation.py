@@ -19,7 +19,7 @@ from vrnn.device.device import computing_device, padded_frames
 from vrnn.device.precision import Precision, allow_tf32, arithmetic, parameter_dtype
 from vrnn.likelihood.bounds import Repeated, elbo, exact, frame_terms, iwae, repeated
 from vrnn.likelihood.fivo import fivo
-from vrnn.models import LatentModel, ModelConfig, SequenceModel
+from vrnn.models import LatentModel, SequenceModel
 from vrnn.scan.packed_weights import unchanging_weights
 from vrnn.training import Checkpoint
 from vrnn.training.data_loading import BatchLoader, loader_threads, prefetch
@@ -104,19 +104,15 @@ def score_batches(model: SequenceModel, batches: Iterable[Batch], request: Score
 def fit_to_memory(model: SequenceModel, batches: Iterable[Batch], request: ScoreRequest) -> Iterator[Batch]:
     """Cut batches into ones small enough for memory, on the device and in the precision of the model."""
     parameter = next(model.parameters())
+    width = max(model.config.hidden, model.config.decoder, 1)
     for batch in batches:
-        for part in _split(batch, model.config, request.num_samples):
-            yield part.to(parameter.device, parameter.dtype)
-
-
-def _split(batch: Batch, config: ModelConfig, samples: int) -> Iterator[Batch]:
-    """Cut by sequences, until one sample of all frames, and one frame of all samples, fits."""
-    width = max(config.hidden, config.decoder, 1)
-    size = max(1, _ELEMENTS // (width * max(len(batch.mask), samples)))
-    for start in range(0, len(batch.ids), size):
-        part = slice(start, start + size)
-        frames = padded_frames(batch.frames.device)(int(batch.lengths[part].max()))
-        yield Batch(batch.ids[part], batch.frames[:frames, part], batch.mask[:frames, part], batch.lengths[part])
+        # Cut by sequences, until one sample of all frames, and one frame of all samples, fits.
+        size = max(1, _ELEMENTS // (width * max(len(batch.mask), request.num_samples)))
+        for start in range(0, len(batch.ids), size):
+            part = slice(start, start + size)
+            frames = padded_frames(batch.frames.device)(int(batch.lengths[part].max()))
+            cut = Batch(batch.ids[part], batch.frames[:frames, part], batch.mask[:frames, part], batch.lengths[part])
+            yield cut.to(parameter.device, parameter.dtype)
 
 
 def frame_nats(model: SequenceModel, batch: Batch, request: ScoreRequest) -> Tensor:
@@ -153,12 +149,7 @@ def _bound(model: LatentModel, batch: Batch, request: ScoreRequest, repetition: 
         return elbo(model, batch.frames, batch.mask, draw(repetition)).value
     # Repetition r takes the samples r K to (r + 1) K - 1, so that repetitions are independent.
     numbers = range(repetition * samples, (repetition + 1) * samples)
+    at_once = max(1, _ELEMENTS // (batch.mask.numel() * max(model.config.hidden, 1)))  # as many as fit into memory
     with closing(prefetch(draw, numbers, loader_threads(batch.frames.device))) as draws:
-        return iwae(model, batch.frames, batch.mask, _stack_samples(draws, batch, model.config.hidden))
-
-
-def _stack_samples(noise: Iterator[Tensor], batch: Batch, hidden: int) -> Iterator[Tensor]:
-    """As many samples at once as fit into memory."""
-    size = max(1, _ELEMENTS // (batch.mask.numel() * max(hidden, 1)))
-    while chunk := list(itertools.islice(noise, size)):
-        yield torch.stack(chunk)
+        chunks = iter(lambda: list(itertools.islice(draws, at_once)), [])  # ends when no draw is left
+        return iwae(model, batch.frames, batch.mask, map(torch.stack, chunks))

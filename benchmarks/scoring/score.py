@@ -108,8 +108,6 @@ class ScoreSummary:
     """The score of a split in the units that people use.
 
     Attributes:
-        sequences: number of scored sequences.
-        frames: number of scored frames.
         nats_per_sequence: mean over sequences.
         nats_per_frame: total nats over total frames.
         bits_per_sample: code length of an int16 sample; None for pen. See `bits_scale`.

@@ -28,7 +28,6 @@ class Change:
     """One model on one corpus, before and after.
 
     Attributes:
-        corpus, protocol, model: of both.
         identical: whether every sequence's score by every estimator has the same bits, seed by seed.
         difference: after minus before; positive where the model became better.
     """
@@ -45,7 +44,6 @@ class Changes:
     """What changed from one study, or commit, to another.
 
     Attributes:
-        before, after: their names.
         changes: one for each model that both have.
         only_before, only_after: corpus, protocol and model of those that only one has.
     """
@@ -104,10 +102,14 @@ def _changes(before: str, old: Sequence[ScoredTrial], after: str, new: Sequence[
         for trial in side
         if _place(trial) in shared
     ]
-    found = compare_pairs(renamed, claims)
-    changes = [
-        _change(difference, difference.first.model.removesuffix(f" in {after}"), old, new) for difference in found
-    ]
+    changes: list[Change] = []
+    columns = ["estimator", "num_samples", "id", "nats"]
+    for difference in compare_pairs(renamed, claims):
+        place = (difference.corpus, difference.protocol, difference.first.model.removesuffix(f" in {after}"))
+        sides = [{trial.seed: trial.scores for trial in side if _place(trial) == place} for side in (old, new)]
+        same_seeds = sides[0].keys() == sides[1].keys()
+        identical = same_seeds and all(sides[0][seed][columns].equals(sides[1][seed][columns]) for seed in sides[0])
+        changes.append(Change(*place, identical, difference))
     return Changes(
         before,
         after,
@@ -119,12 +121,3 @@ def _changes(before: str, old: Sequence[ScoredTrial], after: str, new: Sequence[
 
 def _place(trial: ScoredTrial) -> tuple[str, str, str]:
     return trial.corpus, trial.protocol, trial.model
-
-
-def _change(difference: PairedDifference, model: str, old: Sequence[ScoredTrial], new: Sequence[ScoredTrial]) -> Change:
-    place = (difference.corpus, difference.protocol, model)
-    sides = [{trial.seed: trial.scores for trial in side if _place(trial) == place} for side in (old, new)]
-    same_seeds = sides[0].keys() == sides[1].keys()
-    columns = ["estimator", "num_samples", "id", "nats"]
-    identical = same_seeds and all(sides[0][seed][columns].equals(sides[1][seed][columns]) for seed in sides[0])
-    return Change(*place, identical, difference)

@@ -43,7 +43,6 @@ class TrialForecast:
     """The plan of one trial.
 
     Attributes:
-        name, corpus, protocol, model, seed: of the trial.
         done: whether its result is on disk already.
         parameters: number of the model's parameters.
         sequences, frames: in an epoch.
@@ -73,7 +72,6 @@ class Forecast:
     """The plan of a study.
 
     Attributes:
-        study: its name.
         trials: in the order in which they would run.
         references: number of baselines without training.
         concurrent: trials that run in parallel.
@@ -96,14 +94,6 @@ class _Cost:
     kept_bytes: float
 
 
-@dataclass(frozen=True)
-class _Lengths:
-    """Lengths in frames of the sequences that are trained on and of those that are reported."""
-
-    fit: Positions
-    report: Positions
-
-
 def forecast(suite: Suite) -> Forecast:
     """Plan a suite.
 
@@ -112,7 +102,7 @@ def forecast(suite: Suite) -> Forecast:
     """
     # Trials share their corpus, and seeds of a model share its cost: both are computed once.
     costs: dict[tuple[ModelConfig, int, Precision], tuple[int, _Cost]] = {}
-    corpora: dict[str, _Lengths] = {}
+    corpora: dict[str, tuple[Positions, Positions]] = {}
     trials = tuple(_trial_forecast(suite, trial, costs, corpora) for trial in expand(suite))
     left = sum(trial.training_seconds + trial.scoring_seconds for trial in trials if not trial.done)
     return Forecast(suite.study, trials, len(references(suite)), suite.concurrent, left)
@@ -122,13 +112,13 @@ def _trial_forecast(
     suite: Suite,
     trial: Trial,
     costs: dict[tuple[ModelConfig, int, Precision], tuple[int, _Cost]],
-    corpora: dict[str, _Lengths],
+    corpora: dict[str, tuple[Positions, Positions]],
 ) -> TrialForecast:
     spec, rules = trial.spec, trial.spec.optimisation
     where = f"{trial.corpus.name}/{trial.corpus.protocol}"
     if where not in corpora:
         corpora[where] = _lengths(trial)
-    lengths = corpora[where].fit
+    lengths, reported = corpora[where]
     micro_batch = min(rules.batch_size, len(lengths), suite.resources.micro_batch or rules.batch_size)
     case = (spec.model, micro_batch, rules.precision)
     if case not in costs:
@@ -136,7 +126,13 @@ def _trial_forecast(
     parameters, cost = costs[case]
     passes = sum(samples * suite.scoring.repeats for _, samples in estimators_of(suite.scoring, spec.model))
     frames = int(lengths.sum())
-    step_bytes = _STEP_MEMORY * cost.kept_bytes * _largest_batch(trial, lengths, micro_batch)
+    # Frames times sequences of the largest batch, or part of one, whose activations are in memory at once.
+    longest = rules.truncate_frames or int(lengths.max())
+    largest = max(
+        min(int(lengths[batch].max()), longest) * min(len(batch), micro_batch)
+        for batch in plan_epoch(lengths, rules.batch_size, spec.seed, 0)
+    )
+    step_bytes = _STEP_MEMORY * cost.kept_bytes * largest
     return TrialForecast(
         name=trial.name,
         corpus=trial.corpus.name,
@@ -151,26 +147,17 @@ def _trial_forecast(
         memory_gib=(_BYTES_PER_WEIGHT * parameters + step_bytes) / 2**30,
         training_seconds=cost.seconds * frames * rules.max_epochs,
         # A third of a training step is its forward pass, which is all that scoring needs.
-        scoring_seconds=cost.seconds / 3 * int(corpora[where].report.sum()) * passes,
+        scoring_seconds=cost.seconds / 3 * int(reported.sum()) * passes,
     )
 
 
-def _lengths(trial: Trial) -> _Lengths:
+def _lengths(trial: Trial) -> tuple[Positions, Positions]:
+    """Lengths in frames of the sequences that are trained on, and of those that are reported."""
     shards, protocol = ShardSet(Location(trial.spec.shards)), trial.spec.protocol
     roles, framing = assign_roles(shards, protocol), Framing.fit(protocol, shards.manifest)
     reported = split_rows(shards, protocol, (roles.report_split,))
     fit, report = (FrameSource(shards, framing, rows).lengths for rows in (roles.fit, reported))
-    return _Lengths(fit, report)
-
-
-def _largest_batch(trial: Trial, lengths: Positions, micro_batch: int) -> int:
-    """Frames times sequences of the largest batch, or part of one, whose activations are in memory at once."""
-    rules = trial.spec.optimisation
-    longest = rules.truncate_frames or int(lengths.max())
-    return max(
-        min(int(lengths[batch].max()), longest) * min(len(batch), micro_batch)
-        for batch in plan_epoch(lengths, rules.batch_size, trial.spec.seed, 0)
-    )
+    return fit, report
 
 
 def _measure(config: ModelConfig, sequences: int, precision: Precision) -> tuple[int, _Cost]:

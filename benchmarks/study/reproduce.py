@@ -33,14 +33,7 @@ __all__ = ["Check", "Reproduction", "reproduce"]
 
 Verdict = Literal["identical", "within tolerance", "different"]
 
-_SPEED_COLUMNS = {
-    "seconds",
-    "frames_per_second",
-    "data_wait_share",
-    "fraction_of_peak",
-    "peak_memory_gib",
-    "workers",
-}
+_SPEED_COLUMNS = {"seconds", "frames_per_second", "data_wait_share", "fraction_of_peak", "peak_memory_gib", "workers"}
 """Columns of an epoch that say how fast it was: no part of the result."""
 _SCORE_KEY = ["estimator", "num_samples", "id"]
 _PACKAGES_NAMED = 5
@@ -61,8 +54,6 @@ class Reproduction:
     """The result of running a trial again.
 
     Attributes:
-        run_id: of the recorded run.
-        name: of the trial.
         verdict: `identical`: every bit is; `within tolerance`: the mean score by every estimator is; or `different`.
         tolerance: in nats per frame.
         first_difference: the first one in the order of training and scoring; None if there is none.

@@ -193,7 +193,7 @@ def _executor(suite: Suite) -> Iterator[tuple[Executor, str | None]]:
     """The executor of the trials, and the address of Ray's dashboard, if there is one."""
     workers = suite.resources.most_workers
     if suite.concurrent == 1 and not workers and suite.address is None:
-        suite.resources.demand_here()
+        suite.resources.check_gpu_here()
         yield run_locally, None
         return
     cores = math.ceil(suite.concurrent * max(workers, 1) * suite.resources.cpus_per_worker)

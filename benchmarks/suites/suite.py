@@ -100,21 +100,16 @@ def _first_problem(error: ValidationError) -> str:
     if problem["type"] != "extra_forbidden":
         message = problem["msg"].removeprefix("Value error, ")
         return f"{place}: {message}" if place else message
-    known = _keys_at(problem["loc"][:-1])
-    near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
-    return f"unknown key {place}; {hint}"
-
-
-def _keys_at(place: tuple[int | str, ...]) -> list[str]:
-    """The keys that a suite may have in the table at `place`."""
-    table: Any = Suite
-    for part in place:
+    table: Any = Suite  # the table of the suite that holds the key
+    for part in problem["loc"][:-1]:
         if isinstance(part, str):  # an integer is a position in a list of tables
             annotation = table.model_fields[part].annotation
             inner = [a for a in get_args(annotation) if isinstance(a, type) and issubclass(a, BaseModel)]
             table = inner[0] if inner and not isinstance(annotation, UnionType) else annotation
-    return list(table.model_fields)
+    known = list(table.model_fields)
+    near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+    return f"unknown key {place}; {hint}"
 
 
 def expand(suite: Suite) -> list[Trial]:

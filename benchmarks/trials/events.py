@@ -40,63 +40,52 @@ class StudyStarted:
 
 
 @dataclass(frozen=True)
-class TrialSkipped:
+class _OfTrial:
+    task: TrialTask
+
+
+class TrialSkipped(_OfTrial):
     """The trial is recorded already."""
 
-    task: TrialTask
 
-
-@dataclass(frozen=True)
-class TrialStarted:
+class TrialStarted(_OfTrial):
     """The trial started, or resumed from its last checkpoint."""
 
-    task: TrialTask
-
 
 @dataclass(frozen=True)
-class EpochFinished:
+class EpochFinished(_OfTrial):
     """One epoch of training finished."""
 
-    task: TrialTask
     record: EpochRecord
 
 
-@dataclass(frozen=True)
-class ScoringStarted:
+class ScoringStarted(_OfTrial):
     """The model is fitted, and its scoring started."""
 
-    task: TrialTask
-
 
 @dataclass(frozen=True)
-class TrialFinished:
+class TrialFinished(_OfTrial):
     """The trial finished: it was scored, or it diverged."""
 
-    task: TrialTask
     outcome: Outcome
 
 
 @dataclass(frozen=True)
-class TrialRetried:
+class TrialRetried(_OfTrial):
     """An attempt failed, and the trial will be retried."""
 
-    task: TrialTask
     reason: str
 
 
 @dataclass(frozen=True)
-class TrialFailed:
+class TrialFailed(_OfTrial):
     """The trial failed and is not retried; `reason` is one line."""
 
-    task: TrialTask
     reason: str
 
 
-@dataclass(frozen=True)
-class TrialStopped:
+class TrialStopped(_OfTrial):
     """The trial was stopped by a signal; its progress is saved."""
-
-    task: TrialTask
 
 
 TrialEvent: TypeAlias = (

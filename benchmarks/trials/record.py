@@ -12,7 +12,7 @@ from benchmarks.trials.task import TrialTask
 from pipelines.batches.protocol import Framing, Protocol
 from pipelines.batches.roles import assign_roles
 from pipelines.shards.read import ShardSet
-from vrnn.models import ModelConfig, build_model
+from vrnn.models import build_model
 from vrnn.training.checkpoints import BEST
 from vrnn.training.journal import LOGS
 
@@ -23,6 +23,9 @@ def record_of_trial(suite: Suite, trial: Trial, task: TrialTask, shards: ShardSe
     """The record of a trial that the running code trains and scores."""
     spec, config = task.spec, task.spec.model
     roles = assign_roles(shards, spec.protocol)
+    # The meta device counts without allocating: the paper's models have 90 million parameters.
+    with torch.device("meta"):
+        model = build_model(config, torch.Generator())
     return TrialRecord(
         name=trial.name,
         study=suite.study,
@@ -41,7 +44,7 @@ def record_of_trial(suite: Suite, trial: Trial, task: TrialTask, shards: ShardSe
         sample_std=_sample_std(spec.protocol, shards),
         code=code(),
         roles=roles.rule,
-        parameters=_parameter_count(config),
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
         sigma_floor=config.sigma_floor,
         training_sequences=len(roles.fit),
         checkpoint=str(task.directory / BEST),
@@ -79,13 +82,6 @@ def record_of_reference(suite: Suite, reference: Reference, shards: ShardSet) ->
 def _sample_std(protocol: Protocol, shards: ShardSet) -> float | None:
     """What samples are divided by, in units of int16; None for pen."""
     return Framing.fit(protocol, shards.manifest).std[0] if shards.manifest.kind == "speech" else None
-
-
-def _parameter_count(config: ModelConfig) -> int:
-    # The meta device counts without allocating: the paper's models have 90 million parameters.
-    with torch.device("meta"):
-        model = build_model(config, torch.Generator())
-    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def write_record(task: TrialTask, record: TrialRecord) -> None:

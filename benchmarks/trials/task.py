@@ -24,12 +24,7 @@ class TrialTask:
     """What an executor needs to run a trial, in any process that reaches the directory.
 
     Attributes:
-        name: the name shown to people.
-        spec: the trial.
         directory: where its checkpoints, artifacts and outcome go; no other trial uses it.
-        scoring: how the fitted model is scored.
-        samples: how many sounds or drawings are kept.
-        resources: the resources it takes.
         policy: when its checkpoints are written.
     """
 

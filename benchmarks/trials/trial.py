@@ -78,7 +78,10 @@ def _finish(task: TrialTask, result: TrainResult) -> Outcome:
         warnings: tuple[str, ...] = ()
         if result.checkpoint is not None and state.diverged_at_step is None:
             summaries, audited = _score(task, load_checkpoint(result.checkpoint), artifacts)
-            metrics |= _score_metrics(summaries)
+            for label, summary in summaries.items():
+                for name in ("nats_per_sequence", "nats_per_frame", "monte_carlo_error", "bits_per_sample"):
+                    if (value := getattr(summary, name)) is not None:  # pen has no bits per sample
+                        metrics[f"{label}_{name}"] = value
             warnings = audited.warnings
         outcome = Outcome(
             identity=task.identity,
@@ -135,14 +138,3 @@ def _training_metrics(state: TrainingState) -> dict[str, float]:
         **{f"system/{metric}": mean(metric) for metric in _SYSTEM_METRICS},
         "system/peak_memory_gib": max(epoch.peak_memory_gib for epoch in state.history),
     }
-
-
-def _score_metrics(summaries: dict[str, ScoreSummary]) -> dict[str, float]:
-    metrics: dict[str, float] = {}
-    for label, summary in summaries.items():
-        metrics[f"{label}_nats_per_sequence"] = summary.nats_per_sequence
-        metrics[f"{label}_nats_per_frame"] = summary.nats_per_frame
-        metrics[f"{label}_monte_carlo_error"] = summary.monte_carlo_error
-        if summary.bits_per_sample is not None:
-            metrics[f"{label}_bits_per_sample"] = summary.bits_per_sample
-    return metrics
