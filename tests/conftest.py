@@ -12,6 +12,7 @@ import pytest
 os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "MLFLOW_DISABLE_TELEMETRY": "true"}
 os.environ |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true"}
 
+import hypothesis
 import ray
 import torch
 
@@ -22,10 +23,14 @@ from pipelines.runtime.storage import Location
 from pipelines.shards.read import ShardSet
 from pipelines.synthesis import synthesise_handwriting, synthesise_speech
 from vrnn.training import Optimisation, TrialSpec
-from vrnn.training.trial_plan import plan_trial
+from vrnn.training.spec import plan_trial
 
 if TYPE_CHECKING:
     from tests.pipelines.object_store import Store
+
+# How long an example takes depends on what else the machine does: no test is about that.
+hypothesis.settings.register_profile("no deadline", deadline=None)
+hypothesis.settings.load_profile("no deadline")
 
 MakeSpec = Callable[..., TrialSpec]
 REAL_NAMES = ("timit", "iam_ondb", "single_speaker", "nonverbal", "accent", "oddbox")
@@ -63,7 +68,7 @@ def ray_cluster() -> None:
 
 @pytest.fixture
 def no_ray() -> None:
-    """The session's Ray is ended, for what will not start beside another; who needs it next starts it again."""
+    """End the session's Ray, for tests that cannot run next to it; the next test that needs it starts it again."""
     ray.shutdown()
 
 

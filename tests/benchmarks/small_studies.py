@@ -38,7 +38,7 @@ def run_of(study: str, model: str) -> str:
 
 
 def logged_steps(root: Path, run: Run) -> list[int]:
-    """The steps at which a trial's run has figures, as often as it has them: epochs, and one more for its summary."""
+    """The steps at which a trial's run has metrics, repeated as often: epochs, and one more for its summary."""
     logged = MlflowClient(store_at(root)).get_metric_history(run.info.run_id, "system/frames_per_second")
     return sorted(metric.step for metric in logged)
 

@@ -20,7 +20,8 @@ from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
 from benchmarks.cli import study_verbs
-from benchmarks.suites.suite import Suite, load_suite
+from benchmarks.schema.suite import Suite
+from benchmarks.suites.suite import load_suite
 from tests.benchmarks.small_studies import small_suite, store_at, trial_runs, write_suite
 from tests.processes import kill_all, wait_until, wait_until_gone
 
@@ -104,14 +105,14 @@ def test_kubernetes_own_objects_are_what_their_schema_says(job: _RayJob) -> None
 
 
 def test_every_mount_has_its_volume_and_every_secret_is_told_how_to_make(job: _RayJob) -> None:
-    told = "".join(path.read_text() for path in CLUSTER.glob("*.yaml"))
+    text = "".join(path.read_text() for path in CLUSTER.glob("*.yaml"))
     deployment = documents("mlflow.yaml")[0]["spec"]["template"]["spec"]
     for spec in [*pods(job), deployment]:
         volumes = {volume["name"] for volume in spec.get("volumes", [])}
         for container in spec["containers"]:
             assert {mount["name"] for mount in container.get("volumeMounts", [])} == volumes
             for source in container.get("envFrom", []):
-                assert f"kubectl create secret generic {source['secretRef']['name']} " in told
+                assert f"kubectl create secret generic {source['secretRef']['name']} " in text
 
 
 def test_the_cluster_runs_the_ray_of_the_lock_and_the_suite_of_the_example(job: _RayJob, suite: Suite) -> None:
@@ -196,7 +197,7 @@ def test_under_slurm_a_study_is_saved_before_the_end_of_its_turn_and_finished_in
         first.send_signal(signal.SIGTERM)
         assert first.wait(120) == 0, log.read_text()
         assert (tmp_path / "requeued").read_text() == "77\n"
-        assert "the same command goes on from there" in log.read_text()
+        assert "run the same command again to continue" in log.read_text()
         # A Ray of the study's own would have no dashboard: it is the job's that was used.
         assert "Ray dashboard: " in log.read_text()
         assert {run.info.status for run in trial_runs(tmp_path, "small")} <= {"KILLED", "FINISHED"}

@@ -8,7 +8,7 @@ from pipelines.shards.read import ShardSet
 from vrnn.models import build_model
 from vrnn.training import Checkpoint, Optimisation
 from vrnn.training.checkpoints import TrainingState
-from vrnn.training.trial_plan import plan_trial
+from vrnn.training.spec import plan_trial
 
 
 def untrained(shards: ShardSet, model: str, protocol: str = "clean") -> Checkpoint:
@@ -21,6 +21,6 @@ def untrained(shards: ShardSet, model: str, protocol: str = "clean") -> Checkpoi
         framing=Framing.fit(spec.protocol, shards.manifest),
         report_split=roles.report_split,
         roles_rule=roles.rule,
-        weights=build_model(spec.architecture, torch.Generator().manual_seed(0)).state_dict(),
+        weights=build_model(spec.model, torch.Generator().manual_seed(0)).state_dict(),
         state=TrainingState(),
     )

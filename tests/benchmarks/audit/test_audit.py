@@ -81,7 +81,7 @@ def framing_of(shards: ShardSet) -> Framing:
 
 
 def with_bias(checkpoint: Checkpoint, bias: Floats) -> Checkpoint:
-    """An `iid` model whose emission is told by its biases alone."""
+    """An `iid` model whose emission is defined by its biases alone."""
     weights = {name: value.double() for name, value in checkpoint.weights.items()}
     weights["emission.affine.weights.0"].zero_()
     weights["emission.affine.bias"] = torch.from_numpy(np.asarray(bias, dtype=np.float64))

@@ -1,4 +1,4 @@
-"""LeakCheck are planted in raw corpora or in an index, and must be found, counted and told, and nothing else."""
+"""Leaks are planted in raw corpora or in an index. They must be found, counted and reported, and nothing else."""
 
 import shutil
 from pathlib import Path
@@ -23,7 +23,7 @@ CLEAN, PAPER = (find_protocol(name, "speech", "timit") for name in ("clean", "pa
 
 
 class Indexed:
-    """A shard set of which there is an index alone: whoever reads a signal fails."""
+    """A shard set that has only an index: reading a signal fails."""
 
     def __init__(self, **columns: Any) -> None:
         count = len(columns["split"])
@@ -192,8 +192,10 @@ def test_intervals_over_sequences_of_few_speakers_are_warned_of(each: int, warne
     assert leaks.speakers == {"fit": 1, "select": 1, "report": 8 // each}
     assert any("reported recordings are of 4 speakers" in warning for warning in leaks.warnings) is warned
     windowed = PAPER.model_copy(update={"window_frames": 10})
-    told = f"reported recordings are of {8 // each} speakers"
-    assert any(told in warning for warning in leaks_of(windowed, **columns).warnings), "windows of one voice are alike"
+    expected = f"reported recordings are of {8 // each} speakers"
+    assert any(expected in warning for warning in leaks_of(windowed, **columns).warnings), (
+        "windows of one voice are alike"
+    )
 
 
 @pytest.mark.parametrize(("frames", "windows"), [(10, 40), (50, None), (30, None)])
@@ -203,7 +205,7 @@ def test_windows_of_one_recording_are_warned_of(frames: int, windows: int | None
     protocol = PAPER.model_copy(update={"window_frames": frames, "rest_kept": False})
     length = [50 * PAPER.frame_size] * 10
     leaks = leaks_of(protocol, id=[f"r{n}" for n in range(10)], split=splits, length=length)
-    told = [warning for warning in leaks.warnings if "windows" in warning]
-    assert [f"the 8 reported recordings are cut into {windows} windows" in warning for warning in told] == (
+    expected = [warning for warning in leaks.warnings if "windows" in warning]
+    assert [f"the 8 reported recordings are cut into {windows} windows" in warning for warning in expected] == (
         [True] if windows else []
     )

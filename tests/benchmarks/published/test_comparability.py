@@ -54,19 +54,19 @@ def pairs(*rows: ComparisonRow) -> list[PublishedComparison]:
     return compare_with_published(rows)
 
 
-def bars(pair: PublishedComparison) -> set[str]:
+def blockers(pair: PublishedComparison) -> set[str]:
     return {reason.code for reason in pair.reasons if reason.blocks}
 
 
-def remarks(pair: PublishedComparison) -> set[str]:
+def notes(pair: PublishedComparison) -> set[str]:
     return {reason.code for reason in pair.reasons if not reason.blocks}
 
 
 def test_the_papers_own_conditions_on_iam_ondb_are_comparable() -> None:
     (pair,) = pairs(ROW)
     assert pair.comparable
-    assert bars(pair) == set()
-    assert remarks(pair) == {"recalled", "validation"}
+    assert blockers(pair) == set()
+    assert notes(pair) == {"recalled", "validation"}
     assert (pair.unit, pair.ours, pair.theirs, pair.difference) == ("nats_per_sequence", 1340.0, 1337.0, 3.0)
     assert (pair.source, pair.published_model, pair.published_bound) == (
         "Chung et al. 2015, Table 1",
@@ -79,7 +79,7 @@ SIZES = {"rnn-gauss": 7_808_546, "rnn-gmm": 7_602_721, "vrnn-gauss": 8_460_706, 
 
 
 def test_nothing_but_those_four_models_on_iam_ondb_can_be_comparable_today() -> None:
-    """Every published number beside a score that agrees with all that is known of it."""
+    """Every published number with a score that agrees with all that is known about it."""
     possible = set()
     for theirs in load_published():
         number, setting = theirs.number, theirs.setting
@@ -126,7 +126,7 @@ def test_nothing_but_those_four_models_on_iam_ondb_can_be_comparable_today() -> 
 )
 def test_each_thing_of_ours_that_differs_is_its_own_bar(changes: dict[str, Any], expected: set[str]) -> None:
     (pair,) = pairs(row(**changes))
-    assert bars(pair) == expected
+    assert blockers(pair) == expected
     assert not pair.comparable
     assert pair.difference is None
     assert pair.published_value == 1337.0
@@ -185,7 +185,7 @@ def test_each_thing_of_theirs_that_differs_or_is_not_known_is_its_own_bar(
     changes: dict[str, Any], expected: set[str]
 ) -> None:
     (pair,) = compare_with_published([ROW], [published(**changes)])
-    assert bars(pair) == expected
+    assert blockers(pair) == expected
     assert (pair.comparable, pair.difference) == (False, None)
     assert (pair.unit is None) == ("unit" in expected)
 
@@ -203,7 +203,7 @@ def test_each_thing_of_theirs_that_differs_or_is_not_known_is_its_own_bar(
 def test_remarks_bar_nothing(changes: dict[str, Any], expected: set[str]) -> None:
     (pair,) = compare_with_published([ROW], [published(**changes)])
     assert pair.comparable
-    assert remarks(pair) == expected
+    assert notes(pair) == expected
 
 
 MASS = {"dataset": "timit", "model": "vrnn-dmol", "measure": "mass", "sigma_floor": None, **SPEECH}
@@ -212,9 +212,11 @@ MASS = {"dataset": "timit", "model": "vrnn-dmol", "measure": "mass", "sigma_floo
 def test_a_mass_is_compared_in_bits_and_density_matters_do_not_bar_it() -> None:
     (pair,) = pairs(row(**MASS))
     assert (pair.unit, pair.ours, pair.theirs) == ("bits_per_sample", 9.0, 12.54)
-    assert {"other_quantisation", "other_frame_size"} <= bars(pair)
-    assert not {code for code in bars(pair) if code.split("_", 1)[1] in ("normalisation", "dequantisation", "floor")}
-    assert not {code for code in bars(pair) if code.endswith(("normalisation_unknown", "floor_unknown"))}
+    assert {"other_quantisation", "other_frame_size"} <= blockers(pair)
+    assert not {
+        code for code in blockers(pair) if code.split("_", 1)[1] in ("normalisation", "dequantisation", "floor")
+    }
+    assert not {code for code in blockers(pair) if code.endswith(("normalisation_unknown", "floor_unknown"))}
 
 
 @pytest.mark.parametrize(
@@ -225,7 +227,7 @@ def test_masses_of_other_integers_are_not_comparable(quantisation: str | None, e
     changes = {"corpus": "timit", "our_model": "vrnn-dmol", "measure": "mass", "unit": "bits_per_sample"}
     changes |= {"value": 9.5, "frame_size": 200, "split": "test", "train_on": "train"}
     (pair,) = compare_with_published([row(**MASS)], [published(**changes, quantisation=quantisation)])
-    assert bars(pair) == expected
+    assert blockers(pair) == expected
     assert pair.difference == (None if expected else -0.5)
 
 
@@ -233,11 +235,11 @@ def test_a_density_and_a_mass_are_comparable_in_bits_and_in_no_nats() -> None:
     ours = row(**(MASS | {"measure": "density", "sigma_floor": 1e-4, "model": "vrnn-gauss"}))
     changes = {"corpus": "timit", "measure": "mass", "quantisation": "linear", "frame_size": 200}
     (bits,) = compare_with_published([ours], [published(**changes, unit="bits_per_sample")])
-    assert "other_measure" not in bars(bits)
+    assert "other_measure" not in blockers(bits)
     (nats,) = compare_with_published([ours], [published(**changes)])
-    assert {"other_measure", "unit"} <= bars(nats)
+    assert {"other_measure", "unit"} <= blockers(nats)
     (per_frame,) = compare_with_published([ours], [published(**changes, unit="nats_per_frame")])
-    assert {"other_measure", "unit"} <= bars(per_frame)
+    assert {"other_measure", "unit"} <= blockers(per_frame)
 
 
 BLIZZARD = {"dataset": "blizzard", "parameters": 93_898_000, **SPEECH}
@@ -246,10 +248,10 @@ BLIZZARD = {"dataset": "blizzard", "parameters": 93_898_000, **SPEECH}
 def test_windows_of_40_frames_are_compared_per_sequence_and_anything_else_per_frame() -> None:
     windows, whole = pairs(row(**BLIZZARD), row(**BLIZZARD, protocol="clean"))
     assert (windows.unit, windows.theirs) == ("nats_per_sequence", 9223.0)
-    assert "other_windows" not in bars(windows)
+    assert "other_windows" not in blockers(windows)
     assert (whole.unit, whole.ours) == ("nats_per_frame", 2.14)
     assert whole.theirs == pytest.approx(230.575)
-    assert "other_windows" in bars(whole)
+    assert "other_windows" in blockers(whole)
 
 
 @given(st.integers(1, 4000), st.floats(-1e6, 1e6))
@@ -266,44 +268,44 @@ def test_windows_of_frames_of_another_size_have_no_unit() -> None:
     theirs = published(corpus="blizzard", sequence="window", frames_per_sequence=40, frame_size=160)
     for protocol in ("paper", "clean"):
         (pair,) = compare_with_published([row(**BLIZZARD, protocol=protocol)], [theirs])
-        assert "unit" in bars(pair)
+        assert "unit" in blockers(pair)
 
 
 def test_windows_beside_whole_recordings_have_no_unit() -> None:
     (pair,) = compare_with_published([row(**BLIZZARD)], [published(corpus="blizzard", frame_size=200)])
-    assert {"unit", "other_windows"} <= bars(pair)
+    assert {"unit", "other_windows"} <= blockers(pair)
 
 
 def test_nats_per_frame_need_no_sequence() -> None:
     (pair,) = compare_with_published([ROW], [published(unit="nats_per_frame", value=2.0, sequence=None)])
     assert (pair.unit, pair.theirs) == ("nats_per_frame", 2.0)
-    assert bars(pair) == {"windows_unknown"}
+    assert blockers(pair) == {"windows_unknown"}
 
 
 @pytest.mark.parametrize("corpus", ["timit", "onomatopoeia", "accent"])
 def test_what_was_never_released_is_not_comparable(corpus: str) -> None:
     (pair,) = pairs(row(dataset=corpus, **SPEECH))
-    assert {"code_not_released", "sequences_unknown", "floor_unknown", "size_unknown"} <= bars(pair)
-    assert "intra_frame" in remarks(pair)
+    assert {"code_not_released", "sequences_unknown", "floor_unknown", "size_unknown"} <= blockers(pair)
+    assert "intra_frame" in notes(pair)
 
 
 def test_the_intra_frame_remark_is_of_latents_on_speech_whose_table_has_no_rival() -> None:
     exact = row(dataset="timit", model="rnn-gauss", estimator="exact", **SPEECH)
     with_rival = row(dataset="timit", model="srnn-hier", **SPEECH)
     for pair in pairs(exact, with_rival, ROW):
-        assert "intra_frame" not in remarks(pair), pair
-    assert "rounded" in remarks(pairs(with_rival)[0])
+        assert "intra_frame" not in notes(pair), pair
+    assert "rounded" in notes(pairs(with_rival)[0])
 
 
 def test_a_bound_stands_beside_its_own_kind_and_fivo_beside_iwae_but_barred() -> None:
     assert [pair.published_value for pair in pairs(row(estimator="iwae", num_samples=40))] == [1354.0]
     (same,) = pairs(row(estimator="iwae", num_samples=40))
     assert same.comparable
-    assert "sampler_not_released" in remarks(same)
+    assert "sampler_not_released" in notes(same)
     (fewer,) = pairs(row(estimator="iwae", num_samples=10))
-    assert bars(fewer) == {"other_bound"}
+    assert blockers(fewer) == {"other_bound"}
     (particles,) = pairs(row(estimator="fivo", num_samples=40))
-    assert (bars(particles), particles.published_value) == ({"other_bound"}, 1354.0)
+    assert (blockers(particles), particles.published_value) == ({"other_bound"}, 1354.0)
     assert pairs(row(estimator="exact"), row(estimator="code")) == []
 
 
@@ -315,7 +317,7 @@ def test_only_the_same_corpus_and_model_stand_beside_each_other() -> None:
         ("srnn-gauss", "Fraccaro et al. 2016"),
         ("vrnn-gauss", "Chung et al. 2015, Table 1"),
     ]
-    assert {"frames_left_out", "frame_size_unknown"} <= bars(two[0])
+    assert {"frames_left_out", "frame_size_unknown"} <= blockers(two[0])
 
 
 def test_a_protocol_that_is_not_known_is_an_error() -> None:
@@ -357,9 +359,9 @@ def test_every_published_number_that_has_a_model_here_gets_a_verdict_with_known_
     estimates = sum(x.number.bound == "iwae" for x in with_model)
     assert len(found) == 2 * (len(with_model) + estimates)
     for pair in found:
-        assert pair.comparable == (not bars(pair))
-        assert bars(pair) <= set(BLOCKERS)
-        assert remarks(pair) <= set(NOTES)
+        assert pair.comparable == (not blockers(pair))
+        assert blockers(pair) <= set(BLOCKERS)
+        assert notes(pair) <= set(NOTES)
         assert [reason.blocks for reason in pair.reasons] == sorted(
             (reason.blocks for reason in pair.reasons), reverse=True
         )

@@ -138,7 +138,7 @@ def test_a_positive_log_likelihood_is_no_mass() -> None:
 
 
 def test_sizes_are_those_of_the_released_code_and_frames_those_of_the_models_here() -> None:
-    """`tests/vrnn/test_model_config.py` counts the models' parameters to the same figures."""
+    """`tests/vrnn/models/test_config.py` counts the models' parameters and finds the same."""
     for x in load_published():
         number = x.number
         assert number.parameters == PARAMETERS.get((number.corpus, number.model)), x

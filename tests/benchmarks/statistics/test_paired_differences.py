@@ -311,14 +311,14 @@ def test_fewer_than_three_seeds_are_not_enough(seeds: int, joint: bool) -> None:
 
 
 def test_a_lossless_coder_has_no_seeds_and_needs_none() -> None:
-    coder = trained("flac", 5.0, seeds=1, estimator="code")
-    row = only(compare_pairs(coder + trained("rnn", 0.0)))
+    codec = trained("flac", 5.0, seeds=1, estimator="code")
+    row = only(compare_pairs(codec + trained("rnn", 0.0)))
     assert (row.verdict, row.first.seeds, row.caution) == ("ahead", 1, None)
     joint, interval = row.nats_per_sequence.joint_interval, row.nats_per_sequence.interval
     assert joint is not None
     assert interval is not None
     assert joint[1] - joint[0] > interval[1] - interval[0]
-    assert only(compare_pairs(coder + trained("rnn", 0.0, seeds=2))).verdict == "not enough seeds"
+    assert only(compare_pairs(codec + trained("rnn", 0.0, seeds=2))).verdict == "not enough seeds"
 
 
 def test_one_sequence_says_nothing_of_others() -> None:
@@ -351,18 +351,18 @@ def test_densities_and_masses_fingerprints_and_splits_are_not_compared_with_one_
     assert [(row.first.model, row.second.model) for row in rows] == [("rnn", "vrnn")]
 
 
-# The figure that stands for a model.
+# The score that stands for a model.
 
 
-def several(*figures: tuple[str, int, float], seeds: int = 3) -> list[ScoredTrial]:
+def several(*scores: tuple[str, int, float], seeds: int = 3) -> list[ScoredTrial]:
     return [
-        scored("vrnn", pd.concat([table(np.arange(5.0) + high, name, k) for name, k, high in figures]), seed)
+        scored("vrnn", pd.concat([table(np.arange(5.0) + high, name, k) for name, k, high in scores]), seed)
         for seed in range(seeds)
     ]
 
 
 @pytest.mark.parametrize(
-    ("figures", "stands"),
+    ("scores", "stands"),
     [
         ([("elbo", 1, 9.0), ("iwae", 40, 1.0), ("fivo", 40, 2.0)], ("fivo", 40)),
         ([("fivo", 40, 1.0), ("iwae", 40, 2.0), ("elbo", 1, 0.0)], ("iwae", 40)),
@@ -371,15 +371,15 @@ def several(*figures: tuple[str, int, float], seeds: int = 3) -> list[ScoredTria
         ([("elbo", 1, 1.0)], ("elbo", 1)),
     ],
 )
-def test_the_tightest_figure_stands_for_a_model(figures: list[tuple[str, int, float]], stands: tuple[str, int]) -> None:
-    row = only(compare_pairs([*several(*figures), scored("rnn", table(np.zeros(5)))]))
+def test_the_tightest_score_stands_for_a_model(scores: list[tuple[str, int, float]], stands: tuple[str, int]) -> None:
+    row = only(compare_pairs([*several(*scores), scored("rnn", table(np.zeros(5)))]))
     assert (row.first.estimator, row.first.num_samples) == stands
-    rows = compare_scores(several(*figures))
+    rows = compare_scores(several(*scores))
     theirs = max(rows, key=lambda r: (ESTIMATORS[r.estimator].tightness, r.num_samples, r.nats_per_sequence))
     assert (theirs.estimator, theirs.num_samples) == stands
 
 
-def test_a_figure_that_some_seeds_lack_does_not_stand_for_the_model() -> None:
+def test_a_score_that_some_seeds_lack_does_not_stand_for_the_model() -> None:
     trials = several(("elbo", 1, 0.0), seeds=3) + several(("fivo", 40, 2.0), seeds=1)
     row = only(compare_pairs([*trials, scored("rnn", table(np.zeros(5)))]))
     assert (row.first.estimator, row.first.seeds) == ("elbo", 3)

@@ -32,7 +32,7 @@ def test_a_checkout_says_its_commit_and_whether_anything_was_changed_since(check
     assert provenance.code.__wrapped__().clean == "yes"
     assert provenance.code.__wrapped__().commit == git(checkout, "rev-parse", "HEAD")
     (checkout / "output").write_text("not code")
-    assert provenance.code.__wrapped__().clean == "yes", "what a run writes beside the code changes no code"
+    assert provenance.code.__wrapped__().clean == "yes", "what a run writes next to the code changes no code"
     (checkout / "code.py").write_text("2")
     assert provenance.code.__wrapped__().clean == "no"
 

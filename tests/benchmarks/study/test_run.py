@@ -169,7 +169,7 @@ def test_a_study_that_was_cut_off_resumes(suite: Suite, monkeypatch: pytest.Monk
 class Server:
     """An MLflow server on loopback, sqlite behind it unless another is named.
 
-    Started anew, it has the same address and store.
+    Restarted, it has the same address and store.
     """
 
     def __init__(self, root: Path, backend: str | None = None) -> None:
