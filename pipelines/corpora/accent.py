@@ -59,9 +59,19 @@ class Accent:
                 "point --raw at the directory that holds recordings and the list of speakers"
             )
         speakers = _speakers(raw, files)
-        items = [_item(stem(file.path), file, speakers) for file in recordings]
+        items: list[SourceItem] = []
+        for name, file in ((stem(file.path), file) for file in recordings):
+            row = speakers.get(name, {})
+            attributes = tuple((key, row[key]) for key in _ATTRIBUTES if row.get(key))
+            items.append(SourceItem(name, file, "train", name, name, attributes=attributes))
         refuse_duplicates(raw, items, what="recording", remedy="point --raw at one copy of the archive")
-        return split_three_ways(items, "speaker", _missing(speakers, {item.id for item in items}))
+        missing: list[MissingItem] = []
+        for name in sorted(speakers.keys() - {item.id for item in items}):
+            row = speakers[name]
+            marks = "marks" if row.get("file_missing?", "").upper() == "TRUE" else "does not mark"
+            message = f"no such recording; the list {marks} it as missing"
+            missing.append(MissingItem(row["filename"], name, message))
+        return split_three_ways(items, "speaker", missing)
 
 
 def _speakers(raw: Location, files: list[FoundFile]) -> dict[str, dict[str, str]]:
@@ -78,19 +88,3 @@ def _speakers(raw: Location, files: list[FoundFile]) -> dict[str, dict[str, str]
         if (name := fold(row["filename"])) and speakers.setdefault(name, row) != row:
             raise InputError(f"{raw / file.path}: two different rows for {name!r}; restore the archive's own list")
     return speakers
-
-
-def _item(name: str, file: FoundFile, speakers: dict[str, dict[str, str]]) -> SourceItem:
-    row = speakers.get(name, {})
-    attributes = tuple((key, row[key]) for key in _ATTRIBUTES if row.get(key))
-    return SourceItem(name, file, "train", name, name, attributes=attributes)
-
-
-def _missing(speakers: dict[str, dict[str, str]], found: set[str]) -> list[MissingItem]:
-    def message(row: dict[str, str]) -> str:
-        marked = row.get("file_missing?", "").upper() == "TRUE"
-        return f"no such recording; the list {'marks' if marked else 'does not mark'} it as missing"
-
-    return [
-        MissingItem(row["filename"], name, message(row)) for name, row in sorted(speakers.items()) if name not in found
-    ]

@@ -17,7 +17,7 @@ from pipelines.corpora.base import Listing, Options, SourceItem
 from pipelines.corpora.files import directory_at, fold, refuse_duplicates
 from pipelines.corpora.splits import split_three_ways
 from pipelines.errors import InputError
-from pipelines.runtime.storage import FoundFile, Location
+from pipelines.runtime.storage import Location
 from pipelines.signals import Kind
 
 __all__ = ["AudioFolder"]
@@ -47,13 +47,11 @@ class AudioFolder:
         files = raw.files()
         if not files:
             raise InputError(f"{raw}: no files below it; point --raw at a directory of sound files")
-        items = [_item(file, speaker_level, class_level) for file in files]
+        items: list[SourceItem] = []
+        for file in files:
+            item_id, speaker = fold(file.path), directory_at(file.path, speaker_level)
+            class_name = directory_at(file.path, class_level)
+            attributes = (("class", class_name),) if class_name else ()
+            items.append(SourceItem(item_id, file, "train", speaker, speaker or item_id, attributes=attributes))
         refuse_duplicates(raw, items, what="file", remedy="rename or remove one of them")
         return split_three_ways(items, "speaker where known, else by file")
-
-
-def _item(file: FoundFile, speaker_level: int, class_level: int) -> SourceItem:
-    item_id = fold(file.path)
-    speaker, class_name = directory_at(file.path, speaker_level), directory_at(file.path, class_level)
-    attributes = (("class", class_name),) if class_name else ()
-    return SourceItem(item_id, file, "train", speaker, speaker or item_id, attributes=attributes)

@@ -73,7 +73,13 @@ class Blizzard:
             texts = _listed_texts(raw, files)
             if texts is None:
                 return split_three_ways(_items_by_path(raw, utterances), "utterance")
-            return _listed(raw, utterances, texts)
+            named = ((stem(file.path), file) for file in utterances)
+            items = [_item(name, file, texts[name] or None) for name, file in named if name in texts]
+            refuse_duplicates(raw, items, what="utterance", remedy=_REMEDY)
+            if not items:
+                raise InputError(f"{raw}: none of the recordings that its metadata.csv lists exists; {_REMEDY}")
+            missing = unrecorded(texts, items, "metadata.csv lists it, but there is no such recording")
+            return split_three_ways(items, "utterance", missing)
         wanted = "" if form == "auto" else f" of the form {form}"
         raise InputError(
             f"{raw}: no Blizzard recordings{wanted}: neither chapters, unsegmented/*.mp3, nor utterances, *.wav or "
@@ -110,13 +116,3 @@ def _listed_texts(raw: Location, files: list[FoundFile]) -> dict[str, str] | Non
             texts = texts or {}
             texts.update((fold(row["id"]), row["text"]) for row in rows if row["id"])
     return texts
-
-
-def _listed(raw: Location, utterances: list[FoundFile], texts: dict[str, str]) -> Listing:
-    named = ((stem(file.path), file) for file in utterances)
-    items = [_item(name, file, texts[name] or None) for name, file in named if name in texts]
-    refuse_duplicates(raw, items, what="utterance", remedy=_REMEDY)
-    if not items:
-        raise InputError(f"{raw}: none of the recordings that its metadata.csv lists exists; {_REMEDY}")
-    missing = unrecorded(texts, items, "metadata.csv lists it, but there is no such recording")
-    return split_three_ways(items, "utterance", missing)

@@ -21,6 +21,7 @@ __all__ = [
     "common_directory",
     "directory",
     "directory_at",
+    "find_sounds",
     "fold",
     "is_sound",
     "path_id",
@@ -60,6 +61,12 @@ def suffix(path: str) -> str:
 def is_sound(path: str) -> bool:
     """Whether the suffix is one of sound files; decoding may find otherwise."""
     return _SOUND.fullmatch(suffix(path)) is not None
+
+
+def find_sounds(pattern: re.Pattern[str], files: Iterable[FoundFile]) -> list[tuple[re.Match[str], FoundFile]]:
+    """The sound files in whose path `pattern` is found, with the match."""
+    matches = ((pattern.search(file.path), file) for file in files if is_sound(file.path))
+    return [(match, file) for match, file in matches if match]
 
 
 def directory(path: str) -> str:

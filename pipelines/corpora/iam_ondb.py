@@ -54,7 +54,10 @@ class IamOndb:
             InputError: there are no line files or no split lists, or a form is in two lists.
         """
         files = raw.files()
-        lines = _lines_by_form(files)
+        lines: dict[str, dict[int, FoundFile]] = defaultdict(dict)
+        for file in files:
+            if match := _LINE.search(file.path):
+                lines[match["form"]][int(match["number"])] = file
         if not lines:
             raise InputError(
                 f"{raw}: not an IAM-OnDB tree: no lineStrokes/a01/a01-000/a01-000u-01.xml or the like below it; "
@@ -69,14 +72,6 @@ class IamOndb:
                 line_id = file.path.rpartition("/")[2].removesuffix(".xml")
                 items.append(SourceItem(line_id, file, splits[form], None, form, transcripts.get(number)))
         return Listing(items, "the corpus's own lists; forms in none are left out")
-
-
-def _lines_by_form(files: list[FoundFile]) -> dict[str, dict[int, FoundFile]]:
-    lines: dict[str, dict[int, FoundFile]] = defaultdict(dict)
-    for file in files:
-        if match := _LINE.search(file.path):
-            lines[match["form"]][int(match["number"])] = file
-    return lines
 
 
 def _splits(raw: Location, files: list[FoundFile]) -> dict[str, Split]:

@@ -16,7 +16,7 @@ from pipelines.corpora.base import Listing, Options, SourceItem
 from pipelines.corpora.files import directory_at, path_id, refuse_duplicates, suffix
 from pipelines.corpora.splits import split_three_ways
 from pipelines.errors import InputError
-from pipelines.runtime.storage import FoundFile, Location
+from pipelines.runtime.storage import Location
 from pipelines.signals import Kind
 
 __all__ = ["Inkml", "check_scale"]
@@ -44,7 +44,10 @@ class Inkml:
         level = int(options["writer_level"])
         if level < 0:
             raise InputError("inkml: writer_level is 0 for none, 1 for the directories directly below --raw, and so on")
-        items = [_item(file, level) for file in raw.files() if suffix(file.path) == ".inkml"]
+        items: list[SourceItem] = []
+        for file in (file for file in raw.files() if suffix(file.path) == ".inkml"):
+            writer, item_id = directory_at(file.path, level), path_id(file.path)
+            items.append(SourceItem(item_id, file, "train", writer, writer or item_id))
         if not items:
             raise InputError(f"{raw}: no *.inkml below it; point --raw at a directory of InkML files")
         refuse_duplicates(raw, items, what="file", remedy="rename or remove one of them")
@@ -61,8 +64,3 @@ def check_scale(corpus: str, options: Options) -> None:
         raise InputError(
             f"{corpus}: scale={options['scale']} is not from 1 to {_LARGEST_SCALE}; 100 keeps two decimals"
         )
-
-
-def _item(file: FoundFile, level: int) -> SourceItem:
-    writer, item_id = directory_at(file.path, level), path_id(file.path)
-    return SourceItem(item_id, file, "train", writer, writer or item_id)

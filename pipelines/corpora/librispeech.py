@@ -18,10 +18,9 @@ Defects of the original: the speech was aligned to its text automatically; the `
 """
 
 import re
-from dataclasses import dataclass
 
 from pipelines.corpora.base import Listing, Options, SourceItem, Split
-from pipelines.corpora.files import base_name, fold, is_sound, read_text, read_texts, refuse_duplicates, unrecorded
+from pipelines.corpora.files import base_name, find_sounds, fold, read_text, read_texts, refuse_duplicates, unrecorded
 from pipelines.errors import InputError
 from pipelines.runtime.storage import FoundFile, Location
 from pipelines.signals import Kind
@@ -35,15 +34,6 @@ _UTTERANCE = re.compile(
 )
 _TRANSCRIPT = re.compile(r"(?:^|/)[0-9]+-[0-9]+\.trans\.txt$", re.IGNORECASE)
 _SPLITS: dict[str, Split] = {"train": "train", "dev": "valid", "test": "test"}
-
-
-@dataclass(frozen=True)
-class _Utterance:
-    id: str
-    file: FoundFile
-    tree: str
-    subset: str
-    speaker: str
 
 
 class Librispeech:
@@ -63,40 +53,26 @@ class Librispeech:
             InputError: there is no utterance, or two files have one id.
         """
         files = raw.files()
-        utterances = _utterances(files)
-        if not utterances:
+        found = find_sounds(_UTTERANCE, files)
+        if not found:
             raise InputError(
                 f"{raw}: not a LibriSpeech tree: no dev-clean/84/121123/84-121123-0000.flac or the like below it; "
                 "point --raw at the directory LibriSpeech, which holds train-clean-100 and the other subsets"
             )
-        texts, sexes = _texts(raw, files), _sexes(raw, files)
-        items = [_item(u, texts.get(u.id), sexes.get(u.speaker)) for u in utterances]
+        transcripts = read_texts(raw, [file for file in files if _TRANSCRIPT.search(file.path)])
+        lines = (line.partition(" ") for text in transcripts for line in text.split("\n"))
+        texts = {fold(name.strip()): words.strip() for name, _, words in lines if name.strip()}
+        sexes = _sexes(raw, files)
+        items: list[SourceItem] = []
+        for match, file in found:
+            item_id, speaker, split = fold(match["id"]), match["speaker"], _SPLITS[fold(match["tree"])]
+            sex = (("sex", sexes[speaker]),) if speaker in sexes else ()
+            attributes = (("subset", fold(match["subset"])), *sex)
+            items.append(SourceItem(item_id, file, split, speaker, speaker, texts.get(item_id) or None, attributes))
         refuse_duplicates(raw, items, what="utterance", remedy="point --raw at one copy of LibriSpeech")
         missing = unrecorded(texts, items, "its chapter's transcript lists it, but there is no recording")
         rule = "the corpus's own subsets: train-* is train, dev-* valid, test-* test"
         return Listing(sorted(items, key=lambda item: item.id), rule, missing)
-
-
-def _utterances(files: list[FoundFile]) -> list[_Utterance]:
-    matches = ((_UTTERANCE.search(file.path), file) for file in files if is_sound(file.path))
-    return [
-        _Utterance(fold(match["id"]), file, fold(match["tree"]), fold(match["subset"]), match["speaker"])
-        for match, file in matches
-        if match
-    ]
-
-
-def _item(utterance: _Utterance, text: str | None, sex: str | None) -> SourceItem:
-    attributes = (("subset", utterance.subset), *((("sex", sex),) if sex else ()))
-    speaker = utterance.speaker
-    return SourceItem(utterance.id, utterance.file, _SPLITS[utterance.tree], speaker, speaker, text or None, attributes)
-
-
-def _texts(raw: Location, files: list[FoundFile]) -> dict[str, str]:
-    """The texts in all transcripts by utterance id."""
-    lists = [file for file in files if _TRANSCRIPT.search(file.path)]
-    lines = (line.partition(" ") for text in read_texts(raw, lists) for line in text.split("\n"))
-    return {fold(name.strip()): words.strip() for name, _, words in lines if name.strip()}
 
 
 def _sexes(raw: Location, files: list[FoundFile]) -> dict[str, str]:

@@ -19,7 +19,7 @@ Defects of the original: a sentence may continue in the next utterance; therefor
 import re
 
 from pipelines.corpora.base import Listing, Options, SourceItem
-from pipelines.corpora.files import base_name, fold, is_sound, read_text, refuse_duplicates, unrecorded
+from pipelines.corpora.files import base_name, find_sounds, fold, read_text, refuse_duplicates, unrecorded
 from pipelines.corpora.splits import split_three_ways
 from pipelines.errors import InputError
 from pipelines.runtime.storage import FoundFile, Location
@@ -48,8 +48,10 @@ class Ljspeech:
         """
         files = raw.files()
         texts = _texts(raw, files)
-        matches = ((_RECORDING.search(file.path), file) for file in files if is_sound(file.path))
-        items = [_item(match, file, texts) for match, file in matches if match]
+        items: list[SourceItem] = []
+        for match, file in find_sounds(_RECORDING, files):
+            name = fold(match["id"])
+            items.append(SourceItem(name, file, "train", None, fold(match["section"]), texts.get(name) or None))
         if not items:
             raise InputError(
                 f"{raw}: not LJ Speech: no wavs/LJ001-0001.wav or the like below it; "
@@ -58,11 +60,6 @@ class Ljspeech:
         refuse_duplicates(raw, items, what="utterance", remedy="point --raw at one copy of LJ Speech")
         missing = unrecorded(texts, items, "metadata.csv lists it, but there is no such recording")
         return split_three_ways(items, "section of a book", missing)
-
-
-def _item(match: re.Match[str], file: FoundFile, texts: dict[str, str]) -> SourceItem:
-    name = fold(match["id"])
-    return SourceItem(name, file, "train", None, fold(match["section"]), texts.get(name) or None)
 
 
 def _texts(raw: Location, files: list[FoundFile]) -> dict[str, str]:

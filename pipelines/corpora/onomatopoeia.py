@@ -31,7 +31,7 @@ from pipelines.corpora.files import (
 )
 from pipelines.corpora.splits import split_three_ways
 from pipelines.errors import InputError
-from pipelines.runtime.storage import FoundFile, Location
+from pipelines.runtime.storage import Location
 from pipelines.signals import Kind
 
 __all__ = ["Onomatopoeia"]
@@ -65,18 +65,15 @@ class Onomatopoeia:
                 "each class, or use audio_folder for sounds without classes"
             )
         below = common_directory(directory(directory(file.path)) for file in sounds)
-        items = [_item(file, below) for file in sounds]
+        items: list[SourceItem] = []
+        for file in sounds:
+            sound_id, speaker = path_id(file.path, below), None
+            class_name = base_name(directory(file.path).rstrip("/"))
+            attributes = {"class": class_name} if class_name else {}
+            if match := _NONVERBAL.fullmatch(stem(file.path)):
+                attributes |= match.groupdict()
+                speaker = fold(attributes.pop("speaker"))
+            described = tuple(attributes.items())
+            items.append(SourceItem(sound_id, file, "train", speaker, speaker or sound_id, attributes=described))
         refuse_duplicates(raw, items, what="sound", remedy="keep one of them, or point --raw at one copy")
         return split_three_ways(items, "speaker where known, else by file")
-
-
-def _item(file: FoundFile, below: str) -> SourceItem:
-    sound_id = path_id(file.path, below)
-    class_name = base_name(directory(file.path).rstrip("/"))
-    attributes = {"class": class_name} if class_name else {}
-    match = _NONVERBAL.fullmatch(stem(file.path))
-    if match is None:
-        return SourceItem(sound_id, file, "train", None, sound_id, attributes=tuple(attributes.items()))
-    attributes |= {key: value for key, value in match.groupdict().items() if key != "speaker"}
-    speaker = fold(match["speaker"])
-    return SourceItem(sound_id, file, "train", speaker, speaker, attributes=tuple(attributes.items()))

@@ -19,11 +19,10 @@ Split: TEST is test. TIMIT has no validation set: 5 % of the training speakers, 
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pipelines.corpora.base import Listing, Options, SourceItem, Split
-from pipelines.corpora.files import refuse_duplicates
+from pipelines.corpora.files import find_sounds, refuse_duplicates
 from pipelines.corpora.splits import hold_out, three_way_splits
 from pipelines.errors import InputError
 from pipelines.runtime.storage import FoundFile, Location
@@ -37,7 +36,6 @@ _UTTERANCE = re.compile(
     re.IGNORECASE,
 )
 _PHONE = re.compile(r"[0-9]+ [0-9]+ [a-z0-9#-]+")
-_VALID_FRACTION = 0.05
 
 
 @dataclass(frozen=True)
@@ -46,10 +44,6 @@ class _Utterance:
     tree: str
     speaker: str
     sentence: str
-
-    @property
-    def id(self) -> str:
-        return f"{self.speaker}-{self.sentence}"
 
 
 class Timit:
@@ -69,7 +63,10 @@ class Timit:
             InputError: there is no utterance, or two files have one id.
         """
         files = raw.files()
-        utterances = list(_utterances(files))
+        utterances = [
+            _Utterance(file, *((match[key] or "").lower() for key in ("tree", "speaker", "sentence")))
+            for match, file in find_sounds(_UTTERANCE, files)
+        ]
         if not utterances:
             raise InputError(
                 f"{raw}: not a TIMIT tree: no TRAIN/DR?/SPKR/*.WAV (nor dr?-spkr/*.wav) below it; "
@@ -78,18 +75,14 @@ class Timit:
         kept = [u for u in utterances if options["include_sa"] or not u.sentence.startswith("sa")]
         splits, rule = _splits(kept)
         labels = {file.path.lower(): file for file in files if file.path.lower().endswith((".txt", ".phn"))}
-        items = [
-            SourceItem(u.id, u.file, splits[u.speaker], u.speaker, u.speaker, *_labels(raw, labels, u)) for u in kept
-        ]
+        items: list[SourceItem] = []
+        for u in kept:
+            text, phones = _labels(raw, labels, u)
+            items.append(
+                SourceItem(f"{u.speaker}-{u.sentence}", u.file, splits[u.speaker], u.speaker, u.speaker, text, phones)
+            )
         refuse_duplicates(raw, items, what="utterance", remedy="point --raw at one copy of TIMIT")
         return Listing(sorted(items, key=lambda item: item.id), rule)
-
-
-def _utterances(files: list[FoundFile]) -> Iterator[_Utterance]:
-    for file in files:
-        if match := _UTTERANCE.search(file.path):
-            tree, speaker, sentence = (match[key] or "" for key in ("tree", "speaker", "sentence"))
-            yield _Utterance(file, tree.lower(), speaker.lower(), sentence.lower())
 
 
 def _splits(utterances: list[_Utterance]) -> tuple[dict[str, Split], str]:
@@ -97,7 +90,7 @@ def _splits(utterances: list[_Utterance]) -> tuple[dict[str, Split], str]:
     rest = {u.speaker for u in utterances} - test
     if not test:
         return three_way_splits(rest), "no TEST tree: speakers 0.9 / 0.05 / 0.05 by a hash, seed 0"
-    valid = hold_out(rest, _VALID_FRACTION)
+    valid = hold_out(rest, 0.05)
     splits: dict[str, Split] = {speaker: "valid" if speaker in valid else "train" for speaker in rest}
     splits.update((speaker, "test") for speaker in test)
     return splits, "TEST tree is test; 5 % of the TRAIN speakers by a hash, seed 0, are valid"

@@ -22,7 +22,7 @@ import re
 from dataclasses import dataclass
 
 from pipelines.corpora.base import Listing, MissingItem, Options, SourceItem
-from pipelines.corpora.files import base_name, fold, is_sound, read_text, read_texts, refuse_duplicates, stem
+from pipelines.corpora.files import base_name, find_sounds, fold, read_text, read_texts, refuse_duplicates, stem
 from pipelines.corpora.splits import split_three_ways
 from pipelines.errors import InputError
 from pipelines.runtime.storage import FoundFile, Location
@@ -63,7 +63,10 @@ class Vctk:
             InputError: there are none, or two files have one id.
         """
         files = raw.files()
-        recordings = _recordings(files)
+        recordings = [
+            _Recording(fold(match["id"]), file, fold(match["speaker"]), match["microphone"] or "1")
+            for match, file in find_sounds(_RECORDING, files)
+        ]
         microphone = str(options["microphone"])
         kept = [one for one in recordings if one.microphone == microphone]
         if recordings and not kept:
@@ -77,30 +80,17 @@ class Vctk:
                 "or the like below it; point --raw at the directory that holds wav48_silence_trimmed or wav48"
             )
         ids = {one.id for one in kept}
-        info, texts = _speaker_info(raw, files), _texts(raw, files, ids)
+        info = _speaker_info(raw, files)
+        found = [file for file in files if stem(file.path) in ids and _TEXT.search(file.path)]
+        texts = {stem(file.path): text.strip() for file, text in zip(found, read_texts(raw, found), strict=True)}
         items = [
-            SourceItem(r.id, r.file, "train", r.speaker, r.speaker, texts.get(r.id), info.get(r.speaker, ()))
+            SourceItem(r.id, r.file, "train", r.speaker, r.speaker, texts.get(r.id) or None, info.get(r.speaker, ()))
             for r in kept
         ]
         refuse_duplicates(raw, items, what="utterance", remedy="point --raw at one copy of VCTK")
         message = f"microphone {microphone} did not record it, only the other"
         missing = [MissingItem(one.file.path, one.id, message) for one in recordings if one.id not in ids]
         return split_three_ways(items, "speaker", missing)
-
-
-def _recordings(files: list[FoundFile]) -> list[_Recording]:
-    matches = ((_RECORDING.search(file.path), file) for file in files if is_sound(file.path))
-    return [
-        _Recording(fold(match["id"]), file, fold(match["speaker"]), match["microphone"] or "1")
-        for match, file in matches
-        if match
-    ]
-
-
-def _texts(raw: Location, files: list[FoundFile], wanted: set[str]) -> dict[str, str]:
-    found = [file for file in files if stem(file.path) in wanted and _TEXT.search(file.path)]
-    texts = zip(found, read_texts(raw, found), strict=True)
-    return {stem(file.path): text.strip() for file, text in texts if text.strip()}
 
 
 def _speaker_info(raw: Location, files: list[FoundFile]) -> dict[str, tuple[tuple[str, str], ...]]:
