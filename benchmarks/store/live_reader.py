@@ -28,9 +28,6 @@ from benchmarks.store.results import CURVES, SAMPLES
 __all__ = ["LONGEST_TEXT", "LiveReader"]
 
 LONGEST_TEXT = 80
-_SPEED = "system/frames_per_second"
-_VALID = "valid/nats_per_frame"
-_MOST_STUDIES = 200
 _DESCRIPTION_SECONDS = 30.0
 """How long a study's description is kept: it changes only when the study is started again."""
 _LARGEST_FILE = 64 * 2**20
@@ -63,9 +60,11 @@ class LiveReader:
     @reading_store()
     def studies(self) -> list[StudyEntry]:
         """The studies of the store, the newest first, at most 200."""
-        found = self._client.search_experiments(max_results=_MOST_STUDIES, order_by=["creation_time DESC"])
+        found = self._client.search_experiments(max_results=200, order_by=["creation_time DESC"])
         entries: list[StudyEntry] = []
-        for experiment in (each for each in found if each.experiment_id != DEFAULT_EXPERIMENT_ID):
+        for experiment in found:
+            if experiment.experiment_id == DEFAULT_EXPERIMENT_ID:
+                continue
             parents = self._client.search_runs([experiment.experiment_id], "tags.role = 'study'", max_results=1)
             status = parents[0].info.status if parents else ""
             started = int(experiment.creation_time or 0)
@@ -131,7 +130,7 @@ class LiveReader:
     def _read_logged_epochs(self, run_id: str) -> tuple[LiveEpoch, ...]:
         speeds, valids = (
             {m.step: m for m in self._client.get_metric_history(run_id, name) if abs(m.value) < _LARGEST_VALUE}
-            for name in (_SPEED, _VALID)
+            for name in ("system/frames_per_second", "valid/nats_per_frame")
         )
         return tuple(
             LiveEpoch(

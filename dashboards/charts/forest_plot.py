@@ -25,9 +25,7 @@ PAPER = "var(--paper)"
 def forest_chart(differences: Sequence[PairedDifference], colours: Mapping[str, str]) -> dict[str, Any]:
     """A dot, a thick and a thin line for each difference, in nats per frame, in the given order.
 
-    Args:
-        differences: the differences of one corpus, protocol, split and measure.
-        colours: the colour of each model; a dot has the colour of the model with the higher score.
+    All are of one corpus, protocol, split and measure. A dot has the colour of the model with the higher score.
     """
     marks = [_mark(place, difference) for place, difference in enumerate(differences)]
     numbers = {

@@ -13,11 +13,7 @@ __all__ = ["build_corpus_report", "write_corpus_report"]
 
 
 def build_corpus_report(corpus: CorpusDescription, samples: Sequence[Sample] = ()) -> str:
-    """Build the page as one HTML document.
-
-    Args:
-        corpus: the description of the shards.
-        samples: a few sequences of the corpus.
+    """Build the page as one HTML document; `samples` are a few sequences of the corpus.
 
     Raises:
         ReportError: a sample cannot be read.

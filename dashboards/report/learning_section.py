@@ -91,9 +91,16 @@ def learning_section(trials: Iterable[Trial], colours: Mapping[str, str]) -> lis
         styles = {model: all_styles[model] for model in models}
         outcomes = tuple(outcome_of(model, own) for model, own in models.items())
         speeds = tuple(speed_of(model, own) for model, own in models.items())
-        figures = tuple(_figures(members, outcomes, styles, budget))
         parts.append(
-            Training(*place, styles, figures, outcomes, _gap_sentence(outcomes), speeds, _speed_sentence(speeds))
+            Training(
+                *place,
+                styles=styles,
+                figures=tuple(_figures(members, outcomes, styles, budget)),
+                outcomes=outcomes,
+                gap_sentence=_gap_sentence(outcomes),
+                speeds=speeds,
+                speed_sentence=_speed_sentence(speeds),
+            )
         )
     return parts
 
@@ -103,19 +110,20 @@ def _figures(
 ) -> Iterator[CurveFigure]:
     latent = [run for run in runs if run.has_latent]
     score = "log-likelihood (ELBO for models with a latent)" if latent else "log-likelihood"
-    wanted: list[tuple[str, str, Sequence[RunCurves], Column]] = [
-        (f"Validation {score}", "", runs, lambda run: run.columns["valid_nats_per_frame"]),
+    wanted: list[tuple[str, str, Sequence[RunCurves], Column, bool]] = [
+        (f"Validation {score}", "", runs, lambda run: run.columns["valid_nats_per_frame"], False),
         (
             "KL of the posterior from the prior, validation",
             "The KL",
             latent,
             lambda run: run.columns["valid_kl_nats_per_frame"],
+            # A KL is an amount, so its axis starts at zero.
+            True,
         ),
-        ("Reconstruction (ELBO + KL), validation", "The reconstruction", latent, lambda run: run.reconstruction),
+        ("Reconstruction (ELBO + KL), validation", "The reconstruction", latent, lambda run: run.reconstruction, False),
     ]
-    for title, subject, members, column in wanted:
-        # A KL is an amount, so its axis starts at zero.
-        drawn = _chart(members, column, styles, budget, from_zero=subject == "The KL")
+    for title, subject, members, column, from_zero in wanted:
+        drawn = _chart(members, column, styles, budget, from_zero=from_zero)
         if drawn is not None:
             chart, note = drawn
             conclusion = _extremes(members, column, subject) if subject else _outcome_sentence(outcomes, runs)
