@@ -42,9 +42,9 @@ def ui(host: str = "127.0.0.1", port: int = 8700, mlflow_port: int = 5000, mlflo
         mlflow_port: Port of MLflow's pages; 0 picks a free one.
         mlflow: Start MLflow's server.
     """
-    from benchmarks.store.mlflow_writer import store_must_answer, store_uri
+    from benchmarks.store.mlflow_writer import mlflow_errors_as_study_errors, store_uri
     from dashboards.live.server import is_loopback
-    from dashboards.live.site import Site
+    from dashboards.live.site import Site, study_path
 
     if not is_loopback(host):
         print_message(
@@ -57,11 +57,17 @@ def ui(host: str = "127.0.0.1", port: int = 8700, mlflow_port: int = 5000, mlflo
     elif mlflow:
         local_port = _free_port(host, mlflow_port)
         address = f"http://{_in_url(host)}:{local_port}"
-    with store_must_answer():
+    with mlflow_errors_as_study_errors():
         site = Site(place, _built, address)
         site.reader.studies()
     with stop_on_signals("stopping the servers") as stop, _serve(site, host, port) as server:
-        _print_links(server, site)
+        print_result(f"studies: {server.url}/")
+        studies = site.reader.studies()
+        for study in studies[:_STUDIES_LISTED]:
+            for page in ("report", "live"):
+                print_result(f"{study.name}: {page}: {server.url}{study_path(study.name, page)}")
+        if len(studies) > _STUDIES_LISTED:
+            print_result(f"and {len(studies) - _STUDIES_LISTED} more on the page of studies")
         with _mlflow_server(place, host, local_port, stop) if local_port else nullcontext(lambda: None) as check_mlflow:
             if address is not None and not stop():
                 print_result(f"MLflow: {address}")
@@ -199,15 +205,3 @@ def _end_group(child: "subprocess.Popen[bytes]") -> None:
         except ProcessLookupError:
             break
     child.wait()
-
-
-def _print_links(server: "StudyServer", site: "Site") -> None:
-    from dashboards.live.site import study_path
-
-    print_result(f"studies: {server.url}/")
-    studies = site.reader.studies()
-    for study in studies[:_STUDIES_LISTED]:
-        for page in ("report", "live"):
-            print_result(f"{study.name}: {page}: {server.url}{study_path(study.name, page)}")
-    if len(studies) > _STUDIES_LISTED:
-        print_result(f"and {len(studies) - _STUDIES_LISTED} more on the page of studies")

@@ -55,7 +55,6 @@ class Sheet:
     """A table in plain text.
 
     Attributes:
-        head: the names of the columns.
         align: `l` or `r` for each column.
         rows: one cell per column each.
     """

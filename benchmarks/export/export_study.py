@@ -8,9 +8,8 @@ from benchmarks.export.csv_tables import differences_csv, published_csv, rows_cs
 from benchmarks.export.latex import tex_tables
 from benchmarks.export.markdown import markdown_tables
 from benchmarks.export.protocol_text import protocol_statement
-from benchmarks.schema.base import to_json
+from benchmarks.schema.base import json_text, to_json
 from benchmarks.schema.comparison import Comparison
-from benchmarks.schema.base import json_text
 from pipelines.runtime.storage import Location
 
 __all__ = ["write_exports"]

@@ -39,10 +39,7 @@ Block: TypeAlias = Sequence[Sequence[str]]
 """Rows that are not separated."""
 
 _MOST_LINES = 45
-_MEASURES = {
-    "density": "densities of normalised frames",
-    "mass": "masses (probabilities of the recorded integers)",
-}
+_MEASURES = {"density": "densities of normalised frames", "mass": "masses (probabilities of the recorded integers)"}
 _SIMILAR = "∼"
 _KEY = {
     "exact": "= exact",

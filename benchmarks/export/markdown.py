@@ -29,13 +29,7 @@ from benchmarks.export.cells import (
     spread,
     whole,
 )
-from benchmarks.schema.comparison import (
-    ComparedModel,
-    Comparison,
-    ComparisonRow,
-    PairedDifference,
-    PublishedComparison,
-)
+from benchmarks.schema.comparison import ComparedModel, Comparison, ComparisonRow, PairedDifference, PublishedComparison
 from benchmarks.schema.estimators import signed_estimator
 
 __all__ = ["markdown_item", "markdown_table", "markdown_tables", "markdown_text"]

@@ -10,7 +10,7 @@ A score is paired with every published number of its corpus and model that has t
 or estimated with samples (`iwae`, `fivo`).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias, cast
 
@@ -277,13 +277,4 @@ def _reading(pair: _Pair) -> Iterator[Reason]:
         yield from _note("note", f"about their number: {number.note}")
 
 
-_CHECKS: tuple[Callable[[_Pair], Iterator[Reason]], ...] = (
-    _unit,
-    _measure,
-    _bound,
-    _data,
-    _frames,
-    _density,
-    _model,
-    _reading,
-)
+_CHECKS = (_unit, _measure, _bound, _data, _frames, _density, _model, _reading)

@@ -52,10 +52,6 @@ class Paper(_Row):
     """Where numbers were published.
 
     Attributes:
-        paper: the name that the other tables call it by.
-        authors: in short.
-        year: of publication.
-        table: of the paper.
         intra_frame_rival: whether its tables have a model that is autoregressive inside a frame.
     """
 
@@ -70,13 +66,10 @@ class Setting(_Row):
     """What a paper did with a corpus; None is not known.
 
     Attributes:
-        paper: by name.
         corpus: by the name of what prepares it here.
-        measure: what the likelihood measures.
         sequence: recordings or lines as a `whole`, or a `window` that begins from the zero state.
         frames_per_sequence: of a window.
         split: that was scored, by its name here.
-        sequences: scored.
         train_on: the splits that were fitted on, by their names here.
         training_sequences: fitted on.
         normalisation: as `pipelines.batches.protocol.Protocol` calls it.
@@ -125,17 +118,12 @@ class Number(_Row):
     """One published number; None is not known.
 
     Attributes:
-        paper: by name.
-        model: as published.
         our_model: our model that it is compared with; None where there is none.
-        corpus: by the name of what prepares it here.
         value: in `unit`; of bits, lower is better.
         rounded_to: what the value was rounded to, where more than the last digit is lost.
         bound: `exact`, `elbo`, or `iwae`, an importance-sampled estimate.
         num_samples: K of iwae; 1 otherwise.
-        unit: of the value.
         frame_size: samples, or values of a pen frame.
-        parameters: of the model.
         provenance: see the module's text.
         note: what a reader should know of this number.
     """

@@ -16,11 +16,10 @@ __all__ = ["Audit", "BelowZero", "Coverage", "FloorScore", "FramePart", "PartNam
 PartName = Literal["constant", "near_silent", "other"]
 
 
-def _finite_or_none(value: object) -> object:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-FiniteOrNone = Annotated[float | None, BeforeValidator(_finite_or_none)]
+FiniteOrNone = Annotated[
+    float | None,
+    BeforeValidator(lambda value: None if isinstance(value, float) and not math.isfinite(value) else value),
+]
 """None stands for a value that is not finite, or that does not exist."""
 
 
@@ -28,14 +27,11 @@ class Coverage(Schema):
     """How much of the split is scored. A value is an audio sample, or a pen's offset from one point to the next.
 
     Attributes:
-        sequences: in the split.
         sequences_left_out: those without a frame or a window.
-        values: recorded.
         values_scored: scored ones among them.
         values_in_tails: left out at the end of a scored sequence, less than a frame.
         values_in_windows: left out at the end of a scored sequence, less than a window.
         values_in_sequences: left out with whole sequences.
-        frames: whole frames in the split.
         frames_scored: scored ones among them.
         share_left_out: of the values.
     """
@@ -58,8 +54,6 @@ class FramePart(Schema):
     Attributes:
         name: `constant`: all samples are one integer, or the pen's offset is (0, 0). `near_silent`: the samples'
             peak-to-peak is at most 2 integers, or the offset at most 1 on each axis. `other`: the rest.
-        frames: their number.
-        share_of_frames: of all frames.
         nats: the sum of their terms; None where it is not finite.
         nats_per_frame: their mean; None where there are none, or it is not finite.
         share_of_nats: of the total; None where the parts differ in sign, or the total is not finite.
@@ -96,8 +90,6 @@ class BelowZero(Schema):
     longer.
 
     Attributes:
-        frames: their number.
-        share_of_frames: of all frames.
         nats: gained beyond a code length of 0.
         nats_per_frame: the same over all frames.
         capped_nats_per_frame: the score if each of them had a code length of 0.
@@ -118,17 +110,13 @@ class Audit(File):
     """The audit of one trial's score.
 
     Attributes:
-        split: of the shards.
         estimator: `exact`, or the first repetition of `elbo`.
         seed: of the latent noise.
         nats_per_frame: the score for the same noise; None where it is not finite.
         mean_size: mean absolute term of a frame, which changes are compared with.
         not_finite: frames without a finite term.
-        coverage: how much of the split is scored.
-        parts: constant, near-silent and other frames.
         floors: scores under other floors, the model's own floor first.
         below_zero: negative code lengths; None for a mass.
-        warnings: one line each; empty where nothing is wrong.
     """
 
     file_name: ClassVar[str] = "audit.json"

@@ -32,7 +32,7 @@ __all__ = [
 LEVEL = 0.05
 """Significance level of the tests: a corrected p-value below it counts."""
 CONFIDENCE = 1 - LEVEL
-"""Of every interval."""
+"""Confidence level of every interval."""
 
 Verdict = Literal["ahead", "behind", "not settled", "not enough seeds"]
 Bound = Literal["exact", "elbo", "iwae"]
@@ -42,7 +42,7 @@ Unit = Literal["nats_per_sequence", "nats_per_frame", "bits_per_sample"]
 
 def _ordered(ends: tuple[float, float]) -> tuple[float, float]:
     if ends != (-math.inf, math.inf) and not (all(map(math.isfinite, ends)) and ends[0] <= ends[1]):
-        raise ValueError(f"{list(ends)} is no interval [low, high]")
+        raise ValueError(f"{list(ends)} is not an interval: finite low <= high is needed")
     return ends
 
 
@@ -126,7 +126,7 @@ class Difference(Schema):
     joint_interval: Interval | None
 
     def scaled(self, factor: float) -> "Difference":
-        """The same in another unit: `factor` > 0 of it make one of this unit."""
+        """The same in another unit, multiplied by `factor` > 0."""
         interval, joint = (
             ends and (factor * ends[0], factor * ends[1]) for ends in (self.interval, self.joint_interval)
         )
@@ -140,7 +140,6 @@ class ComparedModel(Schema):
         num_samples: K of the estimator.
         seeds: number of training seeds; 1 for a codec.
         seed_std: standard deviation over seeds of nats per sequence; None with one seed.
-        nats_per_sequence: mean over seeds and sequences.
     """
 
     model: str
@@ -248,15 +247,12 @@ class PublishedComparison(Schema):
 
     Attributes:
         source: authors, year and table of the published number.
-        published_model: as published.
-        published_num_samples: K.
         published_value: as published, in `published_unit`.
         provenance: `read` in the publication, or `recalled` from memory.
         unit: a unit that both can be stated in; None where there is none. Of bits, lower is better.
         ours: our score in `unit`.
         theirs: the published number in `unit`.
         difference: ours minus theirs; None where they are not comparable.
-        comparable: whether no reason blocks the comparison.
         reasons: those that block come first.
     """
 
@@ -312,12 +308,10 @@ class Comparison(File):
     """The result of a study.
 
     Attributes:
-        study: its name.
-        rows: the table.
         differences: between models: those that the suite claims, or all pairs.
         published: published numbers with ours.
         diverged: training runs without a score.
-        warnings: what a score may owe to something other than its model.
+        warnings: reasons to distrust a score.
         notes: what a reader must know to read the table correctly.
         failed: trials of the last run that could not be finished, each with the reason in one line.
         unsent: why MLflow lacks a part of it; None where it has all.

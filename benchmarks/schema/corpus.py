@@ -168,13 +168,9 @@ class CorpusDescription(Schema):
     @property
     def rejected(self) -> list[RejectRow]:
         """Every reject code, the most frequent first."""
+        paths, messages = self.reject_paths, self.reject_examples
         found = [
-            RejectRow(
-                code=code,
-                count=count,
-                path=self.reject_paths.get(code, ""),
-                message=self.reject_examples.get(code, ""),
-            )
+            RejectRow(code=code, count=count, path=paths.get(code, ""), message=messages.get(code, ""))
             for code, count in self.rejects.items()
         ]
         return sorted(found, key=lambda reject: (-reject.count, reject.code))

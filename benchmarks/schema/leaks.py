@@ -14,8 +14,6 @@ class Overlap(Schema):
     """What two roles have in common.
 
     Attributes:
-        kind: what is shared.
-        roles: the two roles.
         values: distinct signals, sources, speakers or groups in both.
         sequences: sequences of each role that hold one of them.
         share: of the second role's sequences.
@@ -34,7 +32,6 @@ class Repeats(Schema):
     """Sequences of one role that repeat the signal of another sequence of it, so that it counts more than once.
 
     Attributes:
-        role: the role.
         sequences: beyond the first of each signal.
         examples: a few pairs of ids with the same signal.
     """
@@ -48,15 +45,10 @@ class LeakCheck(Schema):
     """The leak check of one corpus under one protocol.
 
     Attributes:
-        protocol: its name.
         rule: the roles in a sentence.
-        sequences: by role.
         speakers: distinct ones that the index names, by role.
         without_speaker: sequences without a speaker in the index, by role.
         reported_that_select: reported sequences that also choose the checkpoint, by the protocol's own rule.
-        shared: overlaps between two roles.
-        repeats: repeated signals within a role.
-        warnings: one line each; empty where nothing is wrong.
     """
 
     protocol: str

@@ -30,7 +30,6 @@ class LiveTrial(Schema):
     """A trial as it stands.
 
     Attributes:
-        status: see `TrialStatus`.
         trained: whether it is a training run, and not a codec baseline.
         started: in milliseconds since 1970.
         ended: the same; 0 while it runs.

@@ -17,11 +17,8 @@ class SampleEntry(Schema):
     """One sound or drawing.
 
     Attributes:
-        file: its name, next to the list.
-        caption: its description, without the role.
         source: id of the real sequence that it is, continues or reconstructs.
         temperature: its frames were drawn with; None where none were drawn.
-        seed: of its noise.
         prime_frames: recorded frames that were given to the model first.
         prime_steps: the same in samples or points.
         gain_db: gain that kept a sound below full scale; None for a drawing.
@@ -57,7 +54,6 @@ class LatentPath(File):
     """The latent of a model over one real sequence, frame by frame (Chung et al. 2015, figure 1).
 
     Attributes:
-        source: the sequence's id.
         file: the real sample of the same frames.
         frame_size: recorded samples, or points, per frame.
         sample_rate: in Hz; None for pen.

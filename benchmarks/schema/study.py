@@ -35,10 +35,8 @@ class StudyDescription(File):
 
     Attributes:
         code: that ran it last.
-        suite: as it was last run.
         protocols: by corpus and protocol: `timit/clean`.
         keys: of all that it scores, in the order of its table: corpus by corpus, codecs before trained models.
-        leaks: by corpus and protocol.
         warnings: of the leak checks, each with its corpus and protocol.
     """
 

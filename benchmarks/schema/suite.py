@@ -45,7 +45,6 @@ class CorpusEntry(_Frozen):
     """One corpus of a study.
 
     Attributes:
-        name: its name in tables.
         shards: directory or URI that `prepare` wrote.
         protocol: `clean` or `paper`.
         size: the model preset.
@@ -74,13 +73,10 @@ class Suite(_Frozen):
         samples: sounds or drawings kept per trial.
         claims: pairs of models, named in advance. The first is claimed to be ahead of the second on every corpus that
             has both, and these claims are what is tested. Without any, all pairs are tested.
-        scoring: how models are scored.
         concurrent: trials at once.
-        resources: of each trial.
         address: of a Ray cluster; without one, the trials run on this machine.
         save_seconds: time between checkpoints within an epoch.
         keep: how many of the latest checkpoints of a trial are kept, next to the best.
-        corpora: of the study.
     """
 
     version: int = Field(default=1, ge=1, le=1)

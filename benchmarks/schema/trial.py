@@ -17,33 +17,24 @@ from vrnn.training.spec import TrialSpec
 
 __all__ = ["Environment", "Outcome", "TrialRecord"]
 
-_COMMITS_IN_A_TAG = 20
-
 
 class TrialRecord(File):
     """A trial, or a codec baseline, as it is recorded.
 
     Attributes:
-        name: shown to people: corpus/protocol/model/seed.
-        key: 16 hex digits of all that defines the trial.
+        name: the name shown to people: corpus/protocol/model/seed.
+        key: 16 hex digits of everything that defines the trial.
         identity: 16 hex digits of the key and of how it is scored.
         corpus: the study's name for it.
         dataset: the corpus's own name, such as `iam_ondb`.
-        shards: where the data are.
         frame_size: values per frame.
         sample_std: what samples were divided by, in units of int16; None for pen.
-        code: that trains and scores it.
-        earlier_commits: that trained a part of it before, if others did.
+        earlier_commits: other commits that trained a part of it before.
         roles: the roles of the splits, in a sentence.
         parameters: number of the model's parameters; this and the rest are None for a codec baseline.
-        sigma_floor: under every standard deviation, in units of the normalised frame.
+        sigma_floor: floor under every standard deviation, in units of the normalised frame.
         training_sequences: recordings or lines it is trained on.
-        checkpoint: where the best one is kept.
-        logs: where its workers' logs are kept.
-        spec: all that defines the trial.
-        scoring: how it is scored.
-        samples: sounds or drawings kept.
-        resources: that it used.
+        spec: everything that defines the trial.
     """
 
     file_name: ClassVar[str] = "record.json"
@@ -112,12 +103,12 @@ class TrialRecord(File):
         optional = ("checkpoint", "logs", "parameters", "sigma_floor", "training_sequences")
         tags |= {name: str(value) for name in optional if (value := getattr(self, name)) is not None}
         if self.earlier_commits:
-            tags["earlier_commits"] = json.dumps(self.earlier_commits[-_COMMITS_IN_A_TAG:])
+            tags["earlier_commits"] = json.dumps(self.earlier_commits[-20:])
         return tags
 
     @property
     def params(self) -> dict[str, str]:
-        """The parameters of its MLflow run: every setting that could change its scores."""
+        """The parameters of its MLflow run: every setting that could change its scores, and where the data are."""
         params: dict[str, object] = {"seed": self.seed, "shards": self.shards, "protocol.roles": self.roles}
         if self.spec is not None and self.scoring is not None:
             spec = self.spec.model_dump()
@@ -131,11 +122,9 @@ class Outcome(File):
     """How a trial ended.
 
     Attributes:
-        identity: of the record it belongs to.
-        metrics: by name.
+        identity: identity of the record it belongs to.
         diverged_at_step: the first step without a finite bound or gradient; None where it did not diverge.
         cut_off: whether the last epoch that was allowed was the best: more epochs might have helped; None for a codec.
-        audit_warnings: of the audit of its score.
     """
 
     file_name: ClassVar[str] = "outcome.json"
@@ -153,11 +142,7 @@ class Environment(File):
     """The packages and the machine that a trial ran on.
 
     Attributes:
-        python: its version.
-        system: operating system and architecture.
-        processor: its name.
         vector_width: the instructions that torch computes with, such as `AVX2`.
-        threads: that torch computes with.
         accelerator: its name, or `none`.
         packages: versions of all that is installed, by name.
     """

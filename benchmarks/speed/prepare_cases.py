@@ -52,11 +52,13 @@ def one_process_case(form: Form, seconds: float, pairs: int) -> dict[str, Any]:
 
 def cluster_cases(form: Form, seconds: float, pairs: int, workers: int) -> Iterator[dict[str, Any]]:
     """`prepare` on a running Ray, compared with the floor on all cores and with other libraries."""
+    from pipelines.prepare.ray_runner import run_on_ray  # noqa: PLC0415
+
     with tempfile.TemporaryDirectory() as directory, _warm_pool(workers) as pool:
         place = Path(directory)
         corpus = write_sound_corpus(place / "raw", form, seconds)
         files = sound_files(corpus.root)
-        ours, what = _prepare_on_ray(corpus, place / "out", workers), f"prepare on Ray, {workers} workers"
+        ours, what = _prepare(corpus, place / "out", workers, run_on_ray), f"prepare on Ray, {workers} workers"
         ours()  # the first run imports what the workers need
         paired = run_paired(timed(_floor(corpus, place)), ours, pairs)
         yield _on_ray(corpus, "floor x cores", what, _FLOOR, workers).result(paired)
@@ -65,21 +67,17 @@ def cluster_cases(form: Form, seconds: float, pairs: int, workers: int) -> Itera
             run_paired(everywhere, ours, pairs)
         )
         for name in LIBRARIES:
-            yield _library_case(name, corpus, ours, what, pairs, workers)
+            comparison, note = _on_ray(corpus, name, what, f"{name}, {workers} processes"), {"note": NOTES[name]}
+            try:
+                paired = run_paired(prepare_with(name, corpus.root, workers), ours, pairs)
+            except LibraryFailedError as error:
+                yield {"name": comparison.name, "skipped": str(error)} | note
+            else:
+                yield comparison.result(paired) | note
 
 
 def _on_ray(corpus: SoundCorpus, name: str, what: str, other: str, other_times: int = 1) -> Comparison:
     return Comparison(f"sound/{corpus.form}/{name}", what, other, corpus.seconds, _AUDIO, "wall", other_times)
-
-
-def _library_case(name: str, corpus: SoundCorpus, ours: Subject, what: str, pairs: int, workers: int) -> dict[str, Any]:
-    comparison = _on_ray(corpus, name, what, f"{name}, {workers} processes")
-    note = {"note": NOTES[name]}
-    try:
-        paired = run_paired(prepare_with(name, corpus.root, workers), ours, pairs)
-    except LibraryFailedError as error:
-        return {"name": comparison.name, "skipped": str(error)} | note
-    return comparison.result(paired) | note
 
 
 @contextlib.contextmanager
@@ -100,12 +98,6 @@ def _floor(corpus: SoundCorpus, place: Path) -> Callable[[], None]:
 def prepare_in_process(corpus: SoundCorpus, out: Path) -> Subject:
     """All of `prepare` in this process, one shard after another."""
     return _prepare(corpus, out, 1, lambda tasks, _: map(run_shard_task, tasks))
-
-
-def _prepare_on_ray(corpus: SoundCorpus, out: Path, workers: int) -> Subject:
-    from pipelines.prepare.ray_runner import run_on_ray  # noqa: PLC0415
-
-    return _prepare(corpus, out, workers, run_on_ray)
 
 
 def _prepare(corpus: SoundCorpus, out: Path, workers: int, run_tasks: Runner) -> Subject:

@@ -33,7 +33,6 @@ class Case:
     """One comparison.
 
     Attributes:
-        name: of the case.
         work: our side.
         operations: that no implementation of the work can avoid.
         against: further precisions of the textbook loop to compare with.

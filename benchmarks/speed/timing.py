@@ -103,11 +103,9 @@ class Comparison:
     """A case: what is compared, and in which units.
 
     Attributes:
-        name: of the case.
         ours: description of B.
         other: description of A.
         amount: how much work a run of either is.
-        unit: of `amount`.
         clock: the clock that counts: `processor` if all work is done in one process.
         other_times: factor on A's speed by wall time, for one process that stands for a perfect pool on all cores.
     """

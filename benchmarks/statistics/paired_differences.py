@@ -32,7 +32,7 @@ from benchmarks.statistics.table import ScoredTrial
 __all__ = ["LEAST_SEEDS", "compare_pairs"]
 
 LEAST_SEEDS = 3
-"""Seeds of a trained model that a verdict needs: two leave one degree of freedom and up to 12.7 standard errors."""
+"""Seeds of a trained model that a verdict needs: with two, the 95 % quantile of Student's t is 12.7."""
 
 
 @dataclass(frozen=True)

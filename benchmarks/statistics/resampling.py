@@ -5,11 +5,10 @@ the difference of their means has independent parts, those that a bootstrap of r
 "The pigeonhole bootstrap"):
 
 - sequences: the paired differences of the seed-averaged scores, N - 1 degrees of freedom;
-- the seeds of each model: the variance of its seeds' means over S, S - 1 degrees of freedom, and Welch's (1947) for
-both
-  models together. The noise of single scores is counted here and in the sequences. That is too much where it
-  dominates, but subtracting it makes a test at level 0.001, which a correction for 50 comparisons asks for, reject ten
-  times as often.
+- the seeds of each model: the variance of its seeds' means over S, with S - 1 degrees of freedom, and Welch's (1947)
+  degrees for both models together. The noise of single scores is counted here and in the sequences. That is too much
+  where it dominates, but subtracting it makes a test at level 0.001, which a correction for 50 comparisons asks for,
+  reject ten times as often.
 
 Everything is in closed form, without a bootstrap of the data, because that is better calibrated (docs/statistics.md):
 BCa intervals of few skewed differences are too short, and three seeds, when resampled, have two thirds of their
@@ -64,9 +63,9 @@ class Spread:
 
     Attributes:
         value: the estimate.
-        variance: of the estimate.
-        degrees: of freedom of that variance.
-        skewness: of the estimate: third cumulant over variance^1.5, of order 1 / sqrt(N).
+        variance: variance of the estimate.
+        degrees: degrees of freedom of that variance.
+        skewness: skewness of the estimate: third cumulant over variance^1.5, of order 1 / sqrt(N).
     """
 
     value: Array
@@ -75,7 +74,7 @@ class Spread:
     skewness: Array
 
     def interval(self, level: Array | float = LEVEL) -> tuple[Array, Array]:
-        """Lower and upper end, outside of which the true value lies at a rate of `level`."""
+        """Ends of the (1 - `level`) interval."""
         quantile = stats.t.isf(np.asarray(level) / 2, self.degrees)
         error = np.sqrt(self.variance)
         low = self.value - error * np.maximum(quantile, _inverse_cubic(quantile, self.skewness))
@@ -96,8 +95,8 @@ class JointSpread:
 
     Attributes:
         sequences: how it varies with the sequences.
-        variance: from seeds.
-        degrees: of freedom of that variance.
+        variance: variance from seeds.
+        degrees: degrees of freedom of that variance.
     """
 
     sequences: Spread
@@ -105,13 +104,13 @@ class JointSpread:
     degrees: Array
 
     def interval(self, level: Array | float = LEVEL) -> tuple[Array, Array]:
-        """Lower and upper end, outside of which the true value lies at a rate of `level`."""
+        """Ends of the (1 - `level`) interval."""
         value, (low, high) = self.sequences.value, self.sequences.interval(level)
         seeds = np.sqrt(self.variance) * stats.t.isf(np.asarray(level) / 2, self.degrees)
         return value - np.hypot(value - low, seeds), value + np.hypot(high - value, seeds)
 
     def p_value(self) -> Array:
-        """The greatest level at which the interval holds 0, by halving the range of its logarithm; 1e-15 at least."""
+        """The largest level whose interval contains 0, by bisection on its logarithm; at least 1e-15."""
         value = self.sequences.value
         below, above = np.full(value.shape, np.log(_LEAST_P_VALUE)), np.zeros(value.shape)
         for _ in range(_HALVINGS):
@@ -214,8 +213,9 @@ def sign_flip_p_values(differences: Array, comparisons: int = 1, resamples: int 
     The P rows meet the same signs, drawn with a fixed seed.
 
     Args:
-        differences: paired.
-        comparisons: that the p-values will be corrected for: there are resamples enough to pass that.
+        differences: paired differences, `[P, N]`.
+        comparisons: that the p-values will be corrected for: the number of resamples grows with it, so that corrected
+            p-values can be significant.
         resamples: at least so many, where not exact.
     """
     count = differences.shape[1]

@@ -20,27 +20,14 @@ from benchmarks.schema.units import bits_per_sample, bits_scale
 
 __all__ = ["ScoredTrial", "compare_scores"]
 
-_RESAMPLES = 2000
-
 
 @dataclass(frozen=True)
 class ScoredTrial:
-    """The scores of one trial, with what the statistics need of its record.
+    """The scores of one trial, with what the statistics need of its record (`benchmarks.schema.trial.TrialRecord`).
 
     Attributes:
-        corpus: the study's name for it.
-        dataset: the corpus's own name, such as `iam_ondb`.
-        kind: `speech` or `pen`.
-        protocol: its name.
-        model: its name.
-        seed: of training.
-        fingerprint: of the data.
         scores: a table as `benchmarks.scoring.score` makes it, of one or more estimators.
         bits_scale: turns nats per frame into bits per sample, as `benchmarks.schema.units.bits_scale`; None for pen.
-        measure: `density` of normalised frames, or `mass` of recorded integers.
-        parameters: number of the model's parameters; None for a codec.
-        sigma_floor: under every standard deviation; None where there is none.
-        training_sequences: recordings or lines that the model was trained on; None for a codec.
     """
 
     corpus: str
@@ -137,7 +124,7 @@ def _interval(per_sequence: np.ndarray) -> tuple[float, float]:
         (per_sequence,),
         np.mean,
         confidence_level=CONFIDENCE,
-        n_resamples=_RESAMPLES,
+        n_resamples=2000,
         # Bounds the memory of the resampled table, not the result.
         batch=max(1, 2**22 // len(per_sequence)),
         rng=np.random.default_rng(0),

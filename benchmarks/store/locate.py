@@ -13,13 +13,10 @@ from pipelines.runtime.storage import Location
 
 __all__ = ["open_study", "open_trial", "study_directory"]
 
-_RUNS = "runs"
-"""The default of a suite's `runs`."""
-
 
 def study_directory(study: str) -> Location | None:
     """The results directory of a study: `study` itself if it is one, or runs/STUDY; None where there is neither."""
-    for place in (Location(study), Location(_RUNS) / study):
+    for place in (Location(study), Location("runs") / study):  # the default of a suite's `runs`
         if (place / StudyDescription.file_name).is_file():
             return place.absolute
     return None
@@ -40,9 +37,9 @@ def open_study(study: str) -> StoredStudy:
         return found
     # MLflow takes seconds to import: only those who need the store pay for it.
     from benchmarks.store.mlflow_reader import read_study  # noqa: PLC0415
-    from benchmarks.store.mlflow_writer import store_must_answer  # noqa: PLC0415
+    from benchmarks.store.mlflow_writer import mlflow_errors_as_study_errors  # noqa: PLC0415
 
-    with store_must_answer():
+    with mlflow_errors_as_study_errors():
         return read_study(study)
 
 
@@ -63,7 +60,7 @@ def open_trial(name: str) -> StoredTrial:
             raise StudyError(f"{directory} has no finished trial {trial!r}; {hint}")
         return found[trial]
     from benchmarks.store.mlflow_reader import find_run, read_run  # noqa: PLC0415
-    from benchmarks.store.mlflow_writer import store_must_answer  # noqa: PLC0415
+    from benchmarks.store.mlflow_writer import mlflow_errors_as_study_errors  # noqa: PLC0415
 
-    with store_must_answer():
+    with mlflow_errors_as_study_errors():
         return read_run(find_run(name))

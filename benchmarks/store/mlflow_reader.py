@@ -160,7 +160,8 @@ def read_study(study: str, client: MlflowClient | None = None) -> StoredStudy:
     description = read_file(StudyDescription, files.read(StudyDescription.file_name), files.where)
     corpora = read_file(CorpusDescriptions, files.read(CorpusDescriptions.file_name), files.where).corpora
     order = {key: place for place, key in enumerate(description.keys)}
-    ended = [run for run in children if run.data.tags.get("trial_key") in order and _ended(run)]
+    of_suite = [run for run in children if run.data.tags.get("trial_key") in order]
+    ended = [run for run in of_suite if run.info.status == FINISHED or "diverged_at_step" in run.data.tags]
     trials = [_trial(client, run) for run in latest_of_each_trial(ended)]
     if not any(not trial.diverged for trial in trials):
         raise StudyError(f"study {study!r} has no finished trial; run it: vrnn-bench run SUITE.toml")
@@ -181,10 +182,6 @@ def read_comparison(study: str, client: MlflowClient | None = None) -> Compariso
     if Comparison.file_name not in files.names():
         raise StudyError(f"study {study!r} has no finished comparison; finish it: vrnn-bench run SUITE.toml")
     return read_file(Comparison, files.read(Comparison.file_name), files.where)
-
-
-def _ended(run: Run) -> bool:
-    return run.info.status == FINISHED or "diverged_at_step" in run.data.tags
 
 
 def _trial(client: MlflowClient, run: Run) -> StoredTrial:

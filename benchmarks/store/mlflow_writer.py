@@ -37,7 +37,7 @@ from benchmarks.schema.base import File
 from benchmarks.schema.comparison import Comparison
 from benchmarks.schema.trial import TrialRecord
 from benchmarks.store.results import StoredStudy, StoredTrial, local_artifacts
-from vrnn.training.checkpoints import EpochRecord
+from vrnn.training.epoch_metrics import EpochRecord
 
 __all__ = [
     "DEFAULT_STORE",
@@ -45,11 +45,11 @@ __all__ = [
     "REPORT",
     "OpenRun",
     "StudyWriter",
-    "failures_are_unreachable",
     "log_report",
+    "mlflow_errors_as_study_errors",
+    "mlflow_errors_as_unreachable",
     "open_writer",
     "store_client",
-    "store_must_answer",
     "store_uri",
 ]
 
@@ -75,7 +75,7 @@ def store_client() -> MlflowClient:
 
 
 @contextmanager
-def failures_are_unreachable() -> Iterator[None]:
+def mlflow_errors_as_unreachable() -> Iterator[None]:
     """Within the context, an error of MLflow becomes an `UnreachableError`: the study can do without the store.
 
     Raises:
@@ -88,7 +88,7 @@ def failures_are_unreachable() -> Iterator[None]:
 
 
 @contextmanager
-def store_must_answer() -> Iterator[None]:
+def mlflow_errors_as_study_errors() -> Iterator[None]:
     """Within the context, an error of MLflow becomes a `StudyError`: the user has to fix the store.
 
     Raises:
@@ -110,7 +110,7 @@ def open_writer(study: str) -> "StudyWriter":
     Raises:
         StudyError: the store cannot be reached.
     """
-    with store_must_answer():
+    with mlflow_errors_as_study_errors():
         return StudyWriter(store_client(), study)
 
 
@@ -275,7 +275,7 @@ def log_report(study: str, html: str) -> None:
     Raises:
         StudyError: the store does not answer, or has no such study.
     """
-    with store_must_answer():
+    with mlflow_errors_as_study_errors():
         client = store_client()
         experiment = client.get_experiment_by_name(study)
         found = client.search_runs([experiment.experiment_id], "tags.role = 'study'") if experiment else []

@@ -50,20 +50,15 @@ def _git(*arguments: str) -> str | None:
 
 def environment() -> Environment:
     """The packages and the machine of this process."""
-    gpu = torch.cuda.is_available()
+    listing = Path("/proc/cpuinfo")
+    lines = listing.read_text().splitlines() if listing.is_file() else []
+    processors = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return Environment(
         python=platform.python_version(),
         system=f"{platform.system()} {platform.machine()}",
-        processor=_processor(),
+        processor=next(processors, platform.processor() or _UNKNOWN),
         vector_width=torch.backends.cpu.get_cpu_capability(),
         threads=torch.get_num_threads(),
-        accelerator=torch.cuda.get_device_name() if gpu else "none",
+        accelerator=torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
         packages=dict(sorted((found.name.lower(), found.version) for found in distributions() if found.name)),
     )
-
-
-def _processor() -> str:
-    listing = Path("/proc/cpuinfo")
-    lines = listing.read_text().splitlines() if listing.is_file() else []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.processor() or _UNKNOWN)

@@ -1,11 +1,13 @@
-"""Results on disk, which are the truth: a study's directory, and in it one directory for each trial.
+"""Results on disk, which are the truth.
+
+A study has a directory, and in it one directory for each trial, named by its corpus, protocol, model, seed and key:
 
     RUNS/STUDY/study.json                    the suite, the trials' keys, the leak check
     RUNS/STUDY/corpora.json                  what each corpus holds
-    RUNS/STUDY/TRIAL-KEY/record.json         what the trial is; written before it starts
-    RUNS/STUDY/TRIAL-KEY/outcome.json        how it ended; written last, so that a trial that has one is finished
-    RUNS/STUDY/TRIAL-KEY/artifacts/          scores, curves, audit, samples
-    RUNS/STUDY/TRIAL-KEY/best.pt, last.pt    checkpoints
+    RUNS/STUDY/NAME-KEY/record.json         what the trial is; written before it starts
+    RUNS/STUDY/NAME-KEY/outcome.json        how it ended; written last, so that a trial that has one is finished
+    RUNS/STUDY/NAME-KEY/artifacts/          scores, curves, audit, samples
+    RUNS/STUDY/NAME-KEY/best.pt, last.pt    checkpoints
 
 `StoredStudy` and `StoredTrial` are also what `benchmarks.store.mlflow_reader` returns, for those who have only the
 store.

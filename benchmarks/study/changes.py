@@ -14,13 +14,11 @@ from benchmarks.statistics.paired_differences import compare_pairs
 from benchmarks.statistics.table import ScoredTrial
 from benchmarks.store.locate import open_study, study_directory
 from benchmarks.store.mlflow_reader import has_study, read_commit
-from benchmarks.store.mlflow_writer import store_must_answer
+from benchmarks.store.mlflow_writer import mlflow_errors_as_study_errors
 from benchmarks.store.results import StoredTrial
 from benchmarks.study.summary import scored_trials
 
 __all__ = ["Change", "Changes", "compare_two"]
-
-_SHORTEST_COMMIT = 7
 
 
 @dataclass(frozen=True)
@@ -77,13 +75,13 @@ def compare_two(before: str, after: str) -> Changes:
 
 def _is_commit(text: str) -> bool:
     """Whether a text can be the beginning of a commit's hash."""
-    return _SHORTEST_COMMIT <= len(text) <= 40 and set(text) <= set("0123456789abcdef")
+    return 7 <= len(text) <= 40 and set(text) <= set("0123456789abcdef")
 
 
 def _trials(name: str) -> Sequence[StoredTrial]:
     """The trials of a study, or those that a commit produced."""
     if _is_commit(name) and study_directory(name) is None:
-        with store_must_answer():
+        with mlflow_errors_as_study_errors():
             if not has_study(name):
                 return read_commit(name)
     return open_study(name).trials

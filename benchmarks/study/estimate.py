@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.schema.suite import Suite
-from benchmarks.suites.suite import Trial, expand, references
+from benchmarks.suites.suite import Trial, codec_baselines, expand
 from benchmarks.trials.task import finished_outcome, task_of
 from benchmarks.trials.trial import estimators_of
 from pipelines.batches.epoch_plan import Positions, plan_epoch
@@ -105,7 +105,7 @@ def forecast(suite: Suite) -> Forecast:
     corpora: dict[str, tuple[Positions, Positions]] = {}
     trials = tuple(_trial_forecast(suite, trial, costs, corpora) for trial in expand(suite))
     left = sum(trial.training_seconds + trial.scoring_seconds for trial in trials if not trial.done)
-    return Forecast(suite.study, trials, len(references(suite)), suite.concurrent, left)
+    return Forecast(suite.study, trials, len(codec_baselines(suite)), suite.concurrent, left)
 
 
 def _trial_forecast(

@@ -1,7 +1,8 @@
 """Copies a running study to MLflow: a subscriber of its events.
 
 Results are on disk before MLflow gets them. Once the store stops answering, nothing more is sent while trials run; what
-it lacks is sent when they are done, or later by `vrnn-bench sync`. The study never waits for it, and never fails by it.
+it lacks is sent when they are done, or later by `vrnn-bench sync`. A store that fails while a study runs costs one
+time-out and no result.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,7 +10,7 @@ from collections.abc import Callable, Sequence
 from benchmarks.errors import UnreachableError
 from benchmarks.schema.base import File
 from benchmarks.schema.comparison import Comparison
-from benchmarks.store.mlflow_writer import OpenRun, StudyWriter, failures_are_unreachable
+from benchmarks.store.mlflow_writer import OpenRun, StudyWriter, mlflow_errors_as_unreachable
 from benchmarks.store.results import StoredTrial, read_record, read_trial
 from benchmarks.trials.events import (
     EpochFinished,
@@ -26,7 +27,7 @@ __all__ = ["MlflowMirror"]
 
 
 class MlflowMirror:
-    """The MLflow side of one study that runs."""
+    """Copies one running study to MLflow."""
 
     def __init__(self, writer: StudyWriter) -> None:
         """Send what `writer` can write; nothing is sent yet."""
@@ -44,10 +45,14 @@ class MlflowMirror:
 
     def send(self, trials: Sequence[StoredTrial]) -> None:
         """Send the trials that MLflow lacks."""
-        self._try(lambda: _exhaust(self._writer, trials))
+        self._try(lambda: _send_all(self._writer, trials))
 
     def finish(self, files: Sequence[File], trials: Sequence[StoredTrial], comparison: Comparison) -> str | None:
-        """Send the comparison, and all that an earlier failure held back; why MLflow lacks something, or None."""
+        """Send the comparison, and all that an earlier failure held back.
+
+        Returns:
+            Why MLflow lacks a part of it, in one line; None where it has all.
+        """
         held_back, self._failure = self._failure is not None, None
         if held_back:
             self.log_files(*files)
@@ -64,7 +69,7 @@ class MlflowMirror:
         # After one failure every further call would cost its time-out: minutes for each epoch of each trial.
         if self._failure is None:
             try:
-                with failures_are_unreachable():
+                with mlflow_errors_as_unreachable():
                     action()
             except UnreachableError as error:
                 self._failure = str(error)
@@ -77,7 +82,7 @@ class MlflowMirror:
             case TrialSkipped(task):
                 trial = read_trial(task.directory)
                 assert trial is not None, "a skipped trial is on disk"
-                _exhaust(self._writer, [trial])
+                _send_all(self._writer, [trial])
             case TrialStarted(task):
                 # A trial that is retried starts more than once.
                 if task.name not in self._runs:
@@ -99,6 +104,6 @@ class MlflowMirror:
                 pass
 
 
-def _exhaust(writer: StudyWriter, trials: Sequence[StoredTrial]) -> None:
+def _send_all(writer: StudyWriter, trials: Sequence[StoredTrial]) -> None:
     for _ in writer.send(trials):
         pass

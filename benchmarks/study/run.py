@@ -16,13 +16,13 @@ from benchmarks.schema.corpus import CorpusDescription, CorpusDescriptions
 from benchmarks.schema.leaks import LeakCheck
 from benchmarks.schema.study import AppliedProtocol, StudyDescription
 from benchmarks.schema.suite import Suite
-from benchmarks.store.mlflow_writer import StudyWriter, failures_are_unreachable
+from benchmarks.store.mlflow_writer import StudyWriter, mlflow_errors_as_unreachable
 from benchmarks.store.provenance import code
 from benchmarks.store.results import read_study_directory, read_trial, write_file
 from benchmarks.study.mlflow_mirror import MlflowMirror
 from benchmarks.study.summary import compare_study
-from benchmarks.suites.suite import Reference, Trial, expand, references
-from benchmarks.trials.codec_baselines import score_reference
+from benchmarks.suites.suite import CodecBaseline, Trial, codec_baselines, expand
+from benchmarks.trials.codec_baselines import score_codec
 from benchmarks.trials.events import Event, Executor, OnEvent, StudyStarted, TrialFailed, TrialSkipped, TrialStarted
 from benchmarks.trials.local_executor import run_locally
 from benchmarks.trials.ray_executor import run_on_ray_workers
@@ -60,10 +60,10 @@ def run_study(
     Raises:
         StudyError, InputError, ModelError: the suite or its shards are wrong.
         StoppedError: it was stopped.
-        FailedError: no trial was finished, or this study is already running.
+        FailedError: every trial failed, or another process runs or sends this study.
     """
     stop = stop or Stop()
-    trials, baselines = expand(suite), references(suite)
+    trials, baselines = expand(suite), codec_baselines(suite)
     description, corpora = _describe(suite, trials, baselines), _describe_corpora(suite)
     directory = Location(suite.runs).absolute / suite.study
     with _locked(suite.study, directory), _executor(suite) as (execute, dashboard):
@@ -71,7 +71,7 @@ def run_study(
         for file in (description, corpora):
             write_file(directory, file)
         mirror.log_files(description, corpora)
-        mirror.send([score_reference(suite, baseline) for baseline in baselines])
+        mirror.send([score_codec(suite, baseline) for baseline in baselines])
 
         # Shards that are missing or damaged are reported here, not after hours of training.
         shards = {place: ShardSet(Location(place)) for place in {trial.spec.shards for trial in trials}}
@@ -105,7 +105,7 @@ def run_study(
         study = read_study_directory(directory)
         if not study.trials:
             name, reason = next(iter(failed.items()))
-            raise FailedError(f"study {suite.study}: no trial was finished; the first failure is {name}: {reason}")
+            raise FailedError(f"study {suite.study}: every trial failed; the first failure: {name}: {reason}")
         comparison = compare_study(study).model_copy(update={"failed": failed})
         unsent = mirror.finish((description, corpora), study.trials, comparison)
         comparison = comparison.model_copy(update={"unsent": unsent})
@@ -128,7 +128,7 @@ def sync_study(directory: Location, open_writer: OpenWriter, on_sent: Callable[[
         FailedError: the study is running.
     """
     study = read_study_directory(directory)
-    with _locked(study.name, directory), failures_are_unreachable():
+    with _locked(study.name, directory), mlflow_errors_as_unreachable():
         writer = open_writer(study.name)
         for trial in writer.send_study(study, CorpusDescriptions(corpora=dict(study.corpora))):
             on_sent(trial.record.name)
@@ -138,7 +138,7 @@ def sync_study(directory: Location, open_writer: OpenWriter, on_sent: Callable[[
         return comparison
 
 
-def _describe(suite: Suite, trials: Sequence[Trial], baselines: Sequence[Reference]) -> StudyDescription:
+def _describe(suite: Suite, trials: Sequence[Trial], baselines: Sequence[CodecBaseline]) -> StudyDescription:
     """The study's own file; the leak check reads the index of each corpus once for each protocol."""
     protocols: dict[str, AppliedProtocol] = {}
     leaks: dict[str, LeakCheck] = {}
@@ -185,7 +185,7 @@ def _locked(study: str, directory: Location) -> Iterator[None]:
         with lock_directory(directory):
             yield
     except BusyError as error:
-        raise FailedError(f"study {study} is already running: {error}") from error
+        raise FailedError(f"study {study} is in use by another process (run or sync): {error}") from error
 
 
 @contextmanager

@@ -22,7 +22,17 @@ from pipelines.shards.manifest import Manifest
 from vrnn.training import TrialSpec
 from vrnn.training.spec import plan_trial
 
-__all__ = ["CorpusEntry", "Reference", "Scoring", "Suite", "Trial", "expand", "load_suite", "override", "references"]
+__all__ = [
+    "CodecBaseline",
+    "CorpusEntry",
+    "Scoring",
+    "Suite",
+    "Trial",
+    "codec_baselines",
+    "expand",
+    "load_suite",
+    "override",
+]
 
 
 @dataclass(frozen=True)
@@ -39,7 +49,7 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Reference:
+class CodecBaseline:
     """A baseline of a study that needs no training, such as a codec, on one corpus."""
 
     corpus: CorpusEntry
@@ -141,16 +151,16 @@ def expand(suite: Suite) -> list[Trial]:
     return trials
 
 
-def references(suite: Suite) -> list[Reference]:
+def codec_baselines(suite: Suite) -> list[CodecBaseline]:
     """The baselines of a suite that need no training, on every corpus of speech.
 
     Raises:
         InputError: shards or a protocol are missing.
     """
-    found: list[Reference] = []
+    found: list[CodecBaseline] = []
     for corpus in suite.corpora:
         manifest = Manifest.load(Location(corpus.shards))
         if manifest.kind == "speech":
             protocol = find_protocol(corpus.protocol, manifest.kind, manifest.corpus)
-            found += [Reference(corpus, model, manifest.fingerprint, protocol) for model in suite.references]
+            found += [CodecBaseline(corpus, model, manifest.fingerprint, protocol) for model in suite.references]
     return found

@@ -18,15 +18,15 @@ import soundfile
 from benchmarks.schema.suite import Suite
 from benchmarks.schema.trial import Outcome
 from benchmarks.store.results import SCORES, StoredTrial, read_trial, write_file, write_outcome
-from benchmarks.suites.suite import Reference
-from benchmarks.trials.record import record_of_reference
+from benchmarks.suites.suite import CodecBaseline
+from benchmarks.trials.record import record_of_codec
 from pipelines.batches.frames import FrameSource
 from pipelines.batches.protocol import Framing, Protocol
 from pipelines.batches.roles import assign_roles, split_rows
 from pipelines.runtime.storage import Location
 from pipelines.shards.read import ShardSet
 
-__all__ = ["flac", "score_reference"]
+__all__ = ["flac", "score_codec"]
 
 _MAGIC_BYTES, _BLOCK_HEADER_BYTES, _LAST_BLOCK = 4, 4, 0x80
 
@@ -67,24 +67,24 @@ _CODECS: Mapping[str, Callable[[ShardSet, Protocol, str], pd.DataFrame]] = {"fla
 """The codecs by their names in a suite's `references`; all are for speech."""
 
 
-def score_reference(suite: Suite, reference: Reference) -> StoredTrial:
+def score_codec(suite: Suite, baseline: CodecBaseline) -> StoredTrial:
     """Score a codec baseline of a suite, unless its result is on disk.
 
     Raises:
         InputError: the shards are missing or damaged.
     """
-    directory = Location(suite.runs).absolute / suite.study / f"{reference.name.replace('/', '-')}-{reference.key}"
+    directory = Location(suite.runs).absolute / suite.study / f"{baseline.name.replace('/', '-')}-{baseline.key}"
     done = read_trial(directory)
-    if done is not None and done.record.identity == reference.key:
+    if done is not None and done.record.identity == baseline.key:
         return done
-    shards = ShardSet(Location(reference.corpus.shards))
-    split = assign_roles(shards, reference.protocol).report_split
+    shards = ShardSet(Location(baseline.corpus.shards))
+    split = assign_roles(shards, baseline.protocol).report_split
     with tempfile.TemporaryDirectory() as artifacts:
-        table = _CODECS[reference.model](shards, reference.protocol, split)
+        table = _CODECS[baseline.model](shards, baseline.protocol, split)
         table.to_parquet(Path(artifacts) / SCORES, index=False)
         bits = -math.fsum(table["nats"]) / (float(table["samples"].sum()) * math.log(2))
-        write_file(directory, record_of_reference(suite, reference, shards))
-        outcome = Outcome(identity=reference.key, metrics={f"{split}/code_bits_per_sample": bits})
+        write_file(directory, record_of_codec(suite, baseline, shards))
+        outcome = Outcome(identity=baseline.key, metrics={f"{split}/code_bits_per_sample": bits})
         write_outcome(directory, outcome, Path(artifacts))
     done = read_trial(directory)
     assert done is not None, "the result was written just now"

@@ -7,7 +7,7 @@ from benchmarks.schema.trial import TrialRecord
 from benchmarks.scoring.score import measure_of
 from benchmarks.store.provenance import code
 from benchmarks.store.results import read_record, write_file
-from benchmarks.suites.suite import Reference, Trial
+from benchmarks.suites.suite import CodecBaseline, Trial
 from benchmarks.trials.task import TrialTask
 from pipelines.batches.protocol import Framing, Protocol
 from pipelines.batches.roles import assign_roles
@@ -16,7 +16,7 @@ from vrnn.models import build_model
 from vrnn.training.checkpoints import BEST
 from vrnn.training.journal import LOGS
 
-__all__ = ["record_of_reference", "record_of_trial", "write_record"]
+__all__ = ["record_of_codec", "record_of_trial", "write_record"]
 
 
 def record_of_trial(suite: Suite, trial: Trial, task: TrialTask, shards: ShardSet) -> TrialRecord:
@@ -56,26 +56,26 @@ def record_of_trial(suite: Suite, trial: Trial, task: TrialTask, shards: ShardSe
     )
 
 
-def record_of_reference(suite: Suite, reference: Reference, shards: ShardSet) -> TrialRecord:
+def record_of_codec(suite: Suite, baseline: CodecBaseline, shards: ShardSet) -> TrialRecord:
     """The record of a codec baseline."""
     return TrialRecord(
-        name=reference.name,
+        name=baseline.name,
         study=suite.study,
-        key=reference.key,
-        identity=reference.key,
-        corpus=reference.corpus.name,
+        key=baseline.key,
+        identity=baseline.key,
+        corpus=baseline.corpus.name,
         dataset=shards.manifest.corpus,
         kind=shards.manifest.kind,
-        protocol=reference.corpus.protocol,
-        model=reference.model,
+        protocol=baseline.corpus.protocol,
+        model=baseline.model,
         seed=0,
         fingerprint=shards.manifest.fingerprint,
-        shards=reference.corpus.shards,
+        shards=baseline.corpus.shards,
         measure="mass",
-        frame_size=reference.protocol.frame_size,
-        sample_std=_sample_std(reference.protocol, shards),
+        frame_size=baseline.protocol.frame_size,
+        sample_std=_sample_std(baseline.protocol, shards),
         code=code(),
-        roles=assign_roles(shards, reference.protocol).rule,
+        roles=assign_roles(shards, baseline.protocol).rule,
     )
 
 

@@ -28,8 +28,6 @@ from vrnn.training.retries import train_locally
 
 __all__ = ["estimators_of", "run_trial"]
 
-_SYSTEM_METRICS = ("frames_per_second", "data_wait_share", "fraction_of_peak")
-
 
 def run_trial(task: TrialTask, on_event: OnTrialEvent, stop: Callable[[], bool]) -> Outcome | None:
     """Run what is left of a trial.
@@ -135,6 +133,6 @@ def _training_metrics(state: TrainingState) -> dict[str, float]:
         "train/epochs": float(state.epoch),
         "train/steps": float(state.step),
         "train/seconds": seconds,
-        **{f"system/{metric}": mean(metric) for metric in _SYSTEM_METRICS},
+        **{f"system/{name}": mean(name) for name in ("frames_per_second", "data_wait_share", "fraction_of_peak")},
         "system/peak_memory_gib": max(epoch.peak_memory_gib for epoch in state.history),
     }

@@ -40,7 +40,7 @@ __all__ = ["VRNN", "VRNNI"]
 
 @dataclass(frozen=True, eq=False)
 class VRNNFrames(NamedTensors):
-    """The share of the frames in what the loop computes, bias included.
+    """The input projections that depend on the frames alone, computed before the loop, bias included.
 
     Attributes:
         to_posterior: in the encoder's first layer, `[T, B, encoder]`.
@@ -53,7 +53,7 @@ class VRNNFrames(NamedTensors):
 
 @dataclass(frozen=True, eq=False)
 class VRNNTrace:
-    """What the loop leaves of each frame.
+    """Outputs of the loop, one for each frame.
 
     Attributes:
         h: h_{t-1}, `[T, B, H]`.

@@ -10,7 +10,7 @@ from mlflow.tracking import MlflowClient
 from benchmarks.errors import StudyError, UnreachableError
 from benchmarks.schema.suite import Suite
 from benchmarks.store.mlflow_reader import read_study
-from benchmarks.store.mlflow_writer import StudyWriter, failures_are_unreachable, open_writer, store_client
+from benchmarks.store.mlflow_writer import StudyWriter, mlflow_errors_as_unreachable, open_writer, store_client
 from benchmarks.store.results import read_record, read_study_directory
 from benchmarks.study.mlflow_mirror import MlflowMirror
 from benchmarks.study.run import sync_study
@@ -69,7 +69,7 @@ def test_sending_that_was_cut_off_anywhere_is_completed_and_nothing_is_sent_twic
     name = f"cut-{calls}"
     writer = StudyWriter(client, name)
     writer._client = Cut(client, calls)  # type: ignore[assignment]
-    with pytest.raises(UnreachableError, match="the connection is cut"), failures_are_unreachable():
+    with pytest.raises(UnreachableError, match="the connection is cut"), mlflow_errors_as_unreachable():
         list(writer.send(trials))
     sent = [trial.record.name for trial in open_writer(name).send(trials)]
     assert recorded_in(client, name) == recorded_in(client, "small")

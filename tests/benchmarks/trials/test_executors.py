@@ -183,7 +183,7 @@ def test_a_damaged_index_is_reported_before_any_trial_begins(
 
 def test_where_every_trial_fails_the_study_does(ink_shards: Path, tmp_path: Path) -> None:
     suite = small_suite(tmp_path, {"bad": spoil(ink_shards, tmp_path / "spoilt")})
-    with pytest.raises(FailedError, match="no trial was finished; the first failure is bad/clean/rnn-gauss/seed0: "):
+    with pytest.raises(FailedError, match="every trial failed; the first failure: bad/clean/rnn-gauss/seed0: "):
         run_study(suite, open_writer)
 
 
@@ -259,7 +259,7 @@ def test_a_study_that_is_being_run_already_is_refused(ink_shards: Path, tmp_path
     suite = small_suite(tmp_path, {"ink": ink_shards})
     with (
         lock_directory(Location(suite.runs) / suite.study),
-        pytest.raises(FailedError, match=f"is already running: .*process {os.getpid()}"),
+        pytest.raises(FailedError, match=f"is in use by another process .run or sync.: .*process {os.getpid()}"),
     ):
         run_study(suite, open_writer)
 
