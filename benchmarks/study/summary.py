@@ -103,8 +103,8 @@ def _notes(rows: Sequence[ComparisonRow]) -> list[str]:
         "Nats per sequence, higher is better. exact is log p(x); elbo is a lower bound; iwae-K and fivo-K are lower "
         "bounds in expectation too, and tighter with K. A bound can only be too low: keep that in mind when you "
         "compare it with an exact value.",
-        f"The interval of a value is a {CONFIDENCE:.0%} bootstrap over sequences; the standard deviation is over "
-        "training seeds; the Monte Carlo error is a bound's own, from repetitions with other noise.",
+        f"The interval of a value is a {100 * CONFIDENCE:.0f} % bootstrap over sequences; the standard deviation is "
+        "over training seeds; the Monte Carlo error is a bound's own, from repetitions with other noise.",
     ]
     if any(row.protocol == "clean" and row.measure == "density" for row in rows):
         notes.append(
