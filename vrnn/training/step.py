@@ -6,7 +6,8 @@ The objective is the bound, or a modification of it that is easier to begin with
 
 With beta = 1 and lambda = 0 it is the bound. KL warm-up (Bowman et al. 2016; Sonderby et al. 2016) raises beta from 0,
 and free nats (Kingma et al. 2016) give a frame's KL no gradient until it exceeds lambda: both keep a strong decoder
-from switching the latent off before it is of use. Any other beta or lambda gives no bound, so it is never reported as a score.
+from switching the latent off before it is of use. Any other beta or lambda gives no bound, so it is never reported as
+a score.
 
 Truncated back-propagation through time cuts a batch of long sequences into segments, with one optimiser step each. A
 segment starts from the detached state at the end of the one before: memory is that of one segment, the forward pass
