@@ -33,9 +33,6 @@ _CHARS_UTF8 = 1
 _POS_CHARACTER = 1
 _RATE, _PITCH, _RANGE = 1, 3, 4
 
-_LIBRARIES = ("libespeak-ng.so", "libespeak-ng.dylib", "espeak-ng.dll")
-
-
 _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
 
 
@@ -43,8 +40,15 @@ class _Espeak:
     """The few functions of the wheel's library that are needed."""
 
     def __init__(self) -> None:
-        folder = _wheel_folder()
-        self._library = _load(folder)
+        spec = importlib.util.find_spec("espeakng_loader")
+        if spec is None or spec.origin is None:
+            raise OSError("the package espeakng-loader is not installed")
+        folder = Path(spec.origin).parent
+        names = ("libespeak-ng.so", "libespeak-ng.dylib", "espeak-ng.dll")
+        path = next((folder / name for name in names if (folder / name).exists()), None)
+        if path is None:
+            raise OSError(f"no espeak-ng library in {folder}")
+        self._library = ctypes.CDLL(str(path))
         self._pcm = bytearray()
         self._callback = _Callback(self._receive)  # ctypes holds no reference to it
         self.sample_rate: int = self._library.espeak_Initialize(
@@ -75,20 +79,6 @@ class _Espeak:
         if samples and count > 0:
             self._pcm += ctypes.string_at(samples, 2 * count)
         return 0
-
-
-def _wheel_folder() -> Path:
-    spec = importlib.util.find_spec("espeakng_loader")
-    if spec is None or spec.origin is None:
-        raise OSError("the package espeakng-loader is not installed")
-    return Path(spec.origin).parent
-
-
-def _load(folder: Path) -> ctypes.CDLL:
-    for name in _LIBRARIES:
-        if (folder / name).exists():
-            return ctypes.CDLL(str(folder / name))
-    raise OSError(f"no espeak-ng library in {folder}")
 
 
 def _serve() -> None:

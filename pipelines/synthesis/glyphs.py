@@ -18,8 +18,6 @@ from pipelines.errors import InputError
 __all__ = ["Letter", "load_letters"]
 
 _BASELINE = 9
-_WITH_MARKS = "fijt"
-_FLAT = 2
 
 
 @dataclass(frozen=True)
@@ -53,11 +51,8 @@ def load_letters(font: str) -> Mapping[str, Letter]:
     for character, glyph in hershey.all_glyphs.items():
         origin = (glyph.left_offset, _BASELINE)
         strokes = [np.array(list(stroke), dtype=np.float64) - origin for stroke in glyph.strokes]
-        marks = [index for index, stroke in enumerate(strokes) if character in _WITH_MARKS and _is_flat(stroke)]
-        body = tuple(stroke for index, stroke in enumerate(strokes) if index not in marks)
-        letters[character] = Letter(body, tuple(strokes[index] for index in marks), float(glyph.char_width))
+        # Dots and crossbars are the flat strokes of these letters.
+        is_mark = [character in "fijt" and np.ptp(stroke[:, 1]) <= 2 for stroke in strokes]
+        body, marks = (tuple(s for s, mark in zip(strokes, is_mark, strict=True) if mark == kind) for kind in (0, 1))
+        letters[character] = Letter(body, marks, float(glyph.char_width))
     return letters
-
-
-def _is_flat(stroke: NDArray[np.float64]) -> bool:
-    return bool(np.ptp(stroke[:, 1]) <= _FLAT)

@@ -11,6 +11,7 @@ forms and `testset_f` the test forms. `testset_t`, the original's second validat
 import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -37,10 +38,6 @@ class _Form:
     id: str
     number: int
     text: str
-
-    @property
-    def folder(self) -> str:
-        return f"{self.id[:3]}/{self.id[:-1]}"
 
 
 def synthesise_handwriting(
@@ -82,7 +79,11 @@ def synthesise_handwriting(
         total = sum(sizes.values())
         lines = 0
         forms = list(_forms(total, seed))
-        _write_splits(tree / "splits", forms, sizes)
+        (tree / "splits").mkdir()
+        remaining = iter(forms)
+        for name, size in sizes.items():
+            ids = [f" {form.id}\n" for form in islice(remaining, size)]
+            (tree / "splits" / f"{name}.txt").write_bytes("".join(ids).encode())
         for done, form in enumerate(forms, start=1):
             lines += _write_form(tree, form, seed)
             if on_progress:
@@ -101,19 +102,11 @@ def _forms(count: int, seed: int) -> Iterator[_Form]:
         yield _Form(f"{chr(ord('a') + letter)}{tens + 1:02d}-{place:03d}{'uwxz'[number % 4]}", number, text)
 
 
-def _write_splits(folder: Path, forms: list[_Form], sizes: dict[str, int]) -> None:
-    folder.mkdir()
-    remaining = iter(forms)
-    for name, size in sizes.items():
-        ids = [next(remaining).id for _ in range(size)]
-        (folder / f"{name}.txt").write_bytes("".join(f" {form_id}\n" for form_id in ids).encode())
-
-
 def _write_form(tree: Path, form: _Form, seed: int) -> int:
     """Write one form's files, and return the number of its lines."""
     writer = invent_writer(seed, form.number)
     rng = keyed_generator("form", seed, form.number)
-    strokes, texts = tree / "lineStrokes" / form.folder, tree / "ascii" / form.folder
+    strokes, texts = (tree / kind / form.id[:3] / form.id[:-1] for kind in ("lineStrokes", "ascii"))
     for folder in (strokes, texts):
         folder.mkdir(parents=True)
     lines = _balanced_lines(form.text, writer)

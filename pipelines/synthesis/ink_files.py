@@ -39,19 +39,15 @@ def encode_line(strokes: Sequence[Stroke], start_sample: int) -> bytes:
 
 def _stroke(stroke: Stroke, start: int) -> str:
     first = start + stroke.first_sample
-    times = [_seconds(sample) for sample in range(first, first + len(stroke.points))]
+    # A sample takes 15 ms, one and a half centiseconds; times are rounded down.
+    centiseconds = [3 * sample // 2 for sample in range(first, first + len(stroke.points))]
+    times = [f"{time // 100}.{time % 100:02d}" for time in centiseconds]
     points = "".join(
         f'      <Point x="{x}" y="{y}" time="{time}"/>\r\n'
         for (x, y), time in zip(stroke.points.tolist(), times, strict=True)
     )
     opening = f'    <Stroke colour="black" start_time="{times[0]}" end_time="{times[-1]}">\n'
     return f"{opening}{points}    </Stroke>\n"
-
-
-def _seconds(sample: int) -> str:
-    """The time of a sample: 15 ms is one and a half centiseconds, rounded down."""
-    centiseconds = 3 * sample // 2
-    return f"{centiseconds // 100}.{centiseconds % 100:02d}"
 
 
 def encode_transcription(lines: Sequence[str]) -> bytes:

@@ -65,8 +65,9 @@ def _word(word: str, writer: Writer, rng: np.random.Generator) -> tuple[list[_Pa
         letter = _letter(character, writer)
         body, own_marks = _instance(character, letter, left, writer, rng)
         body = _joined(body)
-        reach = _reach(previous, character, writer, rng)
-        if strokes and _distance(strokes[-1][-1], body[0][0]) < reach:
+        both_script = all(one.isalpha() and _is_script(one, writer) for one in previous + character)
+        joins = both_script and character.islower() and rng.random() < writer.joins
+        if joins and strokes and _distance(strokes[-1][-1], body[0][0]) < _LONGEST_JOIN:
             body[0] = np.concatenate([strokes.pop(), body[0]])
         strokes += body
         if _is_script(character, writer):
@@ -102,31 +103,20 @@ def _joined(strokes: list[_Path]) -> list[_Path]:
     merged = [strokes[0]]
     for stroke in strokes[1:]:
         last = merged[-1]
-        back = _retrace(last, stroke[0])
+        fine = _resample(last)
+        distances = np.hypot(*(fine - stroke[0]).T)
+        nearest = int(distances.argmin())
         if _distance(last[-1], stroke[-1]) < min(_SAME_POINT, _distance(last[-1], stroke[0])):
             # The pen is at the stroke's end: write the stroke backwards.
             merged[-1] = np.concatenate([last, stroke[::-1]])
-        elif back is not None:
-            merged[-1] = np.concatenate([last, back, stroke])
+        elif distances[nearest] < _SAME_POINT:
+            # The stroke begins on the last one's ink, which the pen retraces from its end.
+            merged[-1] = np.concatenate([last, fine[nearest:-1][::-1], stroke])
         elif _distance(last[-1], stroke[0]) < _NEAR:
             merged[-1] = np.concatenate([last, stroke])
         else:
             merged.append(stroke)
     return merged
-
-
-def _retrace(drawn: _Path, goal: NDArray[np.float64]) -> _Path | None:
-    """The path from the end of `drawn` back along it to the point `goal`; None if `goal` is not on it."""
-    fine = _resample(drawn, _SPACING)
-    distances = np.hypot(*(fine - goal).T)
-    nearest = int(distances.argmin())
-    return fine[nearest:-1][::-1] if distances[nearest] < _SAME_POINT else None
-
-
-def _reach(before: str, after: str, writer: Writer, rng: np.random.Generator) -> float:
-    """How far the pen may move from one letter to the next without being lifted; 0 if they are not joined."""
-    both_script = all(character.isalpha() and _is_script(character, writer) for character in before + after)
-    return _LONGEST_JOIN if both_script and after.islower() and rng.random() < writer.joins else 0.0
 
 
 def _font(character: str, writer: Writer) -> str:
@@ -139,15 +129,15 @@ def _is_script(character: str, writer: Writer) -> bool:
 
 def _place(stroke: _Path, writer: Writer) -> _Path:
     """Round off the corners, slant, and scale to tablet units."""
-    fine = gaussian_filter1d(_resample(stroke, _SPACING), writer.rounding / _SPACING, axis=0, mode="nearest")
+    fine = gaussian_filter1d(_resample(stroke), writer.rounding / _SPACING, axis=0, mode="nearest")
     leaning = fine[:, 0] * writer.aspect - writer.slant * fine[:, 1]
     return np.stack([leaning, fine[:, 1]], axis=1) * writer.size
 
 
-def _resample(path: _Path, spacing: float) -> _Path:
-    """Equidistant points along the same polyline, `spacing` or a little less apart; at least two."""
+def _resample(path: _Path) -> _Path:
+    """Equidistant points along the same polyline, `_SPACING` or a little less apart; at least two."""
     lengths = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(path, axis=0).T))])
-    places = np.linspace(0.0, lengths[-1], max(2, int(np.ceil(lengths[-1] / spacing)) + 1))
+    places = np.linspace(0.0, lengths[-1], max(2, int(np.ceil(lengths[-1] / _SPACING)) + 1))
     return np.stack([np.interp(places, lengths, column) for column in path.T], axis=1)
 
 

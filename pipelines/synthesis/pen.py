@@ -53,21 +53,16 @@ def write_paths(
     clock = 0
     for index, (starts_word, path) in enumerate(paths):
         if index:
-            clock += _lift(strokes[-1].points[-1], path[0], starts_word, writer, rng)
+            # The pen is lifted, moved to the start of the path and put down again.
+            distance = float(np.hypot(*(path[0] - strokes[-1].points[-1])))
+            seconds = 0.05 + distance / writer.speed + rng.exponential(0.04)
+            if starts_word:
+                seconds += rng.exponential(writer.hesitation)
+            clock += round(seconds / SAMPLE_SECONDS)
         points = _sampled(path, writer, rng)
         strokes.append(Stroke(clock, points))
         clock += len(points)
     return strokes
-
-
-def _lift(
-    start: NDArray[np.int64], goal: NDArray[np.float64], starts_word: bool, writer: Writer, rng: np.random.Generator
-) -> int:
-    """The number of samples while the pen is up."""
-    seconds = 0.05 + float(np.hypot(*(goal - start))) / writer.speed + rng.exponential(0.04)
-    if starts_word:
-        seconds += rng.exponential(writer.hesitation)
-    return round(seconds / SAMPLE_SECONDS)
 
 
 def _sampled(path: NDArray[np.float64], writer: Writer, rng: np.random.Generator) -> NDArray[np.int64]:

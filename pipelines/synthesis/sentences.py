@@ -5,9 +5,7 @@ grammatical; not every sentence makes sense. Changing a word changes the built-i
 """
 
 import re
-from collections.abc import Iterator
-
-import numpy as np
+from collections.abc import Sequence
 
 from pipelines.randomness import keyed_generator
 
@@ -90,28 +88,20 @@ _LEXICON = {
 }
 _WORDS = {category: words.split("|") for category, words in _LEXICON.items()}
 
-_PLACEHOLDER = re.compile(r"\{(\w+)\}")
-
 
 def distinct_sentences(count: int, seed: int) -> list[str]:
     """Draw `count` different sentences, none of them shared.
 
     With the same seed, a longer list begins with the shorter one.
     """
+    rng = keyed_generator("sentences", seed)
+
+    def draw(choices: Sequence[str]) -> str:
+        return choices[int(rng.integers(len(choices)))]
+
     found: dict[str, None] = {}
-    drawn = _draws(keyed_generator("sentences", seed))
     while len(found) < count:
-        found[next(drawn)] = None
+        template = draw(_TEMPLATES)
+        sentence = re.sub(r"\{(\w+)\}", lambda match: draw(_WORDS[match[1]]), template)
+        found[sentence[0].upper() + sentence[1:]] = None
     return list(found)
-
-
-def _draws(rng: np.random.Generator) -> Iterator[str]:
-    while True:
-        template = _TEMPLATES[int(rng.integers(len(_TEMPLATES)))]
-        sentence = _PLACEHOLDER.sub(lambda match: _word(match[1], rng), template)
-        yield sentence[0].upper() + sentence[1:]
-
-
-def _word(category: str, rng: np.random.Generator) -> str:
-    words = _WORDS[category]
-    return words[int(rng.integers(len(words)))]

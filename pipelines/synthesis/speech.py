@@ -121,11 +121,8 @@ def _record(pcm: NDArray[np.int16], speaker: Speaker, rng: np.random.Generator) 
     gain = min(loudness / np.sqrt(np.mean(speech**2)), _HIGHEST_PEAK / np.abs(speech).max())
     lead, tail = rng.integers(_SAMPLE_RATE // 10, _SAMPLE_RATE // 4, 2)
     speech = np.pad(gain * speech, (lead, tail))
-    return np.rint(speech + _room_noise(speech.size, speaker.noise, rng)).astype(np.int16)
-
-
-def _room_noise(count: int, deviation: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """First-order autoregressive noise of the given standard deviation, shape (count,)."""
+    # First-order autoregressive noise, with the standard deviation of the speaker's room.
     memory = 0.8
-    innovations = rng.normal(0, deviation * np.sqrt(1 - memory**2), count)
-    return np.asarray(lfilter([1.0], [1.0, -memory], innovations))
+    innovations = rng.normal(0, speaker.noise * np.sqrt(1 - memory**2), speech.size)
+    noise = np.asarray(lfilter([1.0], [1.0, -memory], innovations))
+    return np.rint(speech + noise).astype(np.int16)

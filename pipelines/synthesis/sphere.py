@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 __all__ = ["encode_sphere"]
 
 _HEADER_BYTES = 1024
-_DATABASE = "vrnn-bench built-in"
 
 
 def encode_sphere(samples: NDArray[np.int16], sample_rate: int, utterance_id: str) -> bytes:
@@ -24,7 +23,7 @@ def encode_sphere(samples: NDArray[np.int16], sample_rate: int, utterance_id: st
     assert samples.dtype == np.int16
     assert samples.ndim == 1
     fields = (
-        _text("database_id", _DATABASE),
+        _text("database_id", "vrnn-bench built-in"),
         _text("database_version", "1.0"),
         _text("utterance_id", utterance_id),
         "channel_count -i 1",

@@ -20,7 +20,6 @@ from pipelines.runtime.storage import TEMPORARY_MARK
 __all__ = ["MARKER", "Request", "build_once"]
 
 MARKER = "SYNTHESIS.json"
-_LARGEST_SEED, _LARGEST_COUNT = 2**63 - 1, 10_000
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,10 @@ def build_once(out: Path, request: Request, write: Callable[[Path], int]) -> int
     Raises:
         InputError: a parameter is out of range, `out` holds something else, or another process is writing it.
     """
-    _check_parameters(request)
+    for name, value in request.parameters.items():
+        least, most = (0, 2**63 - 1) if name == "seed" else (1, 10_000)
+        if not least <= value <= most:
+            raise InputError(f"{name} = {value}: must be from {least} to {most}")
     out = out.expanduser().resolve()
     if (count := _finished(out, request)) is not None:
         return count
@@ -61,13 +63,6 @@ def build_once(out: Path, request: Request, write: Callable[[Path], int]) -> int
         (scratch / MARKER).write_text(json.dumps(asdict(request) | {"sequences": count}, indent=2) + "\n")
         scratch.replace(out)
     return count
-
-
-def _check_parameters(request: Request) -> None:
-    for name, value in request.parameters.items():
-        least, most = (0, _LARGEST_SEED) if name == "seed" else (1, _LARGEST_COUNT)
-        if not least <= value <= most:
-            raise InputError(f"{name} = {value}: must be from {least} to {most}")
 
 
 def _finished(out: Path, request: Request) -> int | None:

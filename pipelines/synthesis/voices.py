@@ -1,7 +1,7 @@
 """Invented speakers, each with an accent, a voice, a way of speaking and a room."""
 
 import string
-from collections.abc import Iterator
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,33 +53,27 @@ def invent_speakers(count: int, seed: int) -> list[Speaker]:
     Levels and noise vary as in TIMIT: speech is about 500 steps of 32,768, the room about 2.5.
     """
     rng = keyed_generator("speakers", seed)
-    initials = _initials(rng)
-    return [_speaker(index, next(initials), rng) for index in range(count)]
-
-
-def _initials(rng: np.random.Generator) -> Iterator[str]:
     letters = np.array(list(string.ascii_uppercase))
-    seen: dict[str, int] = {}
-    while True:
-        name = "".join(rng.choice(letters, 3))
-        number = seen.get(name, 0)
-        if number < 10:
-            seen[name] = number + 1
-            yield f"{name}{number}"
-
-
-def _speaker(index: int, initials: str, rng: np.random.Generator) -> Speaker:
-    turn, accent = divmod(index, len(ACCENTS))
-    sex = "FM"[(turn + accent) % 2]
-    variant = _VARIANTS[sex][rng.integers(len(_VARIANTS[sex]))]
-    return Speaker(
-        id=sex + initials,
-        dialect=accent + 1,
-        voice=f"{ACCENTS[accent]}+{variant}",
-        words_per_minute=int(rng.integers(140, 191)),
-        pitch=int(rng.integers(35, 66)),
-        pitch_range=int(rng.integers(30, 71)),
-        playback_rate=PLAYBACK_RATES[rng.integers(len(PLAYBACK_RATES))],
-        level=float(500 * np.exp(np.clip(rng.normal(0, 0.4), -1, 0.8))),
-        noise=float(2.5 * np.exp(np.clip(rng.normal(0, 0.4), -0.6, 1.2))),
-    )
+    seen: Counter[str] = Counter()
+    speakers: list[Speaker] = []
+    while len(speakers) < count:
+        initials = "".join(rng.choice(letters, 3))
+        if seen[initials] == 10:
+            continue  # the one digit of an id is used up
+        turn, accent = divmod(len(speakers), len(ACCENTS))
+        sex = "FM"[(turn + accent) % 2]
+        variant = _VARIANTS[sex][rng.integers(len(_VARIANTS[sex]))]
+        speaker = Speaker(
+            id=f"{sex}{initials}{seen[initials]}",
+            dialect=accent + 1,
+            voice=f"{ACCENTS[accent]}+{variant}",
+            words_per_minute=int(rng.integers(140, 191)),
+            pitch=int(rng.integers(35, 66)),
+            pitch_range=int(rng.integers(30, 71)),
+            playback_rate=PLAYBACK_RATES[rng.integers(len(PLAYBACK_RATES))],
+            level=float(500 * np.exp(np.clip(rng.normal(0, 0.4), -1, 0.8))),
+            noise=float(2.5 * np.exp(np.clip(rng.normal(0, 0.4), -0.6, 1.2))),
+        )
+        seen[initials] += 1
+        speakers.append(speaker)
+    return speakers
