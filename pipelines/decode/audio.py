@@ -150,7 +150,10 @@ class _Checks:
     def update(self, block: Block) -> None:
         self._count += len(block)
         if self._md5 is not None:
-            self._digest.update(_flac_bytes(block, self._bits))
+            # FLAC's MD5 covers interleaved little-endian samples, in as few bytes as the bits need.
+            width = block.dtype.itemsize
+            values = np.ascontiguousarray(block >> (8 * width - self._bits)).astype(f"<i{width}", copy=False)
+            self._digest.update(values.reshape(-1, 1).view(np.uint8)[:, : self._bits // 8].tobytes())
         if block.dtype == np.int16:
             self._count_bytes(block)
             if self._sphere:
@@ -195,13 +198,6 @@ class _Checks:
             stated = self._sphere.get(field)
             if stated is not None and stated.strip() != str(value):
                 raise RejectedSourceError(field, f"the SPHERE header states {field} {stated}, decoded {value}")
-
-
-def _flac_bytes(block: Block, bits: int) -> bytes:
-    """The samples in the form that FLAC's MD5 covers: interleaved, little-endian, in as few bytes as the bits need."""
-    width = block.dtype.itemsize
-    values = np.ascontiguousarray(block >> (8 * width - bits)).astype(f"<i{width}", copy=False)
-    return values.reshape(-1, 1).view(np.uint8)[:, : bits // 8].tobytes()
 
 
 class _Converter:

@@ -20,7 +20,6 @@ from pipelines.signals import Ink
 
 __all__ = ["WhiteboardReader", "read_canonical"]
 
-_CENTISECONDS = 100
 _LAST_TIME = 2**63 - 1
 
 _GAP = rb"[ \t\r\n]*+"
@@ -126,7 +125,7 @@ def _coordinate(point: Mapping[str, str], axis: str) -> int:
 
 def _centiseconds(text: str) -> int:
     try:
-        value = round(float(text) * _CENTISECONDS)
+        value = round(float(text) * 100)
     except (ValueError, OverflowError) as error:
         raise RejectedSourceError("bad_point", f"time={shorten(text)!r} is not a number of seconds") from error
     if abs(value) > _LAST_TIME:

@@ -78,9 +78,12 @@ class InkmlReader:
         traces = [_decode_trace("".join(trace), list(channels)) for trace in self._traces]
         values = {name: [value for trace in traces for value in trace.get(name, ())] for name in "XYT"}
         x, y = (to_coordinates(values[name], name, scale) for name in "XY")
-        times = (
-            to_centiseconds(values["T"], _per_second(channels["T"])) if "T" in channels else np.zeros(len(x), "int64")
-        )
+        times = np.zeros(len(x), "int64")
+        if "T" in channels:
+            unit = channels["T"] or "ms"
+            if unit not in _UNITS:
+                raise RejectedSourceError("bad_point", f"the unit of T is {shorten(unit)!r}, neither s nor ms")
+            times = to_centiseconds(values["T"], _UNITS[unit])
         return make_ink(x, y, times, [len(trace["X"]) for trace in traces])
 
     def _channels(self) -> dict[str, str]:
@@ -94,12 +97,6 @@ class InkmlReader:
                 "bad_point", f"the trace format has no channels X and Y, only {shorten(', '.join(channels))}"
             )
         return channels
-
-
-def _per_second(unit: str) -> int:
-    if unit and unit not in _UNITS:
-        raise RejectedSourceError("bad_point", f"the unit of T is {shorten(unit)!r}, neither s nor ms")
-    return _UNITS[unit or "ms"]
 
 
 def _decode_trace(text: str, channels: list[str]) -> dict[str, list[Number]]:

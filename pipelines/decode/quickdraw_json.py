@@ -17,7 +17,6 @@ from pipelines.signals import Ink
 
 __all__ = ["read_drawing"]
 
-_MILLISECONDS = 1000
 _SIMPLIFIED, _RAW = 2, 3
 
 
@@ -34,7 +33,7 @@ def read_drawing(content: bytes, scale: int) -> Ink:
     lengths = [len(stroke[0]) for stroke in strokes]
     x, y = (to_coordinates(_channel(strokes, index), "xy"[index], scale) for index in (0, 1))
     timed = widths == {_RAW}
-    time = to_centiseconds(_channel(strokes, 2), _MILLISECONDS) if timed else np.zeros(len(x), dtype=np.int64)
+    time = to_centiseconds(_channel(strokes, 2), 1000) if timed else np.zeros(len(x), dtype=np.int64)
     return make_ink(x, y, time, lengths)
 
 
@@ -63,16 +62,11 @@ def _strokes(document: object) -> list[list[list[Any]]]:
     if not isinstance(drawing, list):
         raise RejectedSourceError("bad_point", "the object has no list called drawing")
     for number, stroke in enumerate(drawing, start=1):
-        if not _is_stroke(stroke):
+        well_formed = isinstance(stroke, list) and len(stroke) in {_SIMPLIFIED, _RAW}
+        if not well_formed or not all(isinstance(one, list) and len(one) == len(stroke[0]) for one in stroke):
             shapes = "[[x...], [y...]] or [[x...], [y...], [t...]] of equal lengths"
             raise RejectedSourceError("bad_point", f"stroke {number} is not {shapes}")
     return drawing
-
-
-def _is_stroke(stroke: object) -> bool:
-    if not (isinstance(stroke, list) and len(stroke) in {_SIMPLIFIED, _RAW}):
-        return False
-    return all(isinstance(channel, list) and len(channel) == len(stroke[0]) for channel in stroke)
 
 
 def _channel(strokes: list[list[list[Any]]], index: int) -> list[Number]:
