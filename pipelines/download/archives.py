@@ -114,7 +114,13 @@ def extract(archive: Path, target: Path, on_progress: Progress) -> None:
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
-        _unpack(archive, temporary, on_progress)
+        size = archive.stat().st_size
+        unpacked = _Unpacked(temporary, _MAX_RATIO * size + _SLACK_BYTES)
+        with archive.open("rb") as file:
+            members = _zip_members(file) if archive.suffix == ".zip" else _tar_members(file, archive, unpacked.limit)
+            for member in members:
+                unpacked.add(member)
+                on_progress(min(file.tell(), size), size)
         temporary.replace(target)
     except _RefusedError as error:
         raise InputError(f"{archive}: refused: {error}; delete it and download it again") from error
@@ -122,16 +128,6 @@ def extract(archive: Path, target: Path, on_progress: Progress) -> None:
         raise InputError(f"{archive}: damaged ({error}); delete it and download it again") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _unpack(archive: Path, destination: Path, on_progress: Progress) -> None:
-    size = archive.stat().st_size
-    unpacked = _Unpacked(destination, _MAX_RATIO * size + _SLACK_BYTES)
-    with archive.open("rb") as file:
-        members = _zip_members(file) if archive.suffix == ".zip" else _tar_members(file, archive, unpacked.limit)
-        for member in members:
-            unpacked.add(member)
-            on_progress(min(file.tell(), size), size)
 
 
 def _tar_members(file: BinaryIO, archive: Path, limit: int) -> Iterator[_Member]:

@@ -89,7 +89,11 @@ def _request(url: str, part: Path) -> HTTPResponse | None:
     offset = _size(part)
     headers = {"User-Agent": "vrnn-bench", "Accept-Encoding": "identity"}
     if offset:
-        headers |= {"Range": f"bytes={offset}-"} | _condition(part)
+        headers["Range"] = f"bytes={offset}-"
+        # With If-Range, the server sends the rest only if the file has not changed.
+        with contextlib.suppress(FileNotFoundError):
+            if validator := _validator(part).read_text():
+                headers["If-Range"] = validator
     try:
         return urlopen(Request(url, headers=headers), timeout=_TIMEOUT_SECONDS)  # noqa: S310 - checked by check_url
     except HTTPError as error:
@@ -123,14 +127,6 @@ def _prepare_part(response: HTTPResponse, part: Path) -> int:
     validator = tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
     _validator(part).write_text(validator)
     return int(response.headers.get("Content-Length", 0))
-
-
-def _condition(part: Path) -> dict[str, str]:
-    """The header that makes the server send the rest only if the file has not changed."""
-    with contextlib.suppress(FileNotFoundError):
-        if validator := _validator(part).read_text():
-            return {"If-Range": validator}
-    return {}
 
 
 def _validator(part: Path) -> Path:
