@@ -46,7 +46,10 @@ def export(
             altered, or `out` holds something else.
     """
     format_ = _find_format(format_name, shards)
-    splits = _find_splits(shards, split)
+    splits = list(shards.manifest.splits) if split is None else [split]
+    if split is not None and split not in shards.manifest.splits:
+        known = ", ".join(shards.manifest.splits)
+        raise InputError(f"{shards.location}: has no split {split!r}; choose one of {known}")
     record = ExportRecord.open(out, format_.name, shards.manifest.fingerprint)
     shards.verify()
     total = sum(shards.manifest.splits[name].sequences for name in splits)
@@ -70,13 +73,3 @@ def _find_format(name: str, shards: ShardSet) -> Format:
             f"{shards.location}: holds {shards.manifest.kind} and {name} holds sound; use --format {fitting}"
         )
     return FORMATS[name]
-
-
-def _find_splits(shards: ShardSet, split: str | None) -> list[str]:
-    if split is None:
-        return list(shards.manifest.splits)
-    if split not in shards.manifest.splits:
-        raise InputError(
-            f"{shards.location}: has no split {split!r}; choose one of {', '.join(shards.manifest.splits)}"
-        )
-    return [split]

@@ -54,16 +54,12 @@ def _numbered(source: SplitSource) -> Iterator[tuple[int, _Members]]:
     for file in source.files:
         for sequence in source.sequences(file):
             members = _members(source, sequence)
-            needed = sum(_padded(content) for content in members.values())
+            # A member takes a header block, and whole blocks for its content.
+            needed = sum(_BLOCK + -(-len(content) // _BLOCK) * _BLOCK for content in members.values())
             if size and size + needed > TAR_BYTES:
                 number, size = number + 1, 0
             size += needed
             yield number, members
-
-
-def _padded(content: bytes) -> int:
-    """A member's bytes in a tar file: a header block, and the content in whole blocks."""
-    return _BLOCK + -(-len(content) // _BLOCK) * _BLOCK
 
 
 def _members(source: SplitSource, sequence: Sequence) -> _Members:
