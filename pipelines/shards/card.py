@@ -34,6 +34,10 @@ def dataset_card(manifest: Manifest) -> str:
     """The card of the shards that `manifest` describes; a function of the manifest alone."""
     filled = {name: split for name, split in manifest.splits.items() if split.sequences}
     files = [shard.file for split in manifest.splits.values() for shard in split.shards]
+    sequences = sum(split.sequences for split in filled.values())
+    signal = "pen: integer coordinates (y downward), last points of strokes, times in hundredths of a second"
+    if manifest.kind == "speech":
+        signal = f"sound: 16-bit samples at {manifest.sample_rate} Hz, one channel"
     environment = Environment(
         loader=PackageLoader("pipelines.shards", ""),
         autoescape=False,  # noqa: S701 - the card is Markdown
@@ -48,9 +52,9 @@ def dataset_card(manifest: Manifest) -> str:
         title=f"{manifest.corpus}, prepared by vrnn-bench",
         licence_id=_LICENCES.get(manifest.licence, "other"),
         tags=[*_TAGS[manifest.kind], "vrnn-bench"],
-        size_category=_size_category(manifest),
+        size_category=next((name for limit, name in _SIZES if sequences < limit), "10M<n<100M"),
         data_files={name: _pattern(name, split) for name, split in filled.items()},
-        signal=_signal(manifest),
+        signal=signal,
         rate=manifest.sample_rate,
         length_unit="samples" if manifest.kind == "speech" else "points",
         options=_listed(manifest.options),
@@ -65,17 +69,6 @@ def dataset_card(manifest: Manifest) -> str:
 def _pattern(name: str, split: SplitEntry) -> str:
     """A glob that matches the shards of this split, and no other Parquet file."""
     return f"{name}-*-of-{len(split.shards):05d}.parquet"
-
-
-def _size_category(manifest: Manifest) -> str:
-    sequences = sum(split.sequences for split in manifest.splits.values())
-    return next((name for limit, name in _SIZES if sequences < limit), "10M<n<100M")
-
-
-def _signal(manifest: Manifest) -> str:
-    if manifest.kind == "speech":
-        return f"sound: 16-bit samples at {manifest.sample_rate} Hz, one channel"
-    return "pen: integer coordinates (y downward), last points of strokes, times in hundredths of a second"
 
 
 def _listed(values: Mapping[str, object]) -> str:

@@ -91,7 +91,10 @@ def _loudness(shards: ShardSet, seed: int) -> "alt.Chart":
     sample = shards.index.sample(min(SAMPLE_SIZE, len(shards.index)), random_state=seed).sort_values(
         ["shard", "row_group", "row"]
     )
-    values = pd.Series([_measure(shards, row) for row in sample.index], index=sample.index, dtype=float)
+    rate = shards.manifest.sample_rate or 0
+    signals = (shards.signal(row) for row in sample.index)
+    measured = [pen_speed(one) if isinstance(one, Ink) else loudness(one, rate) for one in signals]
+    values = pd.Series(measured, index=sample.index, dtype=float)
     speech = shards.manifest.kind == "speech"
     axis = "integrated loudness in LUFS (ITU-R BS.1770)" if speech else "mean offset between points, in device units"
     what, why = ("loudness", f"under {GATE_SECONDS} s or silent") if speech else ("pen speed", "of a single point")
@@ -101,11 +104,6 @@ def _loudness(shards: ShardSet, seed: int) -> "alt.Chart":
         f"{int(values.isna().sum())} of them left out ({why})",
     ]
     return _histogram(values.dropna(), sample["split"], title, axis)
-
-
-def _measure(shards: ShardSet, row: int) -> float:
-    signal = shards.signal(row)
-    return pen_speed(signal) if isinstance(signal, Ink) else loudness(signal, shards.manifest.sample_rate or 0)
 
 
 def _histogram(values: pd.Series, splits: pd.Series, title: str | list[str], axis: str) -> "alt.Chart":

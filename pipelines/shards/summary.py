@@ -71,10 +71,13 @@ def describe(shards: ShardSet) -> dict[str, object]:
     `licence`, `url`, `options` and `software`.
     """
     manifest, speakers, rejects = shards.manifest, speakers_by_length(shards), rejects_by_code(shards)
+    by_sequence = shards.index.groupby("split_by_sequence")["length"]
     return summarise(shards) | {
         "bytes": {name: sum(shard.bytes for shard in split.shards) for name, split in manifest.splits.items()},
         "histogram": length_histogram(shards),
-        "by_sequence": _split_by_sequence(shards),
+        "by_sequence": {
+            str(name): {"sequences": len(lengths), "samples": int(lengths.sum())} for name, lengths in by_sequence
+        },
         "by_speaker": [_speaker(row) for row in speakers.head(_MAX_SPEAKERS).to_dict("records")],
         "speaker_rows": len(speakers),
         "reject_examples": dict(zip(rejects["code"], map(_shortened, rejects["message"]), strict=True)),
@@ -84,11 +87,6 @@ def describe(shards: ShardSet) -> dict[str, object]:
         "options": dict(manifest.options),
         "software": manifest.software,
     }
-
-
-def _split_by_sequence(shards: ShardSet) -> dict[str, dict[str, int]]:
-    lengths = shards.index.groupby("split_by_sequence")["length"]
-    return {str(name): {"sequences": len(values), "samples": int(values.sum())} for name, values in lengths}
 
 
 def _speaker(row: Mapping[Hashable, Any]) -> dict[str, object]:

@@ -7,7 +7,7 @@ Rows are read one row group at a time, so the memory does not depend on the size
 # pyright: reportUnknownMemberType=false
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -178,7 +178,15 @@ class ShardCheck:
         where = f"{self.entry.file}: {row['id']}"
         if row["id"] in self.totals.ids:
             self.problems.add(where, "id", "no other sequence of this id", "another before it")
-        for name, expected in _recomputed(signal).items():
+        moments = signal_moments(signal)
+        recomputed: Row = {
+            "length": len(signal),
+            "digest": signal_digest(signal),
+            "moment_count": moments.count,
+            "sums": list(moments.sums),
+            "sums_of_squares": list(moments.sums_of_squares),
+        }
+        for name, expected in recomputed.items():
             self.problems.compare(where, name, expected, row[name])
         if isinstance(signal, Ink):
             lengths = {len(column) for column in (signal.x, signal.y, signal.pen_up, signal.time)}
@@ -187,7 +195,7 @@ class ShardCheck:
             self._check_index(row, indexed)
         fields = {"count": row["moment_count"], "sums": row["sums"], "sums_of_squares": row["sums_of_squares"]}
         stated = Moments.model_validate(fields)
-        self.totals.add(row, stated if len(stated.sums) == self.totals.channels else signal_moments(signal))
+        self.totals.add(row, stated if len(stated.sums) == self.totals.channels else moments)
 
     def _check_index(self, row: Row, indexed: dict[str, list[Row]]) -> None:
         where = f"{INDEX_NAME}: {row['id']}"
@@ -203,17 +211,6 @@ class ShardCheck:
         candidates.remove(entry)
         if not candidates:
             del indexed[str(row["id"])]
-
-
-def _recomputed(signal: Signal) -> Mapping[str, object]:
-    moments = signal_moments(signal)
-    return {
-        "length": len(signal),
-        "digest": signal_digest(signal),
-        "moment_count": moments.count,
-        "sums": list(moments.sums),
-        "sums_of_squares": list(moments.sums_of_squares),
-    }
 
 
 def compare_schemas(where: str, expected: pa.Schema, found: pa.Schema, problems: Problems) -> bool:
