@@ -159,7 +159,12 @@ class _Job:
         names = {task.name for task in self.tasks}
         state = {marker_name(name) for name in names} | {f"{STATE_DIRECTORY}/{LOCK_NAME}"}
         keep = names | state | {INDEX_NAME, REJECTS_NAME}
-        return [self.out / file.path for file in self.out.files() if _is_ours(file.path) and file.path not in keep]
+        stray: list[Location] = []
+        for path in (file.path for file in self.out.files() if file.path not in keep):
+            at_top = "/" not in path and (path.endswith(".parquet") or TEMPORARY_MARK in path)
+            if at_top or path.startswith(f"{STATE_DIRECTORY}/"):
+                stray.append(self.out / path)
+        return stray
 
     def run(self, run_tasks: RunTasks, on_progress: OnProgress) -> PrepareResult:
         """Write the shards that are missing, then everything that describes the set, and move it into place."""
@@ -204,6 +209,8 @@ class _Job:
         self, reports: list[ShardReport], rejects: list[Reject], index: pa.Table, index_sha256: str
     ) -> Manifest:
         corpus = self.corpus
+        packages = ("vrnn-bench", "numpy", "pyarrow", "soundfile", "soxr")
+        software = {name: version(name) for name in packages} | {"libsndfile": soundfile.__libsndfile_version__}
         shards = [
             ShardEntry(file=one.name, bytes=one.bytes, sha256=one.sha256, sequences=one.sequences) for one in reports
         ]
@@ -222,7 +229,7 @@ class _Job:
             train_moments=train_moments(corpus.kind, index, "split"),
             train_moments_by_sequence=train_moments(corpus.kind, index, "split_by_sequence"),
             index_sha256=index_sha256,
-            software=_software(),
+            software=software,
         )
 
     def _rejects(self, reports: list[ShardReport]) -> list[Reject]:
@@ -245,17 +252,6 @@ class _Job:
             (self.staging / name).move(self.out / name)
 
 
-def _is_ours(path: str) -> bool:
-    if path.startswith(f"{STATE_DIRECTORY}/"):
-        return True
-    return "/" not in path and (path.endswith(".parquet") or TEMPORARY_MARK in path)
-
-
 def _write_table(target: Location, table: pa.Table) -> None:
     with target.atomic_writer() as stream:
         pq.write_table(table, stream, compression="zstd")
-
-
-def _software() -> dict[str, str]:
-    packages = ("vrnn-bench", "numpy", "pyarrow", "soundfile", "soxr")
-    return {package: version(package) for package in packages} | {"libsndfile": soundfile.__libsndfile_version__}

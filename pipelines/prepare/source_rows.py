@@ -47,7 +47,11 @@ def decode_item(raw: Location, item: SourceItem, sample_rate: int | None, option
         OSError: an object store failed; another attempt may succeed.
     """
     with _opened(raw / item.file.path, item) as source:
-        digest = _sha256(source)
+        hashed = hashlib.sha256()
+        while block := source.read(_READ_BYTES):
+            hashed.update(block)
+        digest = hashed.hexdigest()
+        source.seek(0)
         if sample_rate is not None:
             yield from _sound_rows(source, item, sample_rate, digest)
             return
@@ -75,14 +79,6 @@ def _opened(place: Location, item: SourceItem) -> Iterator[BinaryIO]:
         if not place.is_local:
             raise
         raise RejectedSourceError("unreadable", f"cannot be read: {error.strerror or error}") from error
-
-
-def _sha256(source: BinaryIO) -> str:
-    digest = hashlib.sha256()
-    while block := source.read(_READ_BYTES):
-        digest.update(block)
-    source.seek(0)
-    return digest.hexdigest()
 
 
 def _sound_rows(source: BinaryIO, item: SourceItem, sample_rate: int, digest: str) -> Iterator[Row]:
