@@ -81,7 +81,13 @@ def _lease(out: Location, lock: Location) -> Iterator[None]:
     if (current := _read_lease(lock)).get("name") != name:
         raise BusyError(_busy(out, str(current.get("owner", ""))))
     stop = threading.Event()
-    renewal = threading.Thread(target=_renew_lease, args=(lock, name, stop), daemon=True)
+
+    def renew() -> None:
+        while not stop.wait(LEASE_SECONDS / 4):
+            with contextlib.suppress(OSError):  # the next renewal tries again
+                _write_lease(lock, name)
+
+    renewal = threading.Thread(target=renew, daemon=True)
     renewal.start()
     try:
         yield
@@ -106,9 +112,3 @@ def _active_owner(lock: Location) -> str | None:
 
 def _write_lease(lock: Location, name: str) -> None:
     lock.write_bytes(json.dumps({"name": name, "owner": process_name(), "renewed": time.time()}).encode())
-
-
-def _renew_lease(lock: Location, name: str, stop: threading.Event) -> None:
-    while not stop.wait(LEASE_SECONDS / 4):
-        with contextlib.suppress(OSError):  # the next renewal tries again
-            _write_lease(lock, name)
