@@ -81,9 +81,13 @@ class ModelConfig:
         if self.kind not in get_args(Kind):
             raise ModelError(f"kind: expected one of {', '.join(get_args(Kind))}, got {self.kind!r}")
         for field in fields(self):
-            if field.type is int:
-                self._check_size(field.name)
-        self._check_floor()
+            least = 1 if field.name in {"frame_size", "depth", "components"} else 0
+            value = getattr(self, field.name)
+            if field.type is int and (type(value) is not int or value < least):
+                raise ModelError(f"{field.name}: expected a whole number of at least {least}, got {value!r}")
+        floor = self.sigma_floor
+        if type(floor) not in (int, float) or not math.isfinite(floor) or floor < 0:
+            raise ModelError(f"sigma_floor: expected a finite number of at least 0, got {floor!r}")
         self._check_frame()
         self._check_emission()
 
@@ -111,17 +115,6 @@ class ModelConfig:
             raise ModelError(f"missing key {', '.join(missing)}: every size of a model must be given")
         given: dict[str, Any] = {**values, "quantisation": _quantisation(values.get("quantisation"))}
         return cls(**given)
-
-    def _check_size(self, name: str) -> None:
-        least = 1 if name in {"frame_size", "depth", "components"} else 0
-        value = getattr(self, name)
-        if type(value) is not int or value < least:
-            raise ModelError(f"{name}: expected a whole number of at least {least}, got {value!r}")
-
-    def _check_floor(self) -> None:
-        floor = self.sigma_floor
-        if type(floor) not in (int, float) or not math.isfinite(floor) or floor < 0:
-            raise ModelError(f"sigma_floor: expected a finite number of at least 0, got {floor!r}")
 
     def _check_frame(self) -> None:
         if self.kind == "pen" and self.frame_size != FRAME_SIZES["pen"]:

@@ -48,7 +48,9 @@ class PenMixture:
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Log density of frames `x [..., 3]`, pen_up being 0 or 1, in nats, `[...]`."""
-        return mix(self.logits, self._log_offset(x[..., :2])) + self._log_pen(x[..., 2])
+        # Log sigmoid(+-pen_logit) in a form that keeps its digits however certain the pen is.
+        log_pen = -functional.softplus((1 - 2 * x[..., 2]) * self.pen_logit)
+        return mix(self.logits, self._log_offset(x[..., :2])) + log_pen
 
     def sample(self, generator: torch.Generator, temperature: float = 1.0) -> Tensor:
         """One frame for every leading index, `[..., 3]`.
@@ -65,7 +67,9 @@ class PenMixture:
         first, second = torch.split(standard_normal(mean, generator), 1, -1)
         correlated = rho * first + _one_minus_square(rho).sqrt() * second
         offset = torch.addcmul(mean, std, torch.cat([first, correlated], -1), value=temperature)
-        return torch.cat([offset, self._sample_pen(generator)], -1)
+        uniform = torch.rand(self.pen_logit.shape, dtype=mean.dtype, device=generator.device, generator=generator)
+        pen_up = (uniform.to(mean.device) < self.pen_logit.sigmoid()).to(mean.dtype).unsqueeze(-1)
+        return torch.cat([offset, pen_up], -1)
 
     def _log_offset(self, offset: Tensor) -> Tensor:
         """Log densities of the components, `[..., K]`.
@@ -77,15 +81,6 @@ class PenMixture:
         one_minus_square = _one_minus_square(self.rho)
         quadratic = u.square() + (v - self.rho * u).square() / one_minus_square
         return -0.5 * (quadratic + one_minus_square.log()) - self.stds.log().sum(-1) - _LOG_TAU
-
-    def _log_pen(self, pen_up: Tensor) -> Tensor:
-        """Log sigmoid(+-pen_logit), which keeps its digits however certain the pen is."""
-        return -functional.softplus((1 - 2 * pen_up) * self.pen_logit)
-
-    def _sample_pen(self, generator: torch.Generator) -> Tensor:
-        """Pen-up as 0 or 1, `[..., 1]`."""
-        uniform = torch.rand(self.pen_logit.shape, dtype=self.means.dtype, device=generator.device, generator=generator)
-        return (uniform.to(self.means.device) < self.pen_logit.sigmoid()).to(self.means.dtype).unsqueeze(-1)
 
 
 def _one_minus_square(rho: Tensor) -> Tensor:

@@ -84,7 +84,11 @@ class BatchLoader:
         """
 
         def make(share: Positions) -> tuple[LoadedBatch, torch.cuda.Event | None]:
-            return self._copy(self._make(share, frame_key, noise_key))
+            batch = self._source.batch(share, *frame_key, pad_to=padded_frames(self._device))
+            noise = None
+            if noise_key is not None and self._latent_size:
+                noise = latent_noise(batch, self._latent_size, *noise_key)
+            return self._copy(LoadedBatch(batch, noise))
 
         start = time.perf_counter()
         for loaded, copied in prefetch(make, shares, loader_threads(self._device)):
@@ -92,12 +96,6 @@ class BatchLoader:
             self.waited += time.perf_counter() - start
             yield loaded
             start = time.perf_counter()
-
-    def _make(self, share: Positions, frame_key: Key, noise_key: Key | None) -> LoadedBatch:
-        batch = self._source.batch(share, *frame_key, pad_to=padded_frames(self._device))
-        if noise_key is None or not self._latent_size:
-            return LoadedBatch(batch, None)
-        return LoadedBatch(batch, latent_noise(batch, self._latent_size, *noise_key))
 
     def _copy(self, made: LoadedBatch) -> tuple[LoadedBatch, torch.cuda.Event | None]:
         """The batch on the device, and the event that its copy to a GPU is complete."""

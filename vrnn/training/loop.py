@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pipelines.batches.epoch_plan import plan_epoch, plan_evaluation, rank_share
 from pipelines.batches.frames import FrameSource
@@ -33,7 +33,7 @@ from vrnn.likelihood.bounds import elbo, exact
 from vrnn.models import SequenceModel, State, build_model
 from vrnn.scan.packed_weights import unchanging_weights
 from vrnn.training.checkpoints import BEST, Checkpoint, CheckpointDirectory, CheckpointPolicy, TrainingState
-from vrnn.training.data_loading import BatchLoader, LoadedBatch
+from vrnn.training.data_loading import BatchLoader
 from vrnn.training.distributed import Group
 from vrnn.training.epoch_metrics import EpochRecord, EpochSums
 from vrnn.training.optimiser import Optimiser
@@ -353,20 +353,17 @@ def validate(run: Run, stop: Callable[[], bool]) -> tuple[float, float] | None:
         closing(run.valid_loader.load(shares, ("evaluate",), ("validate",))) as batches,
     ):
         for loaded in batches:
-            bound, kl = _bound(model, loaded)
-            sums[0] += bound.sum()
-            sums[1] += kl.sum() if kl is not None else math.nan
+            batch = loaded.batch
+            if loaded.noise is None:
+                sums[0] += exact(model, batch.frames, batch.mask).sum()
+                sums[1] += math.nan
+            else:
+                bound = elbo(model, batch.frames, batch.mask, loaded.noise)
+                sums[0] += bound.value.sum()
+                sums[1] += bound.kl.sum()
             if stop():
                 sums[2] = 1
                 break
     nats, kl_nats, stops = cast(list[float], run.group.total(sums).tolist())  # pyright: ignore[reportUnknownMemberType]
     frames = int(lengths.sum())
     return None if stops else (nats / frames, kl_nats / frames)
-
-
-def _bound(model: nn.Module, loaded: LoadedBatch) -> tuple[Tensor, Tensor | None]:
-    batch = loaded.batch
-    if loaded.noise is None:
-        return exact(model, batch.frames, batch.mask), None
-    bound = elbo(model, batch.frames, batch.mask, loaded.noise)
-    return bound.value, bound.kl

@@ -104,14 +104,13 @@ def _schedule(adam: Adam, rules: Optimisation, planned_steps: int) -> LRSchedule
     rise = LinearLR(adam, start_factor=1 / max(warmup, 1), total_iters=max(warmup - 1, 0))
     if rules.schedule == "constant":
         return rise
-    decay = _decay(adam, rules, max(planned_steps - warmup, 1))
+    steps, end = max(planned_steps - warmup, 1), rules.final_learning_rate
+    decay: LRScheduler = (
+        LinearLR(adam, start_factor=1.0, end_factor=end, total_iters=steps)
+        if rules.schedule == "linear"
+        else CosineAnnealingLR(adam, T_max=steps, eta_min=end * rules.learning_rate)
+    )
     return SequentialLR(adam, [rise, decay], [warmup]) if warmup else decay
-
-
-def _decay(adam: Adam, rules: Optimisation, steps: int) -> LRScheduler:
-    if rules.schedule == "linear":
-        return LinearLR(adam, start_factor=1.0, end_factor=rules.final_learning_rate, total_iters=steps)
-    return CosineAnnealingLR(adam, T_max=steps, eta_min=rules.final_learning_rate * rules.learning_rate)
 
 
 def _debiased(decay: float) -> Callable[[_Weights, _Weights, Tensor | int], None]:
