@@ -20,6 +20,8 @@ from benchmarks.schema.units import bits_per_sample, bits_scale
 
 __all__ = ["ScoredTrial", "compare_scores"]
 
+_RESAMPLES = 2000
+
 
 @dataclass(frozen=True)
 class ScoredTrial:
@@ -124,7 +126,7 @@ def _interval(per_sequence: np.ndarray) -> tuple[float, float]:
         (per_sequence,),
         np.mean,
         confidence_level=CONFIDENCE,
-        n_resamples=2000,
+        n_resamples=_RESAMPLES,
         # Bounds the memory of the resampled table, not the result.
         batch=max(1, 2**22 // len(per_sequence)),
         rng=np.random.default_rng(0),
