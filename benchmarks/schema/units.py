@@ -18,15 +18,7 @@ from typing import get_args
 from benchmarks.errors import StudyError
 from benchmarks.schema.base import Measure
 
-__all__ = [
-    "bits_per_sample",
-    "bits_scale",
-    "density_from_mass",
-    "mass_from_density",
-    "nats_per_frame",
-    "nats_per_frame_from_bits",
-    "nats_per_sequence",
-]
+__all__ = ["bits_per_sample", "bits_scale", "nats_per_frame"]
 
 
 def nats_per_frame(nats_per_sequence: float, frames: int, sequences: int = 1) -> float:
@@ -40,28 +32,11 @@ def nats_per_frame(nats_per_sequence: float, frames: int, sequences: int = 1) ->
     Raises:
         StudyError: there is no sequence, or a sequence without a frame.
     """
-    _check_counts(frames, sequences)
+    if not sequences >= 1:
+        raise StudyError(f"sequences {sequences}: at least 1 is needed")
+    if not sequences <= frames < math.inf:
+        raise StudyError(f"frames {frames}: at least one for each of {sequences} sequences is needed")
     return nats_per_sequence * sequences / frames
-
-
-def nats_per_sequence(nats_per_frame: float, frames: int, sequences: int = 1) -> float:
-    """The mean over sequences, of a mean over all their frames; arguments and errors as `nats_per_frame`."""
-    _check_counts(frames, sequences)
-    return nats_per_frame * frames / sequences
-
-
-def mass_from_density(nats_per_frame: float, frame_size: int, std: float) -> float:
-    """Nats per frame of the recorded integers, of a density of frames of `frame_size` integers divided by `std`.
-
-    Raises:
-        StudyError: `frame_size` is no positive integer, or `std` no positive number.
-    """
-    return nats_per_frame - _log_volume(frame_size, std)
-
-
-def density_from_mass(nats_per_frame: float, frame_size: int, std: float) -> float:
-    """The inverse of `mass_from_density`."""
-    return nats_per_frame + _log_volume(frame_size, std)
 
 
 def bits_scale(frame_size: int, std: float, measure: Measure) -> tuple[int, float]:
@@ -77,33 +52,14 @@ def bits_scale(frame_size: int, std: float, measure: Measure) -> tuple[int, floa
     """
     if measure not in get_args(Measure):
         raise StudyError(f"measure {measure!r}: density or mass is needed")
-    log_volume = _log_volume(frame_size, std)
-    return frame_size, log_volume if measure == "density" else 0.0
+    if not (1 <= frame_size < math.inf and frame_size == int(frame_size)):
+        raise StudyError(f"frame_size {frame_size}: a positive whole number of samples is needed")
+    if not (math.isfinite(std) and std > 0):
+        raise StudyError(f"std {std}: a positive number is needed, in units of int16")
+    return frame_size, frame_size * math.log(std) if measure == "density" else 0.0
 
 
 def bits_per_sample(nats_per_frame: float, scale: tuple[int, float]) -> float:
     """Code length of an int16 sample, of nats per frame; `scale` is of `bits_scale`."""
     frame_size, log_volume = scale
     return (log_volume - nats_per_frame) / (frame_size * math.log(2))
-
-
-def nats_per_frame_from_bits(bits_per_sample: float, scale: tuple[int, float]) -> float:
-    """The inverse of `bits_per_sample`."""
-    frame_size, log_volume = scale
-    return log_volume - bits_per_sample * frame_size * math.log(2)
-
-
-def _log_volume(frame_size: int, std: float) -> float:
-    """Log of the volume that a frame's integers are scaled by, D ln std."""
-    if not (1 <= frame_size < math.inf and frame_size == int(frame_size)):
-        raise StudyError(f"frame_size {frame_size}: a positive whole number of samples is needed")
-    if not (math.isfinite(std) and std > 0):
-        raise StudyError(f"std {std}: a positive number is needed, in units of int16")
-    return frame_size * math.log(std)
-
-
-def _check_counts(frames: int, sequences: int) -> None:
-    if not sequences >= 1:
-        raise StudyError(f"sequences {sequences}: at least 1 is needed")
-    if not sequences <= frames < math.inf:
-        raise StudyError(f"frames {frames}: at least one for each of {sequences} sequences is needed")

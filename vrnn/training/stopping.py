@@ -16,10 +16,6 @@ __all__ = ["Stop", "stopping_on_signals"]
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def _do_nothing() -> None:
-    pass
-
-
 @dataclass
 class Stop:
     """Whether to stop, and why.
@@ -30,7 +26,7 @@ class Stop:
         interrupts: whether the current work has nothing to save, so that a signal interrupts it at once.
     """
 
-    on_signal: Callable[[], None] = _do_nothing
+    on_signal: Callable[[], None] = lambda: None
     signal: int = 0
     interrupts: bool = False
 
