@@ -2,7 +2,7 @@
 
 from rich.table import Table
 
-from benchmarks.export.cells import interval, p_value
+from benchmarks.export.table_cells import interval, p_value
 from benchmarks.schema.comparison import Comparison
 from benchmarks.schema.estimators import signed_estimator
 from benchmarks.study.changes import Changes

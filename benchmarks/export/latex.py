@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeAlias
 
-from benchmarks.export.cells import (
+from benchmarks.export.table_cells import (
     Number,
     Place,
     by_model,

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias, TypeVar
 
-from benchmarks.export.cells import (
+from benchmarks.export.table_cells import (
     SHOWN_DIGITS,
     Cell,
     Sheet,

@@ -10,8 +10,18 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from benchmarks.export.cells import Place, Sheet, by_model, column_name, estimator_name, left_out, places, span, whole
 from benchmarks.export.markdown import markdown_item, markdown_table, markdown_text
+from benchmarks.export.table_cells import (
+    Place,
+    Sheet,
+    by_model,
+    column_name,
+    estimator_name,
+    left_out,
+    places,
+    span,
+    whole,
+)
 from benchmarks.schema.comparison import LEVEL, Comparison, ComparisonRow
 from benchmarks.schema.study import AppliedProtocol, StudyDescription
 from benchmarks.schema.suite import CorpusEntry

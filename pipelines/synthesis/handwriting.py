@@ -19,7 +19,7 @@ import numpy as np
 from pipelines.randomness import keyed_generator
 from pipelines.synthesis.ink_files import encode_line, encode_transcription
 from pipelines.synthesis.lettering import advance, pen_paths
-from pipelines.synthesis.pen import write_paths
+from pipelines.synthesis.pen_motion import write_paths
 from pipelines.synthesis.sentences import distinct_sentences
 from pipelines.synthesis.tree import Request, build_once
 from pipelines.synthesis.writers import Writer, invent_writer

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipelines.synthesis.pen import Stroke
+from pipelines.synthesis.pen_motion import Stroke
 
 __all__ = ["encode_line", "encode_transcription"]
 

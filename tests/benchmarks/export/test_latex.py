@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 
 from benchmarks.export import write_exports
-from benchmarks.export.cells import Number
 from benchmarks.export.latex import tex_table, tex_tables
+from benchmarks.export.table_cells import Number
 from benchmarks.schema.comparison import Comparison, ComparisonRow
 from tests.benchmarks.export_cases import HOSTILE, compared, export_case, one_line, pipes, trials
 from tests.benchmarks.tex_checker import TexTable, read_tables

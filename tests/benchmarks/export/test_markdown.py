@@ -4,8 +4,8 @@ import pytest
 from hypothesis import example, given, settings
 from markdown_it import MarkdownIt
 
-from benchmarks.export.cells import Number, Sheet
 from benchmarks.export.markdown import markdown_item, markdown_table, markdown_tables
+from benchmarks.export.table_cells import Number, Sheet
 from benchmarks.schema.comparison import Comparison, ComparisonRow
 from tests.benchmarks.export_cases import HOSTILE, compared, export_case, one_line, pipes, trials
 

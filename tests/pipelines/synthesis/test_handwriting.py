@@ -10,7 +10,7 @@ from pipelines.decode.ink import decode_ink
 from pipelines.errors import InputError
 from pipelines.runtime.storage import Location
 from pipelines.synthesis import glyphs, synthesise_handwriting
-from pipelines.synthesis.pen import MAX_ACCELERATION, SAMPLE_SECONDS
+from pipelines.synthesis.pen_motion import MAX_ACCELERATION, SAMPLE_SECONDS
 from pipelines.synthesis.sentences import distinct_sentences
 from pipelines.synthesis.tree import MARKER
 

@@ -69,4 +69,4 @@ def test_the_help_has_the_docstring_and_the_choices(ink_shards: Path, capsys: py
     assert train(ink_shards, "--help") == 0
     text = capsys.readouterr().out
     assert "--schedule {constant,linear,cosine}" in text
-    assert "decay of an exponential moving average" in text
+    assert "Decay of an exponential moving average" in text

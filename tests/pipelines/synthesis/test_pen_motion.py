@@ -6,7 +6,7 @@ import pytest
 
 from pipelines.synthesis.glyphs import load_letters
 from pipelines.synthesis.lettering import advance, pen_paths
-from pipelines.synthesis.pen import SAMPLE_SECONDS, write_paths
+from pipelines.synthesis.pen_motion import SAMPLE_SECONDS, write_paths
 from pipelines.synthesis.writers import Writer, invent_writer
 
 STEADY = {
