@@ -10,7 +10,7 @@ import os
 import platform
 import sys
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -29,30 +29,18 @@ def describe_machine(packages: tuple[str, ...]) -> dict[str, Any]:
 
     It contains no name of the machine or of its user.
     """
+    cpu_info = _CPU_INFO.read_text().splitlines() if _CPU_INFO.is_file() else []
+    models = [line.partition(":")[2].strip() for line in cpu_info if line.startswith("model name")]
+    installed = {found.name: found.version for found in distributions()}
     return {
-        "cpu": _cpu_model(),
+        "cpu": models[0] if models else platform.processor() or "unknown",
         "cores": cores(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "load_at_start": [round(load, 2) for load in os.getloadavg()],
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "packages": {package: _version(package) for package in packages},
+        "packages": {package: installed.get(package) for package in packages},
     }
-
-
-def _cpu_model() -> str:
-    if _CPU_INFO.is_file():
-        for line in _CPU_INFO.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or "unknown"
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def write_json(result: Mapping[str, Any], path: Path | None) -> None:
