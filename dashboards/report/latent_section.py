@@ -66,7 +66,7 @@ class PhoneRow:
 
 @dataclass(frozen=True)
 class LatentFigure:
-    """The figure of one sequence.
+    """The chart of one sequence.
 
     Attributes:
         box: SVG view box of every panel.

@@ -5,14 +5,13 @@ give the same bytes. Each section has a module that computes its content and a t
 """
 
 from dataclasses import replace
-from pathlib import Path
 
 from benchmarks.schema.comparison import Comparison
 from benchmarks.store.results import StoredStudy
 from dashboards.charts.specs import model_colours
 from dashboards.media.players import ROLES, WAVE_BOX
 from dashboards.media.spectrograms import RANGE_DB, palette_bar
-from dashboards.page import render, write_page
+from dashboards.page import render
 from dashboards.report.data_section import data_section
 from dashboards.report.learning_section import learning_section
 from dashboards.report.reproduce_section import reproduce_section
@@ -21,7 +20,7 @@ from dashboards.report.samples_section import samples_section
 from dashboards.report.study_data import read_study_data
 from dashboards.report.trust_section import trust_section
 
-__all__ = ["build_report", "write_report"]
+__all__ = ["build_report"]
 
 
 def build_report(stored: StoredStudy, comparison: Comparison) -> str:
@@ -55,13 +54,3 @@ def build_report(stored: StoredStudy, comparison: Comparison) -> str:
         "palette": palette_bar(),
     }
     return render("report.html.j2", content)
-
-
-def write_report(stored: StoredStudy, comparison: Comparison, out: Path) -> None:
-    """Build the report and write it to `out`.
-
-    Raises:
-        ReportError: an artifact is malformed, or `out` cannot be written; it is then left as it was.
-        ResultFileError: a file of a trial is damaged or of another version.
-    """
-    write_page(build_report(stored, comparison), out)

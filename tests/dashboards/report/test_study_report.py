@@ -11,7 +11,8 @@ import pytest
 from benchmarks.schema.base import ResultFileError
 from benchmarks.schema.comparison import Comparison
 from benchmarks.store.results import StoredStudy
-from dashboards.report.study_report import build_report, write_report
+from dashboards.page import write_page
+from dashboards.report.study_report import build_report
 from tests.dashboards.corpora import document as speech_document
 from tests.dashboards.demo import HOSTILE_PLACES, demo_study, hostile
 from tests.dashboards.studies import COMMIT, HOSTILE_STUDY, MODELS, STUDY, compared, description, stored_trial
@@ -203,7 +204,7 @@ def test_a_study_that_is_not_complete_is_marked(page: str):
 
 def test_the_report_is_written_whole_and_the_same_study_gives_the_same_bytes(page: str, tmp_path: Path):
     out = tmp_path / "new" / "report.html"
-    write_report(*demo_study(), out)
+    write_page(build_report(*demo_study()), out)
     assert out.read_text(encoding="utf-8") == page
     assert list(out.parent.iterdir()) == [out]
 
@@ -214,16 +215,15 @@ def test_a_report_that_cannot_be_built_leaves_the_last_one(tmp_path: Path):
     broken = stored_trial()
     broken.artifacts.files["audit.json"] = b"{"  # type: ignore[attr-defined]
     with pytest.raises(ResultFileError, match=r"^speech/paper/RNN-GMM/seed0: audit\.json is not JSON"):
-        write_report(StoredStudy(description(), {}, (broken,), "here"), compared(), out)
+        write_page(build_report(StoredStudy(description(), {}, (broken,), "here"), compared()), out)
     assert out.read_text() == "the last one"
     assert list(tmp_path.iterdir()) == [out]
 
 
-def test_an_open_report_stays_readable_while_the_next_one_is_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    monkeypatch.setattr("dashboards.report.study_report.build_report", lambda stored, comparison: "the next one")
+def test_an_open_report_stays_readable_while_the_next_one_is_written(tmp_path: Path):
     out = tmp_path / "report.html"
     out.write_text("the last one")
     with out.open() as reader:
-        write_report(*demo_study(), out)
+        write_page("the next one", out)
         assert reader.read() == "the last one"
     assert out.read_text() == "the next one"
